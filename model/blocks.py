@@ -1,0 +1,45 @@
+"""How well a block of memory rows fits a question; training and inference share this file.
+
+Every question token looks for its best row in a block (late interaction, ColBERT), tokens are
+averaged, and the layers' scores are added. A block's score depends on no other block, so it may
+be computed in slabs. The vote needs no standardization: training learns each layer's scale.
+
+Legend: L layers, Q questions, n question tokens, B blocks, K rows a block, s key width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -> Tensor:
+    """One layer's votes.
+
+    Args:
+        queries: [Q, n, s], query_proj of the normed hidden states of the question alone.
+        keys: [B, K, s], key_proj of the normed rows.
+        weights: [Q, n], each question's adding up to 1; None averages all n tokens.
+
+    Returns:
+        [Q, B].
+    """
+    count, n, width = queries.shape
+    products: Tensor = queries.reshape(-1, width) @ keys.reshape(-1, width).T
+    best: Tensor = products.view(count, n, keys.shape[0], keys.shape[1]).amax(-1) * width**-0.5
+    if weights is None:
+        return best.mean(1)
+    return (best * weights[:, :, None]).sum(1)
+
+
+def block_scores(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
+    """The layers' vote for one question: L × [n, s] and L × [B, K, s] → [B]."""
+    votes = [layer_scores(q[None], k)[0] for q, k in zip(queries, keys, strict=True)]
+    return torch.stack(votes).sum(0)
+
+
+def best_blocks(scores: Tensor, count: int) -> Tensor:
+    """Indices of the `count` best of B blocks (of all, if fewer), oldest first."""
+    return scores.topk(min(count, len(scores)), sorted=False).indices.sort().values

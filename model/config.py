@@ -1,0 +1,188 @@
+"""Hyper-parameters of an M+ model, under the field names of the official `config.json`.
+
+Legend: L layers, d hidden size, H query heads, G key/value heads, K memory tokens a step,
+N rows in the short-term pool, K0 long-term rows retrieved per layer and question.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from model.errors import CheckpointError
+
+Retrieval = Literal["rows", "blocks"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraConfig:
+    """Low-rank adapters of an official checkpoint: W + (lora_alpha / r) · B·A."""
+
+    r: int
+    lora_alpha: float
+    target_modules: tuple[str, ...]
+
+    @property
+    def scale(self) -> float:
+        return self.lora_alpha / self.r
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The backbone (a Llama-family decoder) and the memory it carries."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10_000.0
+    rope_scaling: dict[str, Any] | None = None
+    max_position_embeddings: int = 131_072
+    tie_word_embeddings: bool = False
+    attention_bias: bool = False  # biases on q, k, v (Qwen2)
+    qk_norm: bool = False  # RMS norm per head on q and k (Qwen3)
+    sliding_window: int | None = None  # among prompt tokens only; memory rows are always seen
+
+    num_tokens: int = 256  # K
+    num_blocks: int = 50  # pool blocks + retrieved blocks, as the official field counts them
+    num_ltm_blocks: int = 10  # retrieved blocks; 0 is MemoryLLM
+    chunk_tokens: int = 512  # text tokens one step reads
+    add_bos_embedding: bool = True
+    drop_memory_per_layer: bool = True
+    add_decoder_lora: bool = False  # a read adapter of its own
+    lora_config: LoraConfig | None = None
+    initial_rf_when_moving_stm_to_ltm: float = 50.0
+    decay_frequency: float = 1.0
+    update_ltm_frequency: int = 10
+    selector_hidden_dim: int = 256  # width of the retriever's keys
+    selector_inner_dim: int = 0  # width of its hidden layer; 0: hidden_size // 2
+    num_selector_layers: int = 2
+    retrieval: Retrieval = "rows"  # what the checkpoint was trained to fetch
+
+    prompt_template: str | None = None  # how a question is asked; {question} stands for it
+    bos_token_id: int | None = None
+    eos_token_ids: tuple[int, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        problems = [
+            f"{name} is {getattr(self, name)}, expected at least {least}"
+            for name, least in _LEAST.items()
+            if getattr(self, name) < least
+        ]
+        if self.num_attention_heads % max(self.num_key_value_heads, 1):
+            problems.append(
+                f"num_attention_heads ({self.num_attention_heads}) is not a multiple of "
+                f"num_key_value_heads ({self.num_key_value_heads})"
+            )
+        if self.head_dim % 2:
+            problems.append(f"head_dim ({self.head_dim}) is odd; rotary embeddings need pairs")
+        if self.num_blocks <= self.num_ltm_blocks:
+            problems.append(
+                f"num_blocks ({self.num_blocks}) counts the pool and the retrieved blocks "
+                f"together, so it must exceed num_ltm_blocks ({self.num_ltm_blocks})"
+            )
+        if self.num_selector_layers not in (1, 2):
+            problems.append(f"num_selector_layers is {self.num_selector_layers}, expected 1 or 2")
+        if self.retrieval not in ("rows", "blocks"):
+            problems.append(f"retrieval is {self.retrieval!r}, expected 'rows' or 'blocks'")
+        if problems:
+            raise CheckpointError("config.json: " + "; ".join(problems))
+
+    @property
+    def pool_rows(self) -> int:
+        """N, the rows of the short-term pool per layer."""
+        return (self.num_blocks - self.num_ltm_blocks) * self.num_tokens
+
+    @property
+    def retrieved_rows(self) -> int:
+        """K0, the long-term rows attended per layer; 0 without a long-term memory."""
+        return self.num_ltm_blocks * self.num_tokens
+
+    @property
+    def has_long_term(self) -> bool:
+        return self.num_ltm_blocks > 0
+
+    @property
+    def selector_inner(self) -> int:
+        return self.selector_inner_dim or self.hidden_size // 2
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], where: str = "config.json") -> ModelConfig:
+        """Read an official or own `config.json`; unknown fields are ignored.
+
+        Raises:
+            CheckpointError: a field is missing or has an impossible value.
+        """
+        data = {k: v for k, v in raw.items() if v is not None}
+        rope = data.pop("rope_parameters", None)  # the transformers ≥ 5 spelling
+        if rope:
+            data.setdefault("rope_theta", rope.get("rope_theta", 10_000.0))
+            if rope.get("rope_type", "default") != "default":
+                data.setdefault("rope_scaling", rope)
+        missing = [n for n in _REQUIRED if n not in data]
+        if missing:
+            raise CheckpointError(f"{where}: missing {', '.join(missing)}")
+        data.setdefault("num_key_value_heads", data["num_attention_heads"])
+        data.setdefault("head_dim", data["hidden_size"] // data["num_attention_heads"])
+        counts_pool_only = "num_blocks" in data and "num_ltm_blocks" not in data
+        no_retriever = data.get("model_type") == "memoryllm" or data.get("add_selector") is False
+        if counts_pool_only or no_retriever:
+            data["num_ltm_blocks"] = 0
+        if "lora_config" in data:
+            lora = data["lora_config"]
+            data["lora_config"] = LoraConfig(
+                r=lora["r"],
+                lora_alpha=lora["lora_alpha"],
+                target_modules=tuple(lora["target_modules"]),
+            )
+        eos = data.pop("eos_token_id", None)
+        if eos is not None:
+            data["eos_token_ids"] = tuple(eos) if isinstance(eos, list) else (eos,)
+        if "eos_token_ids" in data:
+            data["eos_token_ids"] = tuple(data["eos_token_ids"])
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in data.items() if k in known})
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelConfig:
+        """Read `folder/config.json`."""
+        path = folder / "config.json"
+        try:
+            raw = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json") from None
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+        return cls.from_dict(raw, str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form that `from_dict` reads back to an equal config."""
+        return {"model_type": "mplus" if self.has_long_term else "memoryllm", **asdict(self)}
+
+
+_REQUIRED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+)
+_LEAST = dict.fromkeys(
+    (
+        *_REQUIRED,
+        "num_key_value_heads",
+        "head_dim",
+        "num_tokens",
+        "num_blocks",
+        "chunk_tokens",
+        "update_ltm_frequency",
+        "selector_hidden_dim",
+    ),
+    1,
+)

@@ -1,0 +1,116 @@
+"""Answers in progress: prompts in, text out, any number of them a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from model.errors import InvalidInputError
+from model.network import Network
+from model.read import Reading, begin, extend
+from model.sampling import Sampling, next_token
+from model.text import TextStream, TextTokenizer
+from model.view import MemoryView
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass
+class Generation:
+    """One answer. Its text grows with `advance` until `finish_reason` is set."""
+
+    reading: Reading
+    prompt: list[int]
+    sampling: Sampling
+    stop_ids: frozenset[int]
+    _stream: TextStream
+    _random: torch.Generator
+    tokens: list[int] = field(default_factory=list)
+    text: str = ""
+    finish_reason: FinishReason | None = None
+    _held: str = ""  # text that may turn out to begin a stop string
+
+    def cancel(self) -> None:
+        """Stop decoding; nothing more is computed for this answer."""
+        self.finish_reason = self.finish_reason or "cancelled"
+
+    def _choose(self, logits: Tensor) -> None:
+        """Take the next token from logits [vocab]."""
+        token = next_token(logits, self.prompt + self.tokens, self.sampling, self._random)
+        if token in self.stop_ids:
+            self._finish("stop")
+            return
+        self.tokens.append(token)
+        self._release(self._stream.add(token))
+        if self.finish_reason is None and len(self.tokens) >= self.sampling.max_tokens:
+            self._finish("length")
+
+    def _release(self, piece: str) -> None:
+        """Pass text on, but for what could still become a stop string."""
+        self._held += piece
+        ends = [at for stop in self.sampling.stop if (at := self._held.find(stop)) >= 0]
+        if ends:
+            self._held = self._held[: min(ends)]
+            self._finish("stop")
+            return
+        longest = max((_overlap(self._held, stop) for stop in self.sampling.stop), default=0)
+        cut = len(self._held) - longest
+        self.text += self._held[:cut]
+        self._held = self._held[cut:]
+
+    def _finish(self, reason: FinishReason) -> None:
+        self.text += self._held
+        self._held = ""
+        self.finish_reason = reason
+
+
+def start(
+    network: Network,
+    tokenizer: TextTokenizer,
+    views: Sequence[MemoryView],
+    prompts: Sequence[list[int]],
+    samplings: Sequence[Sampling],
+) -> list[Generation]:
+    """Read the prompts in one pass and choose each answer's first token."""
+    for prompt in prompts:
+        if not prompt:
+            raise InvalidInputError("the question is empty")
+    device = network.device
+    readings, logits = begin(network, views, [torch.tensor(p, device=device) for p in prompts])
+    generations = [
+        Generation(
+            reading,
+            prompt,
+            sampling,
+            frozenset(network.config.eos_token_ids) | frozenset(sampling.stop_ids),
+            tokenizer.stream(),
+            sampling.generator(),
+        )
+        for reading, prompt, sampling in zip(readings, prompts, samplings, strict=True)
+    ]
+    for generation, row in zip(generations, logits, strict=True):
+        generation._choose(row[-1])
+    return generations
+
+
+def advance(network: Network, generations: Sequence[Generation]) -> None:
+    """One more token for every answer that is not finished."""
+    active = [g for g in generations if g.finish_reason is None]
+    if not active:
+        return
+    newest = torch.tensor([g.tokens[-1] for g in active], device=network.device)
+    logits = extend(network, [g.reading for g in active], newest)
+    for generation, row in zip(active, logits, strict=True):
+        generation._choose(row)
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that begins `stop`."""
+    for size in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0

@@ -1,0 +1,91 @@
+"""The memory a checkpoint brings along: pool and long-term rows that every tenant starts from.
+
+Rows are stored right-aligned, long-term rows first: with N pool rows, pool row i has id i - N
+and the j-th of a layer's n long-term rows has id j - n - N.
+
+Legend: L layers, N pool rows, d hidden size, K rows a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.encode import encode_rows
+from model.membership import Membership
+from model.memory import Memory
+from model.network import Network
+from model.store import RowBlock, RowStore
+
+
+@dataclass(frozen=True)
+class Genesis:
+    """Shared, read-only: the rows, their membership, and the block that the first step sees."""
+
+    rows: RowBlock
+    membership: Membership
+    last_block: Tensor
+
+
+def make_genesis(
+    reader: Network, pool: Tensor, long_term: Sequence[Tensor], remaining: Sequence[Tensor]
+) -> Genesis:
+    """Build it from a checkpoint's tensors.
+
+    Args:
+        reader: the read role's network, which the stored rows are made with.
+        pool: hidden rows [L, N, d], oldest first.
+        long_term: per layer hidden rows [n, d]; empty without a long-term memory.
+        remaining: per layer their recall counters [n].
+    """
+    config = reader.config
+    layers, size, _ = pool.shape
+    hidden = [
+        torch.cat([long_term[index], pool[index]]) if long_term else pool[index]
+        for index in range(layers)
+    ]
+    longest = max(len(rows) for rows in hidden)
+    padded = pool.new_zeros(layers, longest, pool.shape[2])
+    for index, rows in enumerate(hidden):
+        padded[index, longest - len(rows) :] = rows
+    with torch.no_grad():
+        block = encode_rows(reader, [padded])[0]
+    ids = np.arange(-size, 0)
+    empty = Membership.empty(config)
+    membership = Membership(
+        step=0,
+        pool=np.broadcast_to(ids, (layers, size)).copy(),
+        long_term=tuple(np.arange(-size - len(rows), -size) for rows in long_term)
+        or empty.long_term,
+        remaining=tuple(_counters(counts) for counts in remaining) or empty.remaining,
+        dropped=(),
+    )
+    return Genesis(block, membership, pool[:, -config.num_tokens :].clone())
+
+
+def first_memory(
+    reader: Network, genesis: Genesis | None, seed: int, fingerprint: str, dtype: torch.dtype
+) -> Memory:
+    """The memory of a tenant that has memorized nothing yet.
+
+    Args:
+        dtype: in which its rows are stored.
+    """
+    config = reader.config
+    rows = genesis.rows.to(dtype) if genesis else None
+    return Memory(
+        seed=seed,
+        fingerprint=fingerprint,
+        membership=genesis.membership if genesis else Membership.empty(config),
+        last_block=genesis.last_block if genesis else None,
+        store=RowStore(config, dtype, reader.device, rows),
+    )
+
+
+def _counters(counts: Tensor) -> NDArray[np.float32]:
+    return counts.float().cpu().numpy().astype(np.float32)

@@ -1,0 +1,243 @@
+"""M+ in a notebook: load, memorize, ask, stream, save, restore.
+
+mplus = MPlus.load("checkpoints/mplus-tiny")
+memory = mplus.memorize(mplus.empty_memory(), "Maren Tolva lives in Brelin.")
+print(mplus.ask(memory, "Where does Maren Tolva live?").text)
+print(*mplus.stream(memory, "Who lives in Brelin?"), sep="")
+mplus.save(memory, "maren"); memory = mplus.restore("maren")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model import folder
+from model.checkpoint import Networks, load_networks
+from model.config import ModelConfig
+from model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
+from model.generate import FinishReason, Generation, advance, start
+from model.genesis import first_memory
+from model.hub import find_checkpoint
+from model.memory import Memory, memorize
+from model.prompt import question_prompt
+from model.sampling import Sampling
+from model.tensors import TensorFolder
+from model.text import TextTokenizer
+from model.view import MemoryView
+
+_SOURCES = 5  # steps named with an answer
+
+
+@dataclass(frozen=True)
+class Source:
+    """A step whose block the retriever found close to the question.
+
+    Attributes:
+        step: counted from 0.
+        score: the layers' mean vote for its block (`model.retriever`); comparable within one
+            answer only. Attribution, not proof.
+    """
+
+    step: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written, and memory rows attended per layer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    memory_rows: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    sources: list[Source]
+    finish_reason: FinishReason
+    usage: Usage
+
+
+class MPlus:
+    """A loaded checkpoint. It holds weights and never a tenant: memories are values."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        networks: Networks,
+        tokenizer: TextTokenizer,
+        fingerprint: str,
+        row_dtype: torch.dtype,
+    ) -> None:
+        self.config = config
+        self.networks = networks
+        self.tokenizer = tokenizer
+        self.fingerprint = fingerprint
+        self.row_dtype = row_dtype
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path,
+        device: str | None = None,
+        dtype: torch.dtype | str | None = None,
+        write_only: bool = False,
+    ) -> MPlus:
+        """Load a checkpoint folder or hub id, ours or an official one.
+
+        Args:
+            device: by default CUDA where there is one, else the CPU.
+            dtype: of weights and rows; by default float32 on the CPU and bfloat16 elsewhere.
+            write_only: leave out weights that only answering needs.
+
+        Raises:
+            CheckpointError: it cannot be read; the message lists every reason.
+        """
+        path = find_checkpoint(str(source))
+        config = ModelConfig.load(path)
+        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        number = _dtype(dtype, where)
+        networks = load_networks(path, config, where, number, write_only)
+        tokenizer = TextTokenizer.load(path)
+        if tokenizer.size > config.vocab_size:
+            raise CheckpointError(
+                f"{path}: the tokenizer has {tokenizer.size} tokens, the network only "
+                f"{config.vocab_size}; they do not belong together"
+            )
+        fingerprint = TensorFolder.open(path).fingerprint(config.to_dict())
+        return cls(config, networks, tokenizer, fingerprint, number)
+
+    def empty_memory(self, seed: int = 0) -> Memory:
+        """The memory of somebody new: the checkpoint's genesis, or nothing at all.
+
+        Args:
+            seed: decides which rows each step drops; 0 ≤ seed < 2^128.
+        """
+        if not 0 <= seed < 1 << 128:
+            raise InvalidInputError("a seed is a whole number from 0 to 2^128 - 1")
+        reader, genesis = self.networks.reader, self.networks.genesis
+        return first_memory(reader, genesis, seed, self.fingerprint, self.row_dtype)
+
+    def memorize(self, memory: Memory, text: str) -> Memory:
+        """Memorize a text, chunk by chunk; returns the new memory.
+
+        Raises:
+            InvalidInputError: there is nothing in the text.
+        """
+        ids = self.tokenizer.encode(text)
+        if not ids or not text.strip():
+            raise InvalidInputError("the text is empty; there is nothing to memorize")
+        size = self.config.chunk_tokens
+        for at in range(0, len(ids), size):
+            memory = self.memorize_chunks([memory], [ids[at : at + size]])[0]
+        return memory
+
+    def memorize_chunks(
+        self, memories: Sequence[Memory], chunks: Sequence[Sequence[int]]
+    ) -> list[Memory]:
+        """One chunk of token ids for each of many tenants, in one forward pass.
+
+        Raises:
+            InvalidInputError: a chunk is empty, too long or not of this vocabulary.
+            FingerprintMismatchError: a memory was made with other weights.
+        """
+        for memory in memories:
+            self._check(memory)
+        return memorize(self.networks.writer, self.networks.reader, memories, chunks)
+
+    def view(self, memory: Memory) -> MemoryView:
+        """The memory prepared for reading; worth keeping between questions."""
+        self._check(memory)
+        return MemoryView(self.networks.reader, memory)
+
+    def ask(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Answer:
+        """Answer a question; keyword arguments are those of `Sampling`."""
+        return self.ask_many([memory], [question], **sampling)[0]
+
+    def ask_many(
+        self, memories: Sequence[Memory | MemoryView], questions: Sequence[str], **sampling: Any
+    ) -> list[Answer]:
+        """Answer questions to many memories together; the answers are those of one by one."""
+        generations = self.start(memories, questions, Sampling(**sampling))
+        while any(g.finish_reason is None for g in generations):
+            advance(self.networks.reader, generations)
+        return [self.answer(generation) for generation in generations]
+
+    def stream(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Iterator[str]:
+        """The answer piece by piece; closing the iterator cancels it."""
+        generation = self.start([memory], [question], Sampling(**sampling))[0]
+        shown = 0
+        while True:
+            text = generation.text.lstrip()
+            if len(text) > shown:
+                yield text[shown:]
+                shown = len(text)
+            if generation.finish_reason is not None:
+                return
+            advance(self.networks.reader, [generation])
+
+    def start(
+        self,
+        memories: Sequence[Memory | MemoryView],
+        questions: Sequence[str],
+        sampling: Sampling,
+    ) -> list[Generation]:
+        """Read the questions; `model.generate.advance` then adds a token to each answer."""
+        prompts = [question_prompt(self.tokenizer, self.config, q) for q in questions]
+        views = [m if isinstance(m, MemoryView) else self.view(m) for m in memories]
+        return start(
+            self.networks.reader, self.tokenizer, views, prompts, [sampling] * len(prompts)
+        )
+
+    def answer(self, generation: Generation) -> Answer:
+        """What a generation has come to."""
+        votes = generation.reading.votes
+        if votes is None:
+            votes = torch.empty(0)
+        votes = votes / self.config.num_hidden_layers
+        best = votes.topk(min(_SOURCES, len(votes)))
+        sources = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return Answer(
+            text=generation.text.strip(),
+            sources=[Source(step, score) for step, score in sources],
+            finish_reason=generation.finish_reason or "cancelled",
+            usage=Usage(
+                len(generation.prompt), len(generation.tokens), generation.reading.memory_rows
+            ),
+        )
+
+    def save(self, memory: Memory, path: str | Path) -> None:
+        """Save a memory to a folder; later saves of the same history add only what is new."""
+        self._check(memory)
+        folder.save_memory(memory, Path(path))
+
+    def restore(self, path: str | Path) -> Memory:
+        """Read a saved memory back.
+
+        Raises:
+            StorageError: none is there, or it is damaged.
+            FingerprintMismatchError: it was made with other weights.
+        """
+        return folder.restore_memory(self.empty_memory(), Path(path))
+
+    def _check(self, memory: Memory) -> None:
+        if memory.fingerprint != self.fingerprint:
+            raise FingerprintMismatchError(
+                f"the memory was made with weights {memory.fingerprint}, but "
+                f"{self.fingerprint} are loaded"
+            )
+
+
+def _dtype(wanted: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+    if isinstance(wanted, str):
+        found = getattr(torch, wanted, None)
+        if not isinstance(found, torch.dtype) or not found.is_floating_point:
+            raise InvalidInputError(f"dtype {wanted!r} is unknown; try float32 or bfloat16")
+        return found
+    return wanted or (torch.float32 if device.type == "cpu" else torch.bfloat16)

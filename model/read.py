@@ -1,0 +1,266 @@
+"""The read pass: prompts of many tenants attend to their memories and yield logits.
+
+At every layer a sequence is [bos | retrieved rows | pool | own tokens]. The memory parts are
+attended without a mask and joined by their softmax denominators, so that sequences of one
+tenant share its pool without a copy.
+
+Legend: B sequences, n new tokens of a sequence, T tokens of all, d hidden size, H query heads,
+G key/value heads, e head dim, s retriever key width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
+from model.membership import Ids
+from model.network import Network
+from model.retriever import RowScores, block_votes, rows_of_best_blocks
+from model.rope import rotate
+from model.view import MemoryView, Pair
+from model.write import ROW_MULTIPLE
+
+
+@dataclass
+class Reading:
+    """One sequence being read: what it retrieved, and its own keys and values."""
+
+    view: MemoryView
+    own: list[Pair] = field(default_factory=list)  # per layer [G, length, e]
+    fetched: list[Pair] = field(default_factory=list)
+    retrieved: list[Ids] = field(default_factory=list)
+    votes: Tensor | None = None  # [steps], how well each step's block fits, summed over layers
+    length: int = 0
+
+    @property
+    def memory_rows(self) -> int:
+        """Rows attended per layer, at most."""
+        pool = self.view.memory.membership.pool.shape[1]
+        return pool + max((len(ids) for ids in self.retrieved), default=0)
+
+    def see(self, layer: int, k: Tensor, v: Tensor) -> None:
+        """Add own rotated keys and values [n, G, e]."""
+        k, v = k.transpose(0, 1), v.transpose(0, 1)
+        if layer == len(self.own):
+            self.own.append((k, v))
+        else:
+            before_k, before_v = self.own[layer]
+            self.own[layer] = torch.cat([before_k, k], dim=1), torch.cat([before_v, v], dim=1)
+
+    def vote(self, votes: Tensor) -> None:
+        """Add one layer's votes [steps]."""
+        self.votes = votes if self.votes is None else self.votes + votes
+
+
+# Called with (reading, layer, retriever queries [n, s]) before a layer attends.
+Retrieve = Callable[[Reading, int, Tensor], None]
+
+
+@torch.no_grad()
+def begin(
+    network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor], whole: bool = False
+) -> tuple[list[Reading], list[Tensor]]:
+    """Read one prompt against each of B memories, which may repeat.
+
+    Args:
+        prompts: token ids [n], n ≥ 1, on the network's device.
+        whole: logits of every prompt token, not just of the last.
+
+    Returns:
+        The readings, to be continued by `extend`, and logits [n or 1, vocab] of each.
+    """
+    readings = [Reading(view) for view in views]
+    retrieve: Retrieve | None = None
+    if network.config.has_long_term:
+        retrieve = _retrieve_rows
+        if network.config.retrieval == "blocks":
+            _retrieve_blocks(network, readings, prompts)
+            retrieve = None
+    else:
+        for reading in readings:
+            _fetch(reading, [_NOTHING] * network.config.num_hidden_layers)
+    return readings, _forward(network, readings, prompts, whole, retrieve)
+
+
+@torch.no_grad()
+def extend(network: Network, readings: Sequence[Reading], tokens: Tensor) -> Tensor:
+    """One more token [B] for each reading; returns the logits [B, vocab] that follow it."""
+    return torch.cat(_forward(network, readings, list(tokens[:, None]), False, None))
+
+
+_NOTHING = torch.empty(0, dtype=torch.int64).numpy()
+
+
+def _fetch(reading: Reading, retrieved: Sequence[Ids]) -> None:
+    for ids in retrieved:
+        reading.fetched.append(reading.view.fetch(len(reading.fetched), ids))
+        reading.retrieved.append(ids)
+
+
+def _retrieve_rows(reading: Reading, layer: int, queries: Tensor) -> None:
+    """The K0 best rows of this layer, by what the question has become there."""
+    memory = reading.view.memory
+    scores = RowScores(queries, memory.store, layer, memory.step)
+    reading.vote(scores.votes(reading.view.network.config.num_tokens))
+    best = scores.top(reading.view.retrievable[layer], reading.view.network.config.retrieved_rows)
+    _fetch(reading, [best])
+
+
+def _retrieve_blocks(
+    network: Network, readings: Sequence[Reading], prompts: Sequence[Tensor]
+) -> None:
+    """The best blocks by all layers' queries, from a pass over the question with no memory."""
+    config = network.config
+    alone = [Reading(reading.view.without_memory()) for reading in readings]
+    askers: dict[int, Reading] = {}
+    for blank, reading in zip(alone, readings, strict=True):
+        _fetch(blank, [_NOTHING] * config.num_hidden_layers)
+        askers[id(blank)] = reading
+
+    def ballot(blank: Reading, layer: int, queries: Tensor) -> None:
+        asker = askers[id(blank)]
+        memory = asker.view.memory
+        asker.vote(block_votes(queries, memory.store, layer, memory.step))
+
+    _forward(network, alone, prompts, False, ballot)
+    for reading in readings:
+        retrievable = reading.view.retrievable
+        chosen = [_NOTHING] * config.num_hidden_layers
+        if reading.votes is not None and any(len(ids) for ids in retrievable):
+            chosen = rows_of_best_blocks(
+                reading.votes, retrievable, config.num_tokens, config.num_ltm_blocks
+            )
+        _fetch(reading, chosen)
+
+
+def _forward(
+    network: Network,
+    readings: Sequence[Reading],
+    tokens: Sequence[Tensor],
+    whole: bool,
+    retrieve: Retrieve | None,
+) -> list[Tensor]:
+    """New tokens [n] of each reading through all layers → logits [n or 1, vocab] of each.
+
+    All sequences' tokens stand below one another in one matrix; only attention tells them apart.
+    """
+    counts = [len(ids) for ids in tokens]
+    total = sum(counts)
+    x = _pad(network.embed(torch.cat(list(tokens))))
+    cos, sin = _angles(network, readings, counts, x)
+    last = len(network.layers) - 1
+    for index, layer in enumerate(network.layers):
+        attention = layer.self_attn
+        h = layer.input_layernorm(x)
+        if retrieve is not None:
+            queries = attention.query_proj(h)[:total].split(counts)
+            for reading, asked in zip(readings, queries, strict=True):
+                retrieve(reading, index, asked)
+        keys = rotate(attention.keys(h), cos, sin)[:total].split(counts)
+        values = attention.values(h)[:total].split(counts)
+        for reading, k, v in zip(readings, keys, values, strict=True):
+            reading.see(index, k, v)
+        if index == last and not whole:  # from here on only the last token of each matters
+            ends = torch.tensor(counts, device=x.device).cumsum(0) - 1
+            x, h, cos, sin = _pad(x[ends]), _pad(h[ends]), _pad(cos[ends]), _pad(sin[ends])
+            counts = [1] * len(counts)
+        q = rotate(attention.queries(h), cos, sin)[: sum(counts)].split(counts)
+        x = layer.finish(x, _pad(_attend(readings, index, q, network.config.sliding_window)))
+    for reading, ids in zip(readings, tokens, strict=True):
+        reading.length += len(ids)
+    return list(network.logits(x)[: sum(counts)].split(counts))
+
+
+def _attend(
+    readings: Sequence[Reading], layer: int, queries: Sequence[Tensor], window: int | None
+) -> Tensor:
+    """Attention of each reading's newest tokens, queries [n, H, e] each → [T, H, e]."""
+    outputs: list[Tensor] = []
+    for _, pairs in groupby(zip(readings, queries, strict=True), key=lambda pair: id(pair[0].view)):
+        outputs += _attend_view(list(pairs), layer, window)
+    return torch.cat(outputs)
+
+
+def _attend_view(
+    pairs: list[tuple[Reading, Tensor]], layer: int, window: int | None
+) -> list[Tensor]:
+    """Readings of one view: their pool is attended once for all of them."""
+    view = pairs[0][0].view
+    pool_k, pool_v = view.pool[layer]
+    groups = pool_k.shape[0]
+    folded = [fold_heads(q, groups) for _, q in pairs]
+    parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in pairs]
+    if pool_k.shape[1]:
+        out, lse = attend_part(torch.cat(folded, dim=1), pool_k, pool_v)
+        sizes = [q.shape[1] for q in folded]
+        for mine, o, z in zip(parts, out.split(sizes, 1), lse.split(sizes, 1), strict=True):
+            mine.append((o, z))
+    outputs = []
+    for (reading, q), rows, mine in zip(pairs, folded, parts, strict=True):
+        k, v = reading.fetched[layer]
+        if k.shape[1]:
+            mine.append(attend_part(rows, k, v))
+        mine.append(_attend_own(reading, layer, q, window))
+        outputs.append(unfold_heads(join_parts(mine), q.shape[0]))
+    return outputs
+
+
+def _attend_own(
+    reading: Reading, layer: int, q: Tensor, window: int | None
+) -> tuple[Tensor, Tensor]:
+    """The newest n own tokens over all own tokens, as a part with folded heads."""
+    k, v = reading.own[layer]
+    groups, seen, _ = k.shape
+    if q.shape[0] == 1:
+        first = 0 if window is None else max(0, seen - window)
+        return attend_part(fold_heads(q, groups), k[:, first:], v[:, first:])
+    repeat = q.shape[1] // groups
+    out, lse = attend_part(
+        q.transpose(0, 1),
+        k.repeat_interleave(repeat, 0),
+        v.repeat_interleave(repeat, 0),
+        causal=True,
+        window=window,
+    )
+    return out.reshape(groups, -1, q.shape[2]), lse.reshape(groups, -1)
+
+
+def _pad(matrix: Tensor) -> Tensor:
+    """Fill up to the next multiple of rows at which products are independent of the batch."""
+    missing = -matrix.shape[0] % ROW_MULTIPLE
+    return F.pad(matrix, (0, 0) * (matrix.dim() - 1) + (0, missing)) if missing else matrix
+
+
+def _angles(
+    network: Network, readings: Sequence[Reading], counts: Sequence[int], x: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, e] at the position of every new token."""
+    starts = [reading.view.own_start + reading.length for reading in readings]
+    positions = torch.cat(
+        [torch.arange(s, s + n, device=x.device) for s, n in zip(starts, counts, strict=True)]
+    )
+    cos, sin = network.rotary.tables(max(s + n for s, n in zip(starts, counts, strict=True)), x)
+    return _pad(cos[positions]), _pad(sin[positions])
+
+
+@torch.no_grad()
+def hidden_states_alone(network: Network, ids: Tensor) -> list[Tensor]:
+    """What enters each layer when these tokens [n] are read with no memory and no bos: [n, d]."""
+    x = network.embed(ids)
+    cos, sin = network.rotary.tables(len(ids), x)
+    states = []
+    for layer in network.layers:
+        states.append(x)
+        h = layer.input_layernorm(x)
+        q, k = (
+            rotate(part, cos[: len(ids)], sin[: len(ids)])
+            for part in (layer.self_attn.queries(h), layer.self_attn.keys(h))
+        )
+        x = layer.finish(x, attend(q[None], k[None], layer.self_attn.values(h)[None])[0])
+    return states

@@ -1,0 +1,78 @@
+"""Choosing the next token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.errors import InvalidInputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How an answer is decoded. Temperature 0 is greedy and the default.
+
+    Attributes:
+        max_tokens: at most so many tokens.
+        temperature: logits are divided by it.
+        top_k: only the k likeliest tokens; 0 for all.
+        top_p: only the likeliest tokens that together have this probability.
+        repetition_penalty: divides positive and multiplies negative logits of tokens already
+            seen in prompt or answer (CTRL, Keskar et al. 2019).
+        seed: makes a drawn answer repeatable.
+        stop: strings that end the answer and are not part of it.
+        stop_ids: token ids that do, besides the checkpoint's own.
+    """
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        rules = {
+            "max_tokens must be at least 1": self.max_tokens >= 1,
+            "temperature must be a finite number of at least 0": 0 <= self.temperature < math.inf,
+            "top_k must be at least 0": self.top_k >= 0,
+            "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
+            "repetition_penalty must be above 0": 0 < self.repetition_penalty < math.inf,
+            "seed must be between 0 and 2^63 - 1": 0 <= self.seed < 1 << 63,
+            "stop strings must not be empty": all(self.stop),
+        }
+        broken = [rule for rule, kept in rules.items() if not kept]
+        if broken:
+            raise InvalidInputError("; ".join(broken))
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+
+def next_token(
+    logits: Tensor, seen: Sequence[int], sampling: Sampling, generator: torch.Generator
+) -> int:
+    """The next token id, given logits [vocab] and the ids of prompt and answer so far."""
+    scores = logits.float().cpu()
+    if sampling.repetition_penalty != 1.0:
+        ids = torch.tensor(sorted(set(seen)))
+        old = scores[ids]
+        penalty = sampling.repetition_penalty
+        scores = scores.index_copy(0, ids, torch.where(old > 0, old / penalty, old * penalty))
+    if sampling.temperature == 0.0:
+        return int(scores.argmax())
+    scores = scores / sampling.temperature
+    if 0 < sampling.top_k < len(scores):
+        scores = scores.masked_fill(scores < scores.topk(sampling.top_k).values[-1], -math.inf)
+    probabilities = scores.softmax(0)
+    if sampling.top_p < 1.0:
+        ordered, order = probabilities.sort(descending=True)
+        outside = ordered.cumsum(0) - ordered >= sampling.top_p  # never the likeliest itself
+        probabilities = probabilities.index_fill(0, order[outside], 0.0)
+    return int(torch.multinomial(probabilities, 1, generator=generator))

@@ -1,0 +1,76 @@
+"""A memory as a reader holds it: the pool rotated to its positions, the rest found on demand.
+
+The pool always starts at position `origin` = bos + K0. Retrieved rows are laid down to the left
+of it and bos to the left of them, so the pool's rotation never depends on the question; RoPE
+sees differences only, and with K0 rows these are the official positions.
+
+Legend: G key/value heads, e head dim, N pool rows, m retrieved rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from model.membership import Ids, Membership
+from model.memory import Memory
+from model.network import Network
+from model.rope import rotate
+
+Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
+
+
+class MemoryView:
+    """What one step of one tenant's memory looks like to the read role. It never changes."""
+
+    def __init__(self, network: Network, memory: Memory) -> None:
+        self.memory = memory
+        self.network = network
+        config = network.config
+        self.bos_rows = 1 if network.bos_embedding is not None else 0
+        self.origin = self.bos_rows + config.retrieved_rows
+        self.own_start = self.origin + memory.membership.pool.shape[1]
+        with torch.no_grad():
+            self._bos = [self._encode_bos(index) for index in range(config.num_hidden_layers)]
+            self.pool = [
+                self._place(memory.store.gather(index, ids), self.origin)
+                for index, ids in enumerate(memory.membership.pool)
+            ]
+
+    def without_memory(self) -> MemoryView:
+        """The same network with nothing remembered, for reading a question alone."""
+        blank = Membership.empty(self.network.config)
+        return MemoryView(self.network, replace(self.memory, membership=blank))
+
+    def fetch(self, layer: int, ids: Ids) -> Pair:
+        """The part to the left of the pool: [bos | rows `ids`], oldest first."""
+        rows = self.memory.store.gather(layer, ids).to(self.network.dtype)
+        rows = torch.cat([self._bos[layer], rows])
+        return self._place(rows, self.origin - len(rows))
+
+    @cached_property
+    def retrievable(self) -> list[Ids]:
+        """Long-term row ids of every layer."""
+        membership = self.memory.membership
+        return [membership.retrievable(layer) for layer in range(len(membership.pool))]
+
+    @property
+    def nbytes(self) -> int:
+        """Device bytes of the rotated pool."""
+        return sum(k.nbytes + v.nbytes for k, v in self.pool)
+
+    def _encode_bos(self, index: int) -> Tensor:
+        layer = self.network.layers[index]
+        normed = layer.input_layernorm(self.network.bos(index))
+        return torch.stack(layer.self_attn.keys_values(normed), dim=1)  # [bos rows, 2, G, e]
+
+    def _place(self, rows: Tensor, start: int) -> Pair:
+        """Rows [n, 2, G, e] at positions start … as attention reads them."""
+        rows = rows.to(self.network.dtype)
+        end = start + rows.shape[0]
+        cos, sin = self.network.rotary.tables(end, rows)
+        keys = rotate(rows[:, 0], cos[start:end], sin[start:end])
+        return keys.transpose(0, 1).contiguous(), rows[:, 1].transpose(0, 1).contiguous()
