@@ -6,10 +6,11 @@ G key/value heads, e head dim.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention.bias import causal_lower_right
 
 # On the CPU the masked upper triangle is computed and thrown away; in blocks, less of it is.
 _CPU_QUERY_BLOCK = 256
@@ -37,8 +38,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, window: int | None = None) -> Tensor
     elif q.device.type == "cpu":
         out = _attend_blocked(q, k, v)
     else:
-        bias = causal_lower_right(n, total)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, enable_gqa=True)
+        out = _attend_in_parts(q, k, v)
     return out.transpose(1, 2)
 
 
@@ -55,13 +55,38 @@ def _attend_blocked(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     for start in range(0, n, _CPU_QUERY_BLOCK):
         end = min(n, start + _CPU_QUERY_BLOCK)
         seen = prefix + end
-        mask = torch.ones(end - start, seen, dtype=torch.bool).tril(prefix + start)
+        mask = _causal_mask(end - start, seen, prefix + start, q.dtype)
         outs.append(
             F.scaled_dot_product_attention(
                 q[:, :, start:end], k[:, :, :seen], v[:, :, :seen], attn_mask=mask, enable_gqa=True
             )
         )
     return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
+
+
+def _attend_in_parts(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """What lies before the queries without a mask, and a causal square: both are flash kernels.
+
+    Heads of all sequences stand side by side; those that share keys are rows of one product.
+    """
+    batch, heads, n, e = q.shape
+    groups, prefix = k.shape[1], k.shape[2] - n
+    repeat = heads // groups
+    own_k, own_v = (t[:, :, prefix:].repeat_interleave(repeat, 1).flatten(0, 1) for t in (k, v))
+    out, lse = attend_part(q.flatten(0, 1), own_k, own_v, causal=True)
+    parts = [(out.reshape(batch * groups, -1, e), lse.reshape(batch * groups, -1))]
+    if prefix:
+        folded = q.reshape(batch * groups, repeat * n, e)
+        before_k, before_v = (t[:, :, :prefix].flatten(0, 1) for t in (k, v))
+        parts.append(attend_part(folded, before_k, before_v))
+    return join_parts(parts).reshape(batch, heads, n, e)
+
+
+@lru_cache(maxsize=64)
+def _causal_mask(rows: int, seen: int, diagonal: int, dtype: torch.dtype) -> Tensor:
+    """Additive, 0 or -inf; every layer asks for the same few."""
+    allowed = torch.ones(rows, seen, dtype=torch.bool).tril(diagonal)
+    return torch.zeros(rows, seen, dtype=dtype).masked_fill_(~allowed, float("-inf"))
 
 
 def _window_mask(n: int, total: int, window: int, device: torch.device) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.errors import CheckpointError
+from model.config import ModelConfig, read_config
+from model.errors import CheckpointError, InvalidInputError
 from model.hub import find_checkpoint
 from model.network import Network
 from model.read import hidden_states_alone
@@ -44,20 +44,37 @@ def backbone_config(raw: dict[str, Any], memory: dict[str, Any], where: str) -> 
         raise CheckpointError(f"{where} uses {raw['hidden_act']!r}; only silu is supported")
     if raw.get("mlp_bias") or (family != "qwen2" and raw.get("attention_bias")):
         raise CheckpointError(f"{where} has biases that this network does not")
-    window = raw.get("sliding_window")
-    if family.startswith("qwen") and not raw.get("use_sliding_window"):
-        window = None
+    unknown = memory.keys() - {field.name for field in fields(ModelConfig)}
+    if unknown:
+        raise InvalidInputError(f"there is no field {', '.join(sorted(unknown))} in a config")
     return ModelConfig.from_dict(
         {
             **raw,
             "attention_bias": family == "qwen2",
             "qk_norm": family == "qwen3",
-            "sliding_window": window,
+            "sliding_window": _window(raw, where),
             "add_bos_embedding": raw.get("bos_token_id") is not None and family in _FAMILIES[:2],
             **memory,
         },
         where,
     )
+
+
+def _window(raw: dict[str, Any], where: str) -> int | None:
+    """The sliding window of all layers; Qwen has it from `max_window_layers` on, if at all."""
+    window: int | None = raw.get("sliding_window")
+    if window is None or not raw["model_type"].startswith("qwen"):
+        return window
+    kinds = raw.get("layer_types")
+    if kinds is None:
+        first = raw.get("max_window_layers", 0)
+        layers = range(raw.get("num_hidden_layers", 0))
+        sliding = [bool(raw.get("use_sliding_window")) and i >= first for i in layers]
+    else:
+        sliding = [kind == "sliding_attention" for kind in kinds]
+    if any(sliding) and not all(sliding):
+        raise CheckpointError(f"{where} has a sliding window in some layers only")
+    return window if any(sliding) else None
 
 
 def init_from_backbone(source: str, out: Path, seed: int = 0, **memory: Any) -> ModelConfig:
@@ -75,10 +92,9 @@ def init_from_backbone(source: str, out: Path, seed: int = 0, **memory: Any) -> 
         CheckpointError: not a supported backbone, or its tensors do not fit its config.
     """
     folder = find_checkpoint(source)
-    path = folder / "config.json"
-    if not path.exists():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json")
-    config = backbone_config(json.loads(path.read_text()), memory, str(path))
+    if out.exists() and out.samefile(folder):
+        raise InvalidInputError(f"{out} is the backbone itself; write to another folder")
+    config = backbone_config(read_config(folder), memory, str(folder / "config.json"))
     network = Network(config)
     network.initialize(seed)
     _copy_weights(network, TensorFolder.open(folder))

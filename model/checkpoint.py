@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,6 +29,9 @@ _UNUSED = re.compile(
 _GENESIS = re.compile(r"^(memory$|ltm\.\d+$|ltm_recall_frequencies\.\d+$)")
 # What a process that only writes needs of the read role: the projections of `encode_rows`.
 _ROW_ENCODER = re.compile(r"(\.input_layernorm\.|\.self_attn\.(k_proj|v_proj|k_norm|key_proj)\.)")
+
+# A one-layer retriever is a bare linear layer in some checkpoints.
+_ONE_LAYER = re.compile(r"(\.(?:query|key)_proj)\.0\.weight$")
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def load_networks(
         CheckpointError: one message that lists every missing, unexpected and mis-shaped tensor.
     """
     tensors = TensorFolder.open(folder)
+    config = complete_config(config, tensors.shapes)
     sources = check_layout(config, tensors.shapes, str(folder))
     reader = _empty(config)
     needed = sources["read"]
@@ -87,6 +91,14 @@ def load_networks(
     return Networks(writer, reader, _load_genesis(reader, tensors, device, dtype))
 
 
+def complete_config(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> ModelConfig:
+    """Official configs do not say how wide the retriever's hidden layer is; its weights do."""
+    first = shapes.get("model.layers.0.self_attn.key_proj.0.weight")
+    if config.selector_inner_dim or first is None or config.num_selector_layers == 1:
+        return config
+    return replace(config, selector_inner_dim=first[0])
+
+
 def check_layout(
     config: ModelConfig, shapes: dict[str, tuple[int, ...]], where: str
 ) -> dict[str, dict[str, Source]]:
@@ -104,9 +116,9 @@ def check_layout(
             problems += _mismatches(source, tuple(parameter.shape), shapes, config)
     if config.tie_word_embeddings:
         used.add("lm_head.weight")
-    used |= {
-        n for n in shapes if ".lora_" in n and n.split(".lora_")[0] + ".base_layer.weight" in used
-    }
+    if config.lora_config is not None:  # adapters of further names may lie beside
+        adapted = {n.removesuffix(".base_layer.weight") for n in used if ".base_layer." in n}
+        used |= {n for n in shapes if ".lora_" in n and n.split(".lora_")[0] in adapted}
     extra = sorted(
         n for n in shapes.keys() - used if not _UNUSED.search(n) and not _GENESIS.search(n)
     )
@@ -128,6 +140,7 @@ def save_checkpoint(folder: Path, config: ModelConfig, network: Network) -> None
     }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+    (folder / "model.safetensors.index.json").unlink(missing_ok=True)  # of shards that lay here
 
 
 def _adapters(config: ModelConfig) -> dict[str, str | None]:
@@ -137,9 +150,11 @@ def _adapters(config: ModelConfig) -> dict[str, str | None]:
 
 
 def _source(name: str, adapter: str | None, shapes: Iterable[str]) -> Source:
-    module = name.removesuffix(".weight")
-    base = f"{module}.base_layer.weight"
-    if adapter is None or base not in shapes:
+    if name not in shapes and (plain := _ONE_LAYER.sub(r"\1.weight", name)) in shapes:
+        return Source(plain)
+    module, _, leaf = name.rpartition(".")
+    base = f"{module}.base_layer.{leaf}"
+    if adapter is None or leaf == "bias" or base not in shapes:
         return Source(name if base not in shapes else base)
     return Source(base, f"{module}.lora_A.{adapter}.weight", f"{module}.lora_B.{adapter}.weight")
 

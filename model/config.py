@@ -24,6 +24,10 @@ class LoraConfig:
     lora_alpha: float
     target_modules: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if self.r < 1:
+            raise CheckpointError(f"lora_config: r is {self.r}, expected at least 1")
+
     @property
     def scale(self) -> float:
         return self.lora_alpha / self.r
@@ -70,11 +74,13 @@ class ModelConfig:
     eos_token_ids: tuple[int, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        problems = [
-            f"{name} is {getattr(self, name)}, expected at least {least}"
-            for name, least in _LEAST.items()
-            if getattr(self, name) < least
-        ]
+        problems = _too_small(
+            {
+                name: value
+                for name in _LEAST
+                if (value := getattr(self, name)) is not None  # no sliding window
+            }
+        )
         if self.num_attention_heads % max(self.num_key_value_heads, 1):
             problems.append(
                 f"num_attention_heads ({self.num_attention_heads}) is not a multiple of "
@@ -91,6 +97,8 @@ class ModelConfig:
             problems.append(f"num_selector_layers is {self.num_selector_layers}, expected 1 or 2")
         if self.retrieval not in ("rows", "blocks"):
             problems.append(f"retrieval is {self.retrieval!r}, expected 'rows' or 'blocks'")
+        if self.prompt_template is not None and "{question}" not in self.prompt_template:
+            problems.append("prompt_template has no {question} in it")
         if problems:
             raise CheckpointError("config.json: " + "; ".join(problems))
 
@@ -128,6 +136,9 @@ class ModelConfig:
         missing = [n for n in _REQUIRED if n not in data]
         if missing:
             raise CheckpointError(f"{where}: missing {', '.join(missing)}")
+        problems = _too_small({name: data[name] for name in _LEAST if name in data})
+        if problems:
+            raise CheckpointError(f"{where}: " + "; ".join(problems))
         data.setdefault("num_key_value_heads", data["num_attention_heads"])
         data.setdefault("head_dim", data["hidden_size"] // data["num_attention_heads"])
         counts_pool_only = "num_blocks" in data and "num_ltm_blocks" not in data
@@ -136,11 +147,16 @@ class ModelConfig:
             data["num_ltm_blocks"] = 0
         if "lora_config" in data:
             lora = data["lora_config"]
-            data["lora_config"] = LoraConfig(
-                r=lora["r"],
-                lora_alpha=lora["lora_alpha"],
-                target_modules=tuple(lora["target_modules"]),
-            )
+            try:
+                data["lora_config"] = LoraConfig(
+                    r=lora["r"],
+                    lora_alpha=lora["lora_alpha"],
+                    target_modules=tuple(lora["target_modules"]),
+                )
+            except (KeyError, TypeError) as error:
+                raise CheckpointError(
+                    f"{where}: lora_config needs r, lora_alpha and target_modules, found {lora}"
+                ) from error
         eos = data.pop("eos_token_id", None)
         if eos is not None:
             data["eos_token_ids"] = tuple(eos) if isinstance(eos, list) else (eos,)
@@ -152,18 +168,50 @@ class ModelConfig:
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:
         """Read `folder/config.json`."""
-        path = folder / "config.json"
-        try:
-            raw = json.loads(path.read_text())
-        except FileNotFoundError:
-            raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json") from None
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-        return cls.from_dict(raw, str(path))
+        return cls.from_dict(read_config(folder), str(folder / "config.json"))
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides how text becomes memory, beside the weights themselves."""
+        names = (
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+            "rms_norm_eps",
+            "rope_theta",
+            "rope_scaling",
+            "num_tokens",
+            "num_blocks",
+            "num_ltm_blocks",
+            "drop_memory_per_layer",
+            "add_decoder_lora",
+            "initial_rf_when_moving_stm_to_ltm",
+            "decay_frequency",
+            "update_ltm_frequency",
+        )
+        lora = {"lora_scale": self.lora_config.scale if self.lora_config else None}
+        return {**{name: getattr(self, name) for name in names}, **lora}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` reads back to an equal config."""
         return {"model_type": "mplus" if self.has_long_term else "memoryllm", **asdict(self)}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """`folder/config.json` as it stands.
+
+    Raises:
+        CheckpointError: there is none, or it is not a JSON object.
+    """
+    path = folder / "config.json"
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return raw
 
 
 _REQUIRED = (
@@ -173,16 +221,23 @@ _REQUIRED = (
     "num_hidden_layers",
     "num_attention_heads",
 )
-_LEAST = dict.fromkeys(
-    (
-        *_REQUIRED,
-        "num_key_value_heads",
-        "head_dim",
-        "num_tokens",
-        "num_blocks",
-        "chunk_tokens",
-        "update_ltm_frequency",
-        "selector_hidden_dim",
-    ),
-    1,
-)
+_LEAST = {
+    **dict.fromkeys(_REQUIRED, 1),
+    "num_key_value_heads": 1,
+    "head_dim": 1,
+    "num_tokens": 1,
+    "num_blocks": 1,
+    "num_ltm_blocks": 0,
+    "chunk_tokens": 1,
+    "update_ltm_frequency": 1,
+    "selector_hidden_dim": 1,
+    "sliding_window": 1,
+}
+
+
+def _too_small(values: dict[str, Any]) -> list[str]:
+    return [
+        f"{name} is {value!r}, expected a whole number of at least {_LEAST[name]}"
+        for name, value in values.items()
+        if not isinstance(value, int) or value < _LEAST[name]
+    ]

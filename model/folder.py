@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +57,14 @@ class _Manifest:
     def read(cls, folder: Path) -> _Manifest | None:
         try:
             raw = json.loads((folder / _MANIFEST).read_text())
+            if raw["format"] != _FORMAT:
+                raise StorageError(
+                    f"{folder} has memory format {raw['format']}; this version reads {_FORMAT}"
+                )
+            checksum = raw["checksum"]
+            del raw["checksum"]
+            if checksum != _checksum(raw):
+                raise ValueError("its checksum differs")
             raw["state"] = _Shard(**raw["state"])
             raw["shards"] = [_Shard(**shard) for shard in raw["shards"]]
             manifest = cls(**raw)
@@ -63,10 +72,6 @@ class _Manifest:
             return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(f"{folder / _MANIFEST} cannot be read: {error}") from error
-        if manifest.format != _FORMAT:
-            raise StorageError(
-                f"{folder} has memory format {manifest.format}; this version reads {_FORMAT}"
-            )
         return manifest
 
 
@@ -95,7 +100,8 @@ def save_memory(memory: Memory, folder: Path) -> None:
             state=_save_state(memory, folder),
             shards=shards,
         )
-        text = json.dumps(asdict(manifest), indent=1)
+        fields = asdict(manifest)
+        text = json.dumps({**fields, "checksum": _checksum(fields)}, indent=1)
         _place(folder / _MANIFEST, lambda path: path.write_text(text))
         _collect_garbage(folder, manifest)
 
@@ -250,6 +256,11 @@ def _collect_garbage(folder: Path, manifest: _Manifest) -> None:
     for path in folder.iterdir():
         if path.name not in kept and path.suffix in (".arrow", ".safetensors", ".tmp"):
             path.unlink(missing_ok=True)
+
+
+def _checksum(manifest: dict[str, Any]) -> str:
+    raw = json.dumps(manifest, sort_keys=True).encode()
+    return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def _dtype_name(dtype: torch.dtype) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,6 +76,8 @@ def start(
     samplings: Sequence[Sampling],
 ) -> list[Generation]:
     """Read the prompts in one pass and choose each answer's first token."""
+    if not prompts:
+        return []
     for prompt in prompts:
         if not prompt:
             raise InvalidInputError("the question is empty")
@@ -106,6 +108,22 @@ def advance(network: Network, generations: Sequence[Generation]) -> None:
     logits = extend(network, [g.reading for g in active], newest)
     for generation, row in zip(active, logits, strict=True):
         generation._choose(row)
+
+
+def pieces(network: Network, generation: Generation) -> Iterator[str]:
+    """The rest of an answer as it comes, without leading space; closing the iterator cancels."""
+    shown = 0
+    try:
+        while True:
+            text = generation.text.lstrip()
+            if len(text) > shown:
+                yield text[shown:]
+                shown = len(text)
+            if generation.finish_reason is not None:
+                return
+            advance(network, [generation])
+    finally:
+        generation.cancel()
 
 
 def _overlap(text: str, stop: str) -> int:

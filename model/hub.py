@@ -18,9 +18,9 @@ def find_checkpoint(source: str) -> Path:
         CheckpointError: neither exists, or the hub cannot be reached.
     """
     path = Path(source)
-    if path.is_dir():
+    if source and path.is_dir():
         return path
-    if path.exists():
+    if source and path.exists():
         raise CheckpointError(f"{source} is a file; a checkpoint is the folder it lies in")
     if not _HUB_ID.match(source):
         raise CheckpointError(f"there is no checkpoint at {source}")

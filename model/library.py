@@ -10,7 +10,7 @@ mplus.save(memory, "maren"); memory = mplus.restore("maren")
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from model import folder
 from model.checkpoint import Networks, load_networks
 from model.config import ModelConfig
 from model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
-from model.generate import FinishReason, Generation, advance, start
+from model.generate import FinishReason, Generation, advance, pieces, start
 from model.genesis import first_memory
 from model.hub import find_checkpoint
 from model.memory import Memory, memorize
 from model.prompt import question_prompt
 from model.sampling import Sampling
+from model.shards import DTYPES
 from model.tensors import TensorFolder
 from model.text import TextTokenizer
 from model.view import MemoryView
@@ -101,7 +102,7 @@ class MPlus:
         """
         path = find_checkpoint(str(source))
         config = ModelConfig.load(path)
-        where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = _device(device)
         number = _dtype(dtype, where)
         networks = load_networks(path, config, where, number, write_only)
         tokenizer = TextTokenizer.load(path)
@@ -110,8 +111,8 @@ class MPlus:
                 f"{path}: the tokenizer has {tokenizer.size} tokens, the network only "
                 f"{config.vocab_size}; they do not belong together"
             )
-        fingerprint = TensorFolder.open(path).fingerprint(config.to_dict())
-        return cls(config, networks, tokenizer, fingerprint, number)
+        fingerprint = TensorFolder.open(path).fingerprint(config.identity())
+        return cls(networks.reader.config, networks, tokenizer, fingerprint, number)
 
     def empty_memory(self, seed: int = 0) -> Memory:
         """The memory of somebody new: the checkpoint's genesis, or nothing at all.
@@ -147,6 +148,11 @@ class MPlus:
             InvalidInputError: a chunk is empty, too long or not of this vocabulary.
             FingerprintMismatchError: a memory was made with other weights.
         """
+        if len(memories) != len(chunks):
+            raise InvalidInputError(
+                f"{len(memories)} memories and {len(chunks)} chunks were given; "
+                "every chunk needs one memory"
+            )
         for memory in memories:
             self._check(memory)
         return memorize(self.networks.writer, self.networks.reader, memories, chunks)
@@ -154,6 +160,8 @@ class MPlus:
     def view(self, memory: Memory) -> MemoryView:
         """The memory prepared for reading; worth keeping between questions."""
         self._check(memory)
+        if not self.networks.reader.can_answer:
+            raise InvalidInputError("this model was loaded with write_only; it cannot answer")
         return MemoryView(self.networks.reader, memory)
 
     def ask(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Answer:
@@ -164,23 +172,15 @@ class MPlus:
         self, memories: Sequence[Memory | MemoryView], questions: Sequence[str], **sampling: Any
     ) -> list[Answer]:
         """Answer questions to many memories together; the answers are those of one by one."""
-        generations = self.start(memories, questions, Sampling(**sampling))
+        generations = self.start(memories, questions, _sampling(sampling))
         while any(g.finish_reason is None for g in generations):
             advance(self.networks.reader, generations)
         return [self.answer(generation) for generation in generations]
 
     def stream(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Iterator[str]:
         """The answer piece by piece; closing the iterator cancels it."""
-        generation = self.start([memory], [question], Sampling(**sampling))[0]
-        shown = 0
-        while True:
-            text = generation.text.lstrip()
-            if len(text) > shown:
-                yield text[shown:]
-                shown = len(text)
-            if generation.finish_reason is not None:
-                return
-            advance(self.networks.reader, [generation])
+        generation = self.start([memory], [question], _sampling(sampling))[0]
+        yield from pieces(self.networks.reader, generation)
 
     def start(
         self,
@@ -190,7 +190,14 @@ class MPlus:
     ) -> list[Generation]:
         """Read the questions; `model.generate.advance` then adds a token to each answer."""
         prompts = [question_prompt(self.tokenizer, self.config, q) for q in questions]
+        if len(memories) != len(questions):
+            raise InvalidInputError(
+                f"{len(memories)} memories and {len(questions)} questions were given; "
+                "every question needs one memory"
+            )
         views = [m if isinstance(m, MemoryView) else self.view(m) for m in memories]
+        for view in views:
+            self._check(view.memory)
         return start(
             self.networks.reader, self.tokenizer, views, prompts, [sampling] * len(prompts)
         )
@@ -234,10 +241,27 @@ class MPlus:
             )
 
 
+def _sampling(options: dict[str, Any]) -> Sampling:
+    known = [field.name for field in fields(Sampling)]
+    unknown = options.keys() - set(known)
+    if unknown:
+        raise InvalidInputError(
+            f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+        )
+    return Sampling(**options)
+
+
+def _device(wanted: str | None) -> torch.device:
+    try:
+        return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError as error:
+        raise InvalidInputError(f"device {wanted!r} is unknown; try cpu or cuda") from error
+
+
 def _dtype(wanted: torch.dtype | str | None, device: torch.device) -> torch.dtype:
-    if isinstance(wanted, str):
-        found = getattr(torch, wanted, None)
-        if not isinstance(found, torch.dtype) or not found.is_floating_point:
-            raise InvalidInputError(f"dtype {wanted!r} is unknown; try float32 or bfloat16")
-        return found
-    return wanted or (torch.float32 if device.type == "cpu" else torch.bfloat16)
+    if wanted is None:
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    name = str(wanted).removeprefix("torch.")
+    if name not in DTYPES:
+        raise InvalidInputError(f"dtype {name!r} is unknown; there are {', '.join(DTYPES)}")
+    return DTYPES[name]

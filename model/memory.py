@@ -112,6 +112,8 @@ def memorize(
     Raises:
         InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.
     """
+    if not memories:
+        return []
     check_chunks(writer.config, chunks)
     dropped = positions if positions is not None else [None] * len(memories)
     with torch.no_grad():

@@ -139,11 +139,16 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.model.embed_tokens.weight.device
+        return self.layers[0].input_layernorm.weight.device  # loaded whatever is left out
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.model.embed_tokens.weight.dtype
+        return self.layers[0].input_layernorm.weight.dtype
+
+    @property
+    def can_answer(self) -> bool:
+        """False where only what memorizing needs was loaded."""
+        return not self.model.norm.weight.is_meta
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids [n] → hidden states [n, d]."""

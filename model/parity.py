@@ -71,6 +71,9 @@ def run(folder: Path) -> ParityReport:
         trace = load_file(folder / "trace.safetensors")
     except (FileNotFoundError, SafetensorError) as error:
         raise CheckpointError(f"{folder} has no readable trace.safetensors: {error}") from error
+    missing = [name for name in ("step.0.input_ids", "final.memory") if name not in trace]
+    if missing:
+        raise CheckpointError(f"{folder / 'trace.safetensors'} has no {' and no '.join(missing)}")
     tensors = TensorFolder.open(folder)
     kept = [n for n in tensors.shapes if n == "memory" or n.startswith("ltm.")]
     hidden = _Hidden(dict(tensors.walk(kept, cpu)), config.num_hidden_layers)
@@ -121,8 +124,8 @@ def _compare_final(
         ids = membership.retrievable(layer)
         _note(differences, "ltm", hidden.at(layer, ids), trace[f"final.ltm.{layer}"])
         if f"final.ltm_keys.{layer}" in trace:
-            keys = torch.cat([k for _, k in memory.store.key_slabs(layer, memory.step)])
-            order = torch.from_numpy(ids - next(memory.store.key_slabs(layer, memory.step))[0])
+            keys = torch.cat(list(memory.store.keys(layer, memory.store.end)))
+            order = torch.from_numpy(ids - memory.store.first)
             _note(differences, "ltm_keys", keys[order], trace[f"final.ltm_keys.{layer}"])
 
 

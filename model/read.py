@@ -15,16 +15,14 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
 from model.membership import Ids
 from model.network import Network
-from model.retriever import RowScores, block_votes, rows_of_best_blocks
+from model.retriever import block_votes, retrieve_rows, rows_of_best_blocks
 from model.rope import rotate
 from model.view import MemoryView, Pair
-from model.write import ROW_MULTIPLE
 
 
 @dataclass
@@ -105,10 +103,15 @@ def _fetch(reading: Reading, retrieved: Sequence[Ids]) -> None:
 
 def _retrieve_rows(reading: Reading, layer: int, queries: Tensor) -> None:
     """The K0 best rows of this layer, by what the question has become there."""
-    memory = reading.view.memory
-    scores = RowScores(queries, memory.store, layer, memory.step)
-    reading.vote(scores.votes(reading.view.network.config.num_tokens))
-    best = scores.top(reading.view.retrievable[layer], reading.view.network.config.retrieved_rows)
+    view = reading.view
+    best, votes = retrieve_rows(
+        queries,
+        view.memory.store,
+        layer,
+        view.candidates[layer],
+        view.network.config.retrieved_rows,
+    )
+    reading.vote(votes)
     _fetch(reading, [best])
 
 
@@ -151,30 +154,29 @@ def _forward(
     All sequences' tokens stand below one another in one matrix; only attention tells them apart.
     """
     counts = [len(ids) for ids in tokens]
-    total = sum(counts)
-    x = _pad(network.embed(torch.cat(list(tokens))))
+    x = network.embed(torch.cat(list(tokens)))
     cos, sin = _angles(network, readings, counts, x)
     last = len(network.layers) - 1
     for index, layer in enumerate(network.layers):
         attention = layer.self_attn
         h = layer.input_layernorm(x)
         if retrieve is not None:
-            queries = attention.query_proj(h)[:total].split(counts)
+            queries = attention.query_proj(h).split(counts)
             for reading, asked in zip(readings, queries, strict=True):
                 retrieve(reading, index, asked)
-        keys = rotate(attention.keys(h), cos, sin)[:total].split(counts)
-        values = attention.values(h)[:total].split(counts)
+        keys = rotate(attention.keys(h), cos, sin).split(counts)
+        values = attention.values(h).split(counts)
         for reading, k, v in zip(readings, keys, values, strict=True):
             reading.see(index, k, v)
         if index == last and not whole:  # from here on only the last token of each matters
             ends = torch.tensor(counts, device=x.device).cumsum(0) - 1
-            x, h, cos, sin = _pad(x[ends]), _pad(h[ends]), _pad(cos[ends]), _pad(sin[ends])
+            x, h, cos, sin = x[ends], h[ends], cos[ends], sin[ends]
             counts = [1] * len(counts)
-        q = rotate(attention.queries(h), cos, sin)[: sum(counts)].split(counts)
-        x = layer.finish(x, _pad(_attend(readings, index, q, network.config.sliding_window)))
+        q = rotate(attention.queries(h), cos, sin).split(counts)
+        x = layer.finish(x, _attend(readings, index, q, network.config.sliding_window))
     for reading, ids in zip(readings, tokens, strict=True):
         reading.length += len(ids)
-    return list(network.logits(x)[: sum(counts)].split(counts))
+    return list(network.logits(x).split(counts))
 
 
 def _attend(
@@ -231,12 +233,6 @@ def _attend_own(
     return out.reshape(groups, -1, q.shape[2]), lse.reshape(groups, -1)
 
 
-def _pad(matrix: Tensor) -> Tensor:
-    """Fill up to the next multiple of rows at which products are independent of the batch."""
-    missing = -matrix.shape[0] % ROW_MULTIPLE
-    return F.pad(matrix, (0, 0) * (matrix.dim() - 1) + (0, missing)) if missing else matrix
-
-
 def _angles(
     network: Network, readings: Sequence[Reading], counts: Sequence[int], x: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -246,7 +242,7 @@ def _angles(
         [torch.arange(s, s + n, device=x.device) for s, n in zip(starts, counts, strict=True)]
     )
     cos, sin = network.rotary.tables(max(s + n for s, n in zip(starts, counts, strict=True)), x)
-    return _pad(cos[positions]), _pad(sin[positions])
+    return cos[positions], sin[positions]
 
 
 @torch.no_grad()

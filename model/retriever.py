@@ -9,6 +9,7 @@ Legend: n question tokens, s key width, R rows, K rows a block.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,10 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.blocks import layer_scores
+from model.coarse import approximate_scores, quantile_threshold
 from model.membership import Ids
 from model.store import RowStore
 
-_SCORE_BLOCK = 8192  # rows scored at a time, so that their scores stay in the cache
+_SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
+_CANDIDATES = 4  # rows scored exactly for each row wanted, when a first look is taken
+_WORTH_A_LOOK = 2  # times as many rows as candidates make the first look worth its time
 
 
 def row_scores(queries: Tensor, keys: Tensor) -> Tensor:
@@ -27,34 +31,90 @@ def row_scores(queries: Tensor, keys: Tensor) -> Tensor:
     out = torch.empty(keys.shape[0], dtype=torch.float32, device=keys.device)
     for start in range(0, keys.shape[0], _SCORE_BLOCK):
         rows = slice(start, start + _SCORE_BLOCK)
-        block = F.linear(queries, keys[rows].to(queries.dtype))
-        torch.mean(block.sigmoid_(), dim=0, dtype=torch.float32, out=out[rows])
+        block = F.linear(keys[rows].to(queries.dtype), queries)
+        torch.mean(block.sigmoid_(), dim=1, dtype=torch.float32, out=out[rows])
     return out
 
 
-class RowScores:
-    """Scores of all rows of one layer up to a step, addressed by row id."""
+@dataclass(frozen=True)
+class Candidates:
+    """The rows of one layer that may be retrieved.
 
-    def __init__(self, queries: Tensor, store: RowStore, layer: int, steps: int) -> None:
-        slabs = list(store.key_slabs(layer, steps))
-        self.first = slabs[0][0] if slabs else 0
-        scores = [row_scores(queries, keys) for _, keys in slabs]
-        self.values = torch.cat(scores) if scores else queries.new_empty(0)
+    Attributes:
+        ids: their row ids, in the order of the long-term memory.
+        first: id of the oldest row of the store.
+        barred: [R] for every row of the store, true where it may not.
+    """
 
-    def top(self, candidates: Ids, count: int) -> Ids:
-        """The `count` best of the candidate ids (all of them, if fewer), oldest first."""
-        if len(candidates) <= count:
-            return np.sort(candidates)
-        local = torch.from_numpy(candidates - self.first).to(self.values.device)
-        best = self.values[local].topk(count, sorted=False).indices
-        return np.sort(candidates[best.cpu().numpy()])
+    ids: Ids
+    first: int
+    barred: Tensor
 
-    def votes(self, rows_per_block: int) -> Tensor:
-        """Each step by the best of its rows, in standard deviations above the mean, [steps]."""
-        best = self.values[-self.first :].view(-1, rows_per_block).amax(1)
-        if len(best) < 2:
-            return torch.zeros_like(best)
-        return (best - best.mean()) / best.std().clamp_min(1e-12)
+    @classmethod
+    def of(cls, ids: Ids, first: int, end: int, device: torch.device) -> Candidates:
+        barred = np.ones(end - first, dtype=bool)
+        barred[ids - first] = False
+        return cls(ids, first, torch.from_numpy(barred).to(device))
+
+
+def retrieve_rows(
+    queries: Tensor, store: RowStore, layer: int, candidates: Candidates, count: int
+) -> tuple[Ids, Tensor]:
+    """The `count` best candidate rows of a layer (all, if fewer), and every step's vote.
+
+    Args:
+        queries: [n, s], query_proj of the question's normed hidden states at this layer.
+
+    Returns:
+        Row ids, oldest first; and [steps], each step by the best of its rows, in standard
+        deviations above the mean.
+    """
+    end = candidates.first + len(candidates.barred)
+    scores = None
+    few = len(candidates.barred) < _WORTH_A_LOOK * _CANDIDATES * count
+    if store.coarse and not few and len(candidates.ids) > count:
+        scores = _look_first(queries, store, layer, candidates, count)
+    if scores is None:
+        parts = [row_scores(queries, keys) for keys in store.keys(layer, end)]
+        scores = torch.cat(parts) if parts else queries.new_empty(0)
+    if len(candidates.ids) <= count:
+        chosen = candidates.ids
+    else:
+        allowed = scores.masked_fill(candidates.barred, -1.0)
+        chosen = allowed.topk(count, sorted=False).indices.cpu().numpy() + candidates.first
+    best = scores[-candidates.first :].view(-1, store.config.num_tokens).amax(1)
+    return np.sort(chosen), _standardize(best)
+
+
+def _look_first(
+    queries: Tensor, store: RowStore, layer: int, candidates: Candidates, count: int
+) -> Tensor | None:
+    """Scores that are exact where it matters, or None where that is not sure.
+
+    A row below the threshold could only belong to the `count` best if the first look had
+    underestimated it by more than it ever did among the rows that were scored exactly.
+    """
+    end = candidates.first + len(candidates.barred)
+    parts = [approximate_scores(queries, *pair) for pair in store.coarse_keys(layer, end)]
+    scores = torch.cat(parts)
+    allowed = scores.masked_fill(candidates.barred, -1.0)
+    threshold = quantile_threshold(allowed, _CANDIDATES * count)
+    looked = (allowed >= threshold).nonzero()[:, 0]
+    if len(looked) < count:
+        return None
+    exact = row_scores(queries, store.gather_keys(layer, looked.numpy() + candidates.first))
+    underestimate = float((exact - scores[looked]).max())
+    worst_winner = float(exact.topk(count, sorted=False).values.min())
+    if threshold + max(0.0, underestimate) > worst_winner:
+        return None
+    scores[looked] = exact
+    return scores
+
+
+def _standardize(scores: Tensor) -> Tensor:
+    if len(scores) < 2:
+        return torch.zeros_like(scores)
+    return (scores - scores.mean()) / scores.std().clamp_min(1e-12)
 
 
 def block_votes(queries: Tensor, store: RowStore, layer: int, steps: int) -> Tensor:
@@ -62,8 +122,7 @@ def block_votes(queries: Tensor, store: RowStore, layer: int, steps: int) -> Ten
     size = store.config.num_tokens
     votes = [
         layer_scores(queries[None], keys.to(queries.dtype).view(-1, size, keys.shape[1]))[0]
-        for first, keys in store.key_slabs(layer, steps)
-        if first >= 0
+        for keys in store.keys(layer, steps * size, own=True)
     ]
     return torch.cat(votes) if votes else queries.new_empty(0)
 
@@ -78,6 +137,7 @@ def rows_of_best_blocks(
     """
     born = [ids // rows_per_block for ids in retrievable]
     candidates = np.unique(np.concatenate(born))
+    candidates = candidates[candidates >= 0]  # genesis rows belong to no step
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
     best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
     chosen = candidates[best]

@@ -19,12 +19,15 @@ def inverse_frequencies(config: ModelConfig) -> Tensor:
     frequencies = 1.0 / (config.rope_theta**exponents)
     scaling = config.rope_scaling or {}
     kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind == "default":
-        return frequencies
-    if kind == "linear":
-        return frequencies / float(scaling["factor"])
-    if kind == "llama3":
-        return _llama3(frequencies, scaling)
+    try:
+        if kind == "default":
+            return frequencies
+        if kind == "linear":
+            return frequencies / float(scaling["factor"])
+        if kind == "llama3":
+            return _llama3(frequencies, scaling)
+    except KeyError as missing:
+        raise CheckpointError(f"rope_scaling of type {kind!r} has no {missing}") from missing
     raise CheckpointError(
         f"rope_scaling type {kind!r} is not supported; supported: default, linear, llama3"
     )

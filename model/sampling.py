@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ import torch
 from torch import Tensor
 
 from model.errors import InvalidInputError
+
+_FINITE, _ABOVE_0 = sys.float_info.max, math.nextafter(0, 1)
+_GREEDY = 1e-5  # a temperature below it is 0: dividing by it would overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,15 +42,25 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        rules = {
-            "max_tokens must be at least 1": self.max_tokens >= 1,
-            "temperature must be a finite number of at least 0": 0 <= self.temperature < math.inf,
-            "top_k must be at least 0": self.top_k >= 0,
-            "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
-            "repetition_penalty must be above 0": 0 < self.repetition_penalty < math.inf,
-            "seed must be between 0 and 2^63 - 1": 0 <= self.seed < 1 << 63,
-            "stop strings must not be empty": all(self.stop),
+        whole = {
+            "max_tokens must be a whole number of at least 1": (self.max_tokens, 1, math.inf),
+            "top_k must be a whole number of at least 0": (self.top_k, 0, math.inf),
+            "seed must be a whole number from 0 to 2^63 - 1": (self.seed, 0, (1 << 63) - 1),
         }
+        real = {
+            "temperature must be a finite number of at least 0": (self.temperature, 0, _FINITE),
+            "top_p must be above 0 and at most 1": (self.top_p, _ABOVE_0, 1),
+            "repetition_penalty must be from 0.01 to 100": (self.repetition_penalty, 0.01, 100),
+        }
+        rules = {
+            "stop must be a list of strings that are not empty": isinstance(
+                self.stop, (tuple, list)
+            )
+            and all(isinstance(text, str) and text for text in self.stop),
+            "stop_ids must be a list of token ids": all(isinstance(i, int) for i in self.stop_ids),
+        }
+        rules |= {rule: _within(int, *value) for rule, value in whole.items()}
+        rules |= {rule: _within((int, float), *value) for rule, value in real.items()}
         broken = [rule for rule, kept in rules.items() if not kept]
         if broken:
             raise InvalidInputError("; ".join(broken))
@@ -65,7 +79,7 @@ def next_token(
         old = scores[ids]
         penalty = sampling.repetition_penalty
         scores = scores.index_copy(0, ids, torch.where(old > 0, old / penalty, old * penalty))
-    if sampling.temperature == 0.0:
+    if sampling.temperature < _GREEDY:
         return int(scores.argmax())
     scores = scores / sampling.temperature
     if 0 < sampling.top_k < len(scores):
@@ -73,6 +87,11 @@ def next_token(
     probabilities = scores.softmax(0)
     if sampling.top_p < 1.0:
         ordered, order = probabilities.sort(descending=True)
-        outside = ordered.cumsum(0) - ordered >= sampling.top_p  # never the likeliest itself
+        outside = ordered.cumsum(0) - ordered >= sampling.top_p
+        outside[0] = False  # never the likeliest itself
         probabilities = probabilities.index_fill(0, order[outside], 0.0)
     return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def _within(kind: type | tuple[type, ...], value: object, least: float, most: float) -> bool:
+    return isinstance(value, kind) and least <= value <= most  # type: ignore[operator]

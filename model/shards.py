@@ -20,7 +20,7 @@ from torch import Tensor
 from model.errors import StorageError
 from model.store import RowBlock
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def read_shard(path: Path, checksum: str) -> tuple[ShardHeader, RowBlock]:
         raw = json.loads(reader.schema.metadata[b"mplus"])
         header = ShardHeader(**{**raw, "kv_shape": tuple(raw["kv_shape"])})
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        dtype = _DTYPES[header.dtype]
+        dtype = DTYPES[header.dtype]
         kv = torch.stack([_rows(b.column(0), dtype).unflatten(1, header.kv_shape) for b in batches])
         keys = torch.stack([_rows(b.column(1), dtype) for b in batches])
     return header, RowBlock(kv, keys)

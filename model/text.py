@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tokenizers.decoders import DecodeStream
 from model.errors import CheckpointError, InvalidInputError
 
 Offsets = list[tuple[int, int]]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class TextTokenizer:
@@ -55,7 +58,7 @@ class TextTokenizer:
     @property
     def size(self) -> int:
         """Token ids run from 0 to size - 1."""
-        return self._plain.get_vocab_size(with_added_tokens=True)
+        return max(self._plain.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     def encode(self, text: str) -> list[int]:
         """Ids of a user's text, with no special tokens around or inside it."""
@@ -101,7 +104,7 @@ class TextTokenizer:
             text = environment.from_string(self.chat_template).render(
                 messages=shown, add_generation_prompt=True, **tokens
             )
-        except TemplateError as error:
+        except Exception as error:  # a template is a program of somebody else's
             raise InvalidInputError(f"the chat template refused the messages: {error}") from error
         ids: list[int] = []
         for mark, message in zip(marks, messages, strict=True):
@@ -131,16 +134,18 @@ class TextStream:
 
 def clean(text: str) -> str:
     """The same text without lone surrogates, which no encoding can carry (lengths stay)."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _json(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        loaded = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(loaded, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
     return loaded
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from model.membership import Ids, Membership
 from model.memory import Memory
 from model.network import Network
+from model.retriever import Candidates
 from model.rope import rotate
 
 Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
@@ -56,6 +57,15 @@ class MemoryView:
         """Long-term row ids of every layer."""
         membership = self.memory.membership
         return [membership.retrievable(layer) for layer in range(len(membership.pool))]
+
+    @cached_property
+    def candidates(self) -> list[Candidates]:
+        """The same as the retriever looks at them."""
+        store, end = self.memory.store, self.memory.step * self.network.config.num_tokens
+        return [
+            Candidates.of(ids, store.first, max(end, store.first), store.device)
+            for ids in self.retrievable
+        ]
 
     @property
     def nbytes(self) -> int:

@@ -21,7 +21,7 @@ from model.network import Layer, Network
 
 # A matrix product of few rows may take another kernel and round otherwise. In multiples of
 # this many, a row's result does not depend on how many others share the product.
-ROW_MULTIPLE = 16
+_ROW_MULTIPLE = 16
 
 
 @dataclass
@@ -122,7 +122,7 @@ def rowwise(function: Callable[..., Tensor], *operands: Sequence[Tensor]) -> lis
     """
     shapes = [tensor.shape[:2] for tensor in operands[0]]
     counts = [rows * columns for rows, columns in shapes]
-    padding = -sum(counts) % ROW_MULTIPLE
+    padding = -sum(counts) % _ROW_MULTIPLE
     packed = []
     for operand in operands:
         flat = [tensor.flatten(0, 1) for tensor in operand]

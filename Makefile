@@ -1,0 +1,63 @@
+# Every target makes .venv first where it is missing or out of date. `make help` lists them.
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first of these that runs and is new enough; a pyenv shim may exist and not run.
+PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,\
+	$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+# Twice quiet: errors only. Constraints keep torch at the one build that was tested.
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format lint types unit integration clean
+.NOTPARALLEL:
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: $(STAMP)  ## two tenants memorize real documents and answer questions about them
+	$(BIN)/python -m deploy.demo
+
+test: unit integration  ## unit and integration tests
+
+check: format lint types unit  ## format, lint, types and unit tests
+
+bench: $(STAMP)  ## speed of memorizing and answering on this machine
+	$(BIN)/mplus bench model
+
+# Targets of their own, so that `make -k check` reports all of them.
+format: $(STAMP)
+	$(BIN)/python -m ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+
+types: $(STAMP)
+	$(BIN)/python -m mypy
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(STAMP)
+	$(BIN)/python -m pytest tests/integration
+
+clean:  ## remove .venv, caches and build outputs; never a data directory
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A first installation that was cut short leaves .unfinished behind and is begun again from
+# nothing; an environment that somebody else made is kept and brought up to date.
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "mplus-ray needs Python 3.11 or newer: install python3.11," \
+		"or name one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@if [ -e $(VENV)/.unfinished ] || [ ! -x $(BIN)/python ]; then \
+		echo "Making $(VENV) with $$($(PYTHON) --version); this takes a few minutes once." >&2; \
+		rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.unfinished && \
+		$(PYTHON) -m venv $(VENV); \
+	else echo "Bringing $(VENV) up to date." >&2; fi
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation --editable '.[dev,train]'
+	@rm -f $(VENV)/.unfinished
+	@touch $(STAMP)
