@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -272,8 +271,8 @@ def show(result: dict[str, Any]) -> None:
     console.print(f"ceilings: {ceilings['gflops']:.0f} GFLOP/s, {ceilings['gbps']:.1f} GB/s")
 
 
-def main(json_target: str | None = None, samples: int = 9) -> None:
-    """Measure and report; the CUDA device is used where there is one."""
+def main(samples: int = 9) -> dict[str, Any]:
+    """Measure, print and return; the CUDA device is used where there is one."""
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config, dtype = SMALL, torch.float32
@@ -281,11 +280,8 @@ def main(json_target: str | None = None, samples: int = 9) -> None:
         config, dtype = LLAMA_8B, torch.bfloat16
     result = measure(Bench.build(config, device, dtype), samples)
     show(result)
-    if json_target == "-":
-        sys.stdout.write(json.dumps(result, indent=1) + "\n")
-    elif json_target:
-        Path(json_target).write_text(json.dumps(result, indent=1) + "\n")
+    return result
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+    sys.stdout.write(json.dumps(main(), indent=1) + "\n")

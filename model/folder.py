@@ -106,6 +106,11 @@ def save_memory(memory: Memory, folder: Path) -> None:
         _collect_garbage(folder, manifest)
 
 
+def is_saved(folder: Path) -> bool:
+    """Whether a save to `folder` was ever completed: it ends with the manifest."""
+    return (folder / _MANIFEST).exists()
+
+
 def restore_memory(empty: Memory, folder: Path) -> Memory:
     """Read a saved memory back, bit for bit.
 

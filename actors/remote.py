@@ -1,0 +1,139 @@
+"""Ray shells round the roles, and what a caller holds of them.
+
+The caller's side has the methods of the plain classes, so that code takes either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.reader import Reader
+from actors.writer import Writer, WriteRequest
+from model.errors import MPlusError
+
+if TYPE_CHECKING:
+    import ray
+
+    from model import Answer
+    from model.text import TextTokenizer
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a caller needs to know of the model an actor has loaded."""
+
+    fingerprint: str
+    parameters: int
+    chunk_tokens: int
+    tokenizer: TextTokenizer
+
+
+class _WriterActor:
+    def load(self, checkpoint: str, root: Path) -> ModelCard:
+        """Not in the constructor: there an error would be the actor's death."""
+        from model import MPlus
+
+        model = MPlus.load(checkpoint, write_only=True)
+        self._writer = Writer(model, root)
+        return ModelCard(
+            fingerprint=model.fingerprint,
+            parameters=sum(p.numel() for p in model.networks.writer.parameters()),
+            chunk_tokens=model.config.chunk_tokens,
+            tokenizer=model.tokenizer,
+        )
+
+    def open(self, tenant: str, seed: int) -> int:
+        return self._writer.open(tenant, seed)
+
+    def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
+        return self._writer.memorize(requests)
+
+    def save(self) -> None:
+        self._writer.save()
+
+
+class _ReaderActor:
+    def load(self, checkpoint: str, root: Path) -> None:
+        from model import MPlus
+
+        self._reader = Reader(MPlus.load(checkpoint), root)
+
+    def open(self, tenant: str) -> int:
+        return self._reader.open(tenant)
+
+    def ask(self, tenant: str, question: str, sampling: dict[str, Any]) -> Answer:
+        return self._reader.ask(tenant, question, **sampling)
+
+
+class RemoteWriter:
+    """A writer in an actor of its own."""
+
+    def __init__(self, checkpoint: str, root: Path, num_cpus: float, num_gpus: float = 0) -> None:
+        self._actor = _start(_WriterActor, num_cpus, num_gpus)
+        self.card: ModelCard = _result(self._actor.load.remote(checkpoint, root.absolute()))
+
+    def open(self, tenant: str, seed: int) -> int:
+        return _result(self._actor.open.remote(tenant, seed))
+
+    def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
+        return _result(self._actor.memorize.remote(requests))
+
+    def save(self) -> None:
+        _result(self._actor.save.remote())
+
+    def stop(self) -> None:
+        """End the actor; what is not saved is to be memorized again."""
+        _stop(self._actor)
+
+
+class RemoteReader:
+    """A reader in an actor of its own."""
+
+    def __init__(self, checkpoint: str, root: Path, num_cpus: float, num_gpus: float = 0) -> None:
+        self._actor = _start(_ReaderActor, num_cpus, num_gpus)
+        _result(self._actor.load.remote(checkpoint, root.absolute()))
+
+    def open(self, tenant: str) -> int:
+        return _result(self._actor.open.remote(tenant))
+
+    def ask(self, tenant: str, question: str, **sampling: Any) -> Answer:
+        return _result(self._actor.ask.remote(tenant, question, sampling))
+
+    def stop(self) -> None:
+        _stop(self._actor)
+
+
+# Ray reads its environment when it is imported, so that waits until somebody has set it.
+
+
+def _start(shell: type, num_cpus: float, num_gpus: float) -> Any:
+    import ray
+
+    # Ray gives an actor as many computing threads as CPUs, unless the environment says otherwise.
+    actor: Any = ray.remote(num_cpus=num_cpus, num_gpus=num_gpus)(shell)
+    return actor.remote()
+
+
+def _stop(actor: Any) -> None:
+    import ray
+
+    ray.kill(actor)
+
+
+def _result(reference: ray.ObjectRef) -> Any:
+    """The value, or the error as it was raised there."""
+    import ray
+    from ray.exceptions import RayActorError, RayTaskError
+
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayActorError as error:
+        raise MPlusError(
+            "an actor's process ended unexpectedly, perhaps for want of memory; what is in the "
+            f"log is safe, so run it again ({error})"
+        ) from error

@@ -1,0 +1,1 @@
+"""Compositions of the parts into systems that run."""

@@ -1,0 +1,1 @@
+"""Two tenants memorize documents of their own and answer questions, through Ray, in minutes."""

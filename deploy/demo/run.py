@@ -1,0 +1,113 @@
+"""The demo: documents to the log, the log to memory through a Ray actor, questions to answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.remote import ModelCard, RemoteReader, RemoteWriter
+from deploy.demo.questions import TENANTS, DemoTenant, Question
+from deploy.local_ray import Resources
+from pipeline.citations import Citation, cite
+from pipeline.intake import Desk, take_in
+from pipeline.ledger import Ledger
+from pipeline.memorize import OnStep, memorize
+from pipeline.sources import find_files
+from pipeline.tenant_log import TenantLog
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+_MAX_TOKENS = 16
+
+Progress = Callable[[dict[TenantLog, int]], "AbstractContextManager[OnStep]"]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One question's outcome."""
+
+    tenant: DemoTenant
+    question: Question
+    answer: str
+    seconds: float
+    citations: list[Citation]
+
+    @property
+    def right(self) -> bool:
+        return _mentions(self.answer, self.question.expected)
+
+    @property
+    def found(self) -> bool:
+        """Whether a passage shown holds the expected answer."""
+        return any(_mentions(c.passage.text, self.question.expected) for c in self.citations)
+
+    @property
+    def leaked(self) -> bool:
+        """Whether a passage came from outside the tenant's own folder."""
+        folder = self.tenant.folder.resolve()
+        return any(folder not in Path(c.passage.source).parents for c in self.citations)
+
+
+def memorize_documents(
+    checkpoint: str,
+    data: Path,
+    resources: Resources,
+    ledger: Ledger,
+    on_model: Callable[[ModelCard], None],
+    progress: Progress,
+) -> dict[str, TenantLog]:
+    """Both tenants' documents, two chunks to a forward pass; returns the logs by tenant."""
+    writer = RemoteWriter(checkpoint, data, resources.cpus, min(resources.gpus, 1))
+    try:
+        on_model(writer.card)
+        logs = {tenant.name: _accept(tenant, writer, ledger) for tenant in TENANTS}
+        with progress({log: log.length() for log in logs.values()}) as on_step:
+            memorize(list(logs.values()), writer, writer.card.tokenizer, on_step)
+    finally:
+        writer.stop()
+    return logs
+
+
+def _accept(tenant: DemoTenant, writer: RemoteWriter, ledger: Ledger) -> TenantLog:
+    card = writer.card
+    log = ledger.create_tenant(tenant.name, card.fingerprint)
+    desk = Desk(log, card.tokenizer, card.chunk_tokens)
+    take_in(find_files([tenant.folder]), lambda: desk)
+    return log
+
+
+def ask_questions(
+    checkpoint: str,
+    data: Path,
+    resources: Resources,
+    logs: dict[str, TenantLog],
+    on_reply: Callable[[Reply], None],
+) -> list[Reply]:
+    """Every tenant's questions, through a reader actor that holds both memories."""
+    reader = RemoteReader(checkpoint, data, resources.cpus, min(resources.gpus, 1))
+    replies = []
+    try:
+        for log in logs.values():
+            reader.open(log.tenant.id)
+        for tenant in TENANTS:
+            for question in tenant.questions:
+                replies.append(_ask(reader, logs[tenant.name], tenant, question))
+                on_reply(replies[-1])
+    finally:
+        reader.stop()
+    return replies
+
+
+def _ask(reader: RemoteReader, log: TenantLog, tenant: DemoTenant, question: Question) -> Reply:
+    began = time.monotonic()
+    answer = reader.ask(log.tenant.id, question.text, max_tokens=_MAX_TOKENS, stop=("\n",))
+    seconds = time.monotonic() - began
+    return Reply(tenant, question, answer.text, seconds, cite(answer.sources, log))
+
+
+def _mentions(text: str, expected: str | None) -> bool:
+    return expected is not None and expected.casefold() in text.casefold()

@@ -1,0 +1,1 @@
+"""Documents to log to chunks to writers."""

@@ -1,0 +1,32 @@
+"""Retrieved steps to the passages they were made from. Attribution, not proof."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.tenant_log import Passage, TenantLog
+
+
+class Source(Protocol):
+    """A step that an answer drew on, as the model ranks it."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A passage and the retriever's score of its rows."""
+
+    passage: Passage
+    score: float
+
+
+def cite(sources: Iterable[Source], log: TenantLog) -> list[Citation]:
+    """Sources as passages, in their order."""
+    return [Citation(log.passage(source.step), source.score) for source in sources]

@@ -1,0 +1,25 @@
+"""What a source gives and a parser makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of a document and where its text begins."""
+
+    title: str
+    level: int
+    start: int
+
+
+@dataclass(frozen=True)
+class ParsedDocument:
+    """Plain text with what is known about it. Character offsets count in `text`."""
+
+    title: str
+    text: str
+    sections: tuple[Section, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,36 @@
+"""The command line, `mplus`. Only what parsing needs is imported before a command runs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from model.errors import MPlusError
+from services import cli_ask, cli_bench, cli_ingest, cli_init, cli_parity, cli_tenants, cli_train
+
+app = typer.Typer(
+    name="mplus",
+    help="Documents become latent memory; questions are answered from it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a traceback is for defects, and then all of it
+)
+app.command("ingest")(cli_ingest.ingest)
+app.command("ask")(cli_ask.ask)
+app.add_typer(cli_tenants.app, name="tenants")
+app.command("parity")(cli_parity.parity)
+app.command("init")(cli_init.init)
+app.command("train")(cli_train.train)
+app.add_typer(cli_bench.app, name="bench")
+
+
+def main() -> None:
+    """Run the command; an error the user can act on becomes one line and its exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except MPlusError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,23 @@
+"""`mplus bench`: how fast it is on this machine."""
+
+from __future__ import annotations
+
+import typer
+
+from services.options import JsonOption
+
+app = typer.Typer(help="Measure.", no_args_is_help=True)
+
+
+@app.callback()
+def bench() -> None:
+    """Benchmarks; each prints its figures and their share of what the machine can do."""
+
+
+@app.command("model")
+def bench_model(json: JsonOption = None) -> None:
+    """Memorizing, questions and decoding at the paper's geometry."""
+    from bench.model import main
+    from services.output import write_json
+
+    write_json(json, main())

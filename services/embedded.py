@@ -1,0 +1,82 @@
+"""The whole system in one process: the ledger, the model and both roles, opened when needed."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from model.errors import StorageError, TenantNotFoundError
+from pipeline.ledger import Ledger
+from pipeline.tenant_log import TenantLog
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from actors.reader import Reader
+    from actors.writer import Writer
+    from model import MPlus
+
+
+class Embedded:
+    """What one command works with; leaving it closes what it opened."""
+
+    def __init__(self, settings: Settings, write_only: bool = False) -> None:
+        """
+        Args:
+            write_only: leave out weights that only answering needs.
+        """
+        self.settings = settings
+        self._write_only = write_only
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        try:
+            self.settings.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"the data directory {self.settings.data} cannot be made: {error.strerror}; "
+                "name another one with --data or MPLUS_DATA"
+            ) from error
+        return Ledger(self.settings.ledger_url)
+
+    def existing_tenant(self, name: str) -> TenantLog:
+        """A tenant's log, without making a data directory in order to look."""
+        if not self.settings.ledger_path.exists():
+            raise TenantNotFoundError(
+                f"there is no tenant {name!r}: {self.settings.data} holds no memory; "
+                "`mplus ingest --tenant NAME PATH` makes one"
+            )
+        return self.ledger.tenant(name)
+
+    @cached_property
+    def model(self) -> MPlus:
+        from model import MPlus
+
+        return MPlus.load(self.settings.checkpoint, write_only=self._write_only)
+
+    @cached_property
+    def writer(self) -> Writer:
+        from actors.writer import Writer
+
+        return Writer(self.model, self.settings.data)
+
+    @cached_property
+    def reader(self) -> Reader:
+        from actors.reader import Reader
+
+        return Reader(self.model, self.settings.data)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        opened = vars(self)
+        if "writer" in opened:
+            self.writer.close()
+        if "ledger" in opened:
+            self.ledger.close()

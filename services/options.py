@@ -1,0 +1,40 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TenantOption = Annotated[
+    str, typer.Option("--tenant", "-t", metavar="NAME", help="Whose memory it is.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Data directory; by default $MPLUS_DATA, else ~/.local/share/mplus.",
+        show_default=False,
+    ),
+]
+CheckpointOption = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="DIR|ID",
+        help="Folder or hub id of the model; by default $MPLUS_CHECKPOINT, else the one in the "
+        "repository.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write the result as JSON; - is standard output.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,42 @@
+"""What a command prints: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from model.errors import InvalidInputError, StorageError
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def write_json(target: str | None, result: dict[str, Any]) -> None:
+    """Write a result where `--json` says, if it says anything."""
+    if target is None:
+        return
+    text = json.dumps(result, indent=2, ensure_ascii=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, "utf-8")
+    except IsADirectoryError:
+        raise InvalidInputError(f"--json {target} is a folder; name a file") from None
+    except OSError as error:
+        raise StorageError(f"--json {target} cannot be written: {error.strerror}") from error
+
+
+def human(target: str | None) -> Console:
+    """Where people read: standard output, unless a program reads there."""
+    return Console(stderr=target == "-", highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Text that cannot command a terminal, whoever wrote it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

@@ -1,0 +1,215 @@
+"""The command line as a person and a program use it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.command import Command
+from tests.integration.tiny import make_tiny_checkpoint
+from tests.unit.test_parse import pdf
+
+BIRDS = "The raven is black.\n\nThe owl is brown.\n\nThe swan is white."
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture
+def mplus(tmp_path: Path, checkpoint: Path) -> Command:
+    return Command(tmp_path / "data", checkpoint)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_help_is_quick(mplus: Command) -> None:
+    """Nothing heavy is imported before a command runs; the fastest of a few is not the load's."""
+    seconds = []
+    for _ in range(4):
+        began = time.monotonic()
+        assert "ingest" in mplus("--help").out
+        seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.5
+
+
+def test_documents_in_every_format_are_cited(mplus: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    write(folder / "a.txt", "The raven is black.")
+    write(folder / "b.md", "# Owls\n\nThe owl is brown.")
+    write(folder / "c.html", "<title>Swans</title><p>The swan is <b>white</b>.")
+    (folder / "d.pdf").write_bytes(pdf("The finch is green.", title="Finches"))
+
+    ingested = mplus("ingest", "--tenant", "anna", folder, "--json", "-")
+    assert ingested.code == 0, ingested.err
+    result = ingested.json
+    assert (result["documents"], result["chunks"], result["failed"]) == (4, 4, [])
+    assert result["tokens"] > 10
+    assert result["seconds"] > 0
+
+    asked = mplus("ask", "--tenant", "anna", "--json", "-", "Where is the raven?")
+    assert asked.code == 0, asked.err
+    answer = asked.json
+    assert set(answer) >= {"answer", "citations", "usage"}
+    assert answer["usage"]["memory_rows"] > 0
+    assert answer["waiting"] == 0
+    cited = {citation["title"]: citation for citation in answer["citations"]}
+    assert set(cited) == {"a", "Owls", "Swans", "Finches"}
+    assert cited["Swans"]["text"] == "The swan is white."
+    assert cited["Owls"]["section"] == "Owls"
+    for citation in answer["citations"]:
+        assert citation["end"] - citation["start"] == len(citation["text"])
+        assert isinstance(citation["score"], float)
+
+
+def test_memory_is_kept_between_runs_and_a_document_is_taken_once(
+    mplus: Command, tmp_path: Path
+) -> None:
+    birds = write(tmp_path / "birds.txt", BIRDS)
+    first = mplus("ingest", "--tenant", "anna", birds, "--json", "-").json
+    memory = mplus.memory()
+    again = mplus("ingest", "--tenant", "anna", birds, "--json", "-").json
+    assert (first["documents"], first["known"]) == (1, 0)
+    assert (again["documents"], again["known"], again["chunks"]) == (0, 1, 0)
+    assert mplus.memory() == memory
+    more = write(tmp_path / "more.txt", "The finch is green.")
+    assert mplus("ingest", "--tenant", "anna", more, "--json", "-").json["chunks"] == 1
+
+
+def test_the_same_documents_give_the_same_memory_anywhere(tmp_path: Path, checkpoint: Path) -> None:
+    birds = write(tmp_path / "birds.txt", BIRDS)
+    memories = []
+    for name in ("here", "there"):
+        mplus = Command(tmp_path / name, checkpoint)
+        assert mplus("ingest", "--tenant", "anna", birds).code == 0
+        memories.append([content for _, content in sorted(mplus.memory().items())])
+    assert memories[0] == memories[1]
+
+
+def test_tenants_see_only_their_own(mplus: Command, tmp_path: Path) -> None:
+    mplus("ingest", "-t", "anna", write(tmp_path / "a.txt", "The raven is black."))
+    mplus("ingest", "-t", "bela", write(tmp_path / "b.txt", "The owl is brown."))
+    for tenant, own in (("anna", "The raven is black."), ("bela", "The owl is brown.")):
+        citations = mplus("ask", "-t", tenant, "Which bird?", "--json", "-").json["citations"]
+        assert [citation["text"] for citation in citations] == [own]
+    listed = mplus("tenants", "list", "--json", "-").json["tenants"]
+    assert [(t["tenant"], t["documents"], t["chunks"]) for t in listed] == [
+        ("anna", 1, 1),
+        ("bela", 1, 1),
+    ]
+
+
+def test_a_person_reads_answer_and_passages(mplus: Command, tmp_path: Path) -> None:
+    mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", "The raven \x1b[31mis black."))
+    out = mplus("ask", "-t", "anna", "Which bird?").out
+    assert "[1] birds" in out
+    assert "The raven" in out
+    assert "\x1b" not in out
+
+
+def test_json_goes_to_a_file_too(mplus: Command, tmp_path: Path) -> None:
+    birds = write(tmp_path / "birds.txt", BIRDS)
+    done = mplus("ingest", "-t", "anna", birds, "--json", tmp_path / "result.json")
+    assert json.loads((tmp_path / "result.json").read_text())["documents"] == 1
+    assert "1 documents" in done.out
+
+
+def test_looking_makes_no_data_directory(mplus: Command) -> None:
+    assert mplus("tenants", "list", "--json", "-").json == {"tenants": []}
+    assert mplus("ask", "-t", "anna", "Who?").code == 5
+    assert not mplus.data.exists()
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("library") / "book.txt", BIRDS * 40)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(book: Path, checkpoint: Path) -> Any:
+    """What is answered from a memory whose making nothing interrupted."""
+    mplus = Command(book.with_name("data"), checkpoint)
+    assert mplus("ingest", "-t", "anna", book).code == 0
+    return _answer(mplus)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_ingest_is_taken_up_exactly(
+    mplus: Command, book: Path, undisturbed: Any, stop: signal.Signals
+) -> None:
+    process = mplus.start("ingest", "-t", "anna", book)
+    while not _chunks(mplus.data / "ledger.db"):
+        assert process.poll() is None, process.communicate()
+    process.send_signal(stop)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if stop is signal.SIGINT else -stop), err
+
+    asked = mplus("ask", "-t", "anna", "Which bird?", "--json", "-")
+    if asked.code == 0:
+        assert asked.json["waiting"] > 0
+        assert "chunks are not memorized yet" in asked.err
+    else:
+        assert (asked.code, "none is memorized yet" in asked.err) == (6, True)
+
+    resumed = mplus("ingest", "-t", "anna", "--json", "-")
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["chunks"] > 0
+    assert _answer(mplus) == undisturbed
+
+
+def test_two_at_a_time_take_turns(mplus: Command, book: Path, tmp_path: Path) -> None:
+    more = write(tmp_path / "more.txt", BIRDS)
+    processes = [mplus.start("ingest", "-t", "anna", path) for path in (book, more)]
+    for process in processes:
+        _, err = process.communicate(timeout=100)
+        assert process.returncode == 0, err
+    (listed,) = mplus("tenants", "list", "--json", "-").json["tenants"]
+    assert listed["documents"] == 2
+    assert mplus("ask", "-t", "anna", "Which bird?", "--json", "-").json["waiting"] == 0
+
+
+def _chunks(ledger: Path) -> int:
+    """Chunks in a ledger that another process may be making."""
+    if not ledger.exists():
+        return 0
+    connection = sqlite3.connect(ledger)
+    try:
+        return int(connection.execute("select count(*) from chunks").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+    finally:
+        connection.close()
+
+
+def _answer(mplus: Command) -> Any:
+    """An answer with all its numbers, but for the ids that a ledger gives to documents."""
+    answer = mplus("ask", "-t", "anna", "Which bird?", "--json", "-").json
+    for citation in answer["citations"]:
+        del citation["document"]
+    return answer
+
+
+def test_a_lost_memory_is_made_anew_from_the_log(mplus: Command, tmp_path: Path) -> None:
+    mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", BIRDS))
+    memory = mplus.memory()
+    shutil.rmtree(mplus.data / "tenants")
+    assert mplus("ingest", "-t", "anna").code == 0
+    assert mplus.memory() == memory
+
+
+def test_parity_fails_with_the_exit_code(mplus: Command, tmp_path: Path) -> None:
+    done = mplus("parity", tmp_path)
+    assert done.code == 3
+    assert "has no config.json" in done.err

@@ -1,0 +1,161 @@
+"""What the command line does before and after the real work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import model as bench_model
+from model import parity
+from model.errors import (
+    CheckpointError,
+    DocumentError,
+    FingerprintMismatchError,
+    InvalidInputError,
+    MPlusError,
+    StorageError,
+    TenantNotFoundError,
+)
+from services import cli
+from services.cli_init import _fields
+from services.output import printable, write_json
+from services.settings import Settings
+
+
+class TestSettings:
+    def test_arguments_come_before_the_environment(self) -> None:
+        environment = {"MPLUS_DATA": "/env/data", "MPLUS_CHECKPOINT": "org/env"}
+        settings = Settings.read(Path("/arg"), "org/arg", environment)
+        assert (settings.data, settings.checkpoint) == (Path("/arg"), "org/arg")
+
+    def test_the_environment_comes_before_the_defaults(self) -> None:
+        environment = {"MPLUS_DATA": "/env/data", "MPLUS_CHECKPOINT": "org/env"}
+        settings = Settings.read(environment=environment)
+        assert (settings.data, settings.checkpoint) == (Path("/env/data"), "org/env")
+        assert settings.ledger_url == "sqlite:////env/data/ledger.db"
+
+    def test_by_default_the_users_own_data_and_the_repositorys_checkpoint(self) -> None:
+        settings = Settings.read(environment={"XDG_DATA_HOME": "/home/x/data"})
+        assert settings.data == Path("/home/x/data/mplus")
+        assert Path(settings.checkpoint).parts[-2:] == ("checkpoints", "mplus-tiny")
+        assert Settings.read(environment={}).data == Path.home() / ".local/share/mplus"
+
+    def test_a_relative_directory_is_where_the_command_began(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert Settings.read(environment={"MPLUS_DATA": "here"}).data == tmp_path / "here"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (MPlusError, 1),
+            (InvalidInputError, 2),
+            (DocumentError, 2),
+            (CheckpointError, 3),
+            (FingerprintMismatchError, 4),
+            (TenantNotFoundError, 5),
+            (StorageError, 6),
+        ],
+    )
+    def test_each_is_one_line_and_its_exit_code(
+        self,
+        error: type[MPlusError],
+        code: int,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def fail() -> None:
+            raise error("what, where, what to do")
+
+        monkeypatch.setattr(cli, "app", fail)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == code
+        assert capsys.readouterr().err == "error: what, where, what to do\n"
+
+    def test_a_defect_is_not_dressed_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "app", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            cli.main()
+
+    def test_an_unknown_option_is_a_usage_error(self) -> None:
+        assert CliRunner().invoke(cli.app, ["ask", "--tenant", "x", "--loud", "Q"]).exit_code == 2
+
+
+class TestOutput:
+    def test_json_that_cannot_be_written_says_where(self, tmp_path: Path) -> None:
+        with pytest.raises(InvalidInputError, match="is a folder"):
+            write_json(str(tmp_path), {})
+        with pytest.raises(StorageError, match=r"gone/x\.json cannot be written"):
+            write_json(str(tmp_path / "gone" / "x.json"), {})
+
+    def test_text_cannot_command_a_terminal(self) -> None:
+        assert printable("a\x1b[2Jb\x07\tc\né\u202e") == "a\ufffd[2Jb\ufffd\tc\né\ufffd"
+
+
+class TestCommands:
+    def test_help_needs_nothing_heavy(self) -> None:
+        probe = (
+            "import sys; from services import cli; "
+            "print(sorted({'torch', 'ray', 'sqlalchemy', 'lxml', 'pyarrow'} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+        assert done.stdout == "[]\n", done.stderr
+
+    @pytest.mark.parametrize(("difference", "code"), [(1e-5, 0), (2e-4, 1)])
+    def test_parity_prints_and_judges(
+        self, monkeypatch: pytest.MonkeyPatch, difference: float, code: int
+    ) -> None:
+        def run(folder: Path) -> parity.ParityReport:
+            return parity.ParityReport(folder.name, 3, 2, {"logits": difference})
+
+        monkeypatch.setattr(parity, "run", run)
+        done = CliRunner().invoke(cli.app, ["parity", "x/base", "x/expiry", "--json", "-"])
+        assert done.exit_code == code
+        assert f'"logits": {difference}' in done.stdout
+        assert '"case": "expiry"' in done.stdout
+
+    def test_bench_writes_what_was_measured(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bench_model, "main", lambda: {"decode_ms": 1.5})
+        target = tmp_path / "out.json"
+        done = CliRunner().invoke(cli.app, ["bench", "model", "--json", str(target)])
+        assert done.exit_code == 0
+        assert json.loads(target.read_text()) == {"decode_ms": 1.5}
+
+    def test_train_passes_its_arguments_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[tuple[object, ...]] = []
+        fake = SimpleNamespace(train=lambda *arguments: calls.append(arguments))
+        monkeypatch.setitem(sys.modules, "model.training.run", fake)
+        line = ["train", "r.yaml", "--data", "texts", "--out", "run", "--resume"]
+        assert CliRunner().invoke(cli.app, line).exit_code == 0
+        assert calls == [(Path("r.yaml"), Path("texts"), Path("run"), True)]
+
+
+class TestInitFields:
+    def test_values_have_the_type_of_their_field(self) -> None:
+        assert _fields(["num_tokens=64", "decay_frequency=0.5", "retrieval=blocks"]) == {
+            "num_tokens": 64,
+            "decay_frequency": 0.5,
+            "retrieval": "blocks",
+        }
+
+    @pytest.mark.parametrize(
+        ("setting", "said"),
+        [("tokens=64", "no field 'tokens'"), ("num_tokens=many", "'many' is no int")],
+    )
+    def test_what_is_wrong_is_named(self, setting: str, said: str) -> None:
+        with pytest.raises(InvalidInputError, match=said):
+            _fields([setting])
