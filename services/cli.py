@@ -29,8 +29,11 @@ app.add_typer(cli_bench.app, name="bench")
 def main() -> None:
     """Run the command; an error the user can act on becomes one line and its exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    arguments = sys.argv[1:]
+    if arguments[-1:] == ["--json"]:
+        arguments.append("-")  # typer has no options whose value may be left out
     try:
-        app()
+        app(arguments)
     except MPlusError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -20,8 +20,6 @@ def parity(
 
     Exit code 1 if any difference is above 1e-4.
     """
-    from rich.table import Table
-
     from model.parity import TOLERANCE, run
     from services.output import human, write_json
 
@@ -38,11 +36,13 @@ def parity(
     ]
     passed = all(report.passed for report in reports)
     write_json(json, {"tolerance": TOLERANCE, "passed": passed, "cases": cases})
-    kinds = list(dict.fromkeys(kind for report in reports for kind in report.differences))
-    table = Table("case", *kinds, "", box=None)
+    console = human(json)
     for report in reports:
-        numbers = [f"{report.differences[k]:.1e}" if k in report.differences else "" for k in kinds]
-        table.add_row(report.case, *numbers, "passed" if report.passed else "[red]FAILED")
-    human(json).print(table)
+        console.print(
+            f"{report.case}: {report.steps} steps, {report.queries} queries, "
+            + ("[green]passed" if report.passed else f"[red]FAILED, above {TOLERANCE:g}")
+        )
+        for kind, difference in report.differences.items():
+            console.print(f"  {kind:<14}{difference:.1e}")
     if not passed:
         raise typer.Exit(1)

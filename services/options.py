@@ -34,7 +34,7 @@ JsonOption = Annotated[
     typer.Option(
         "--json",
         metavar="FILE",
-        help="Write the result as JSON; - is standard output.",
+        help="Write the result as JSON; - (or no FILE, as the last option) is standard output.",
         show_default=False,
     ),
 ]

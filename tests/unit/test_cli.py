@@ -73,7 +73,7 @@ class TestErrors:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        def fail() -> None:
+        def fail(arguments: list[str]) -> None:
             raise error("what, where, what to do")
 
         monkeypatch.setattr(cli, "app", fail)
@@ -83,7 +83,7 @@ class TestErrors:
         assert capsys.readouterr().err == "error: what, where, what to do\n"
 
     def test_a_defect_is_not_dressed_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "app", lambda: 1 / 0)
+        monkeypatch.setattr(cli, "app", lambda arguments: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             cli.main()
 
@@ -123,6 +123,16 @@ class TestCommands:
         assert done.exit_code == code
         assert f'"logits": {difference}' in done.stdout
         assert '"case": "expiry"' in done.stdout
+
+    def test_json_without_a_file_is_standard_output(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(bench_model, "main", lambda: {"decode_ms": 1.5})
+        monkeypatch.setattr(sys, "argv", ["mplus", "bench", "model", "--json"])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        assert stopped.value.code in (0, None)
+        assert json.loads(capsys.readouterr().out) == {"decode_ms": 1.5}
 
     def test_bench_writes_what_was_measured(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
