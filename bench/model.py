@@ -22,6 +22,7 @@ from bench.shapes import (
     memorize_work,
     question_work,
 )
+from model.allocator import keep_freed_memory
 from model.config import ModelConfig
 from model.genesis import first_memory
 from model.memory import Memory, memorize
@@ -278,6 +279,7 @@ def main(samples: int = 9) -> dict[str, Any]:
     config, dtype = SMALL, torch.float32
     if device.type == "cuda":
         config, dtype = LLAMA_8B, torch.bfloat16
+    keep_freed_memory()
     result = measure(Bench.build(config, device, dtype), samples)
     show(result)
     return result

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from model import folder
+from model.allocator import keep_freed_memory
 from model.checkpoint import Networks, load_networks
 from model.config import ModelConfig
 from model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
@@ -104,6 +105,8 @@ class MPlus:
         config = ModelConfig.load(path)
         where = _device(device)
         number = _dtype(dtype, where)
+        if where.type == "cpu":
+            keep_freed_memory()
         networks = load_networks(path, config, where, number, write_only)
         tokenizer = TextTokenizer.load(path)
         if tokenizer.size > config.vocab_size:

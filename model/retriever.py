@@ -22,7 +22,9 @@ from model.membership import Ids
 from model.store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
-_CANDIDATES = 4  # rows scored exactly for each row wanted, when a first look is taken
+# When a first look is taken, so many rows are scored exactly for each row wanted, and at least
+# one in so many of all: the more rows there are, the closer together the best of them lie.
+_CANDIDATES, _ONE_IN = 4, 16
 _WORTH_A_LOOK = 2  # times as many rows as candidates make the first look worth its time
 
 
@@ -69,27 +71,33 @@ def retrieve_rows(
         Row ids, oldest first; and [steps], each step by the best of its rows, in standard
         deviations above the mean.
     """
-    end = candidates.first + len(candidates.barred)
-    scores = None
     few = len(candidates.barred) < _WORTH_A_LOOK * _CANDIDATES * count
+    scored = None
     if store.coarse and not few and len(candidates.ids) > count:
-        scores = _look_first(queries, store, layer, candidates, count)
-    if scores is None:
-        parts = [row_scores(queries, keys) for keys in store.keys(layer, end)]
-        scores = torch.cat(parts) if parts else queries.new_empty(0)
-    if len(candidates.ids) <= count:
-        chosen = candidates.ids
-    else:
-        allowed = scores.masked_fill(candidates.barred, -1.0)
-        chosen = allowed.topk(count, sorted=False).indices.cpu().numpy() + candidates.first
+        scored = _look_first(queries, store, layer, candidates, count)
+    scores, chosen = scored or _score_all(queries, store, layer, candidates, count)
     best = scores[-candidates.first :].view(-1, store.config.num_tokens).amax(1)
     return np.sort(chosen), _standardize(best)
 
 
+def _score_all(
+    queries: Tensor, store: RowStore, layer: int, candidates: Candidates, count: int
+) -> tuple[Tensor, Ids]:
+    """Every row's score, and the ids of the best candidates."""
+    end = candidates.first + len(candidates.barred)
+    parts = [row_scores(queries, keys) for keys in store.keys(layer, end)]
+    scores = torch.cat(parts) if parts else queries.new_empty(0)
+    if len(candidates.ids) <= count:
+        return scores, candidates.ids
+    allowed = scores.masked_fill(candidates.barred, -1.0)
+    best = allowed.topk(count, sorted=False).indices.cpu().numpy()
+    return scores, best + candidates.first
+
+
 def _look_first(
     queries: Tensor, store: RowStore, layer: int, candidates: Candidates, count: int
-) -> Tensor | None:
-    """Scores that are exact where it matters, or None where that is not sure.
+) -> tuple[Tensor, Ids] | None:
+    """The same with scores that are exact where it matters, or None where that is not sure.
 
     A row below the threshold could only belong to the `count` best if the first look had
     underestimated it by more than it ever did among the rows that were scored exactly.
@@ -98,17 +106,18 @@ def _look_first(
     parts = [approximate_scores(queries, *pair) for pair in store.coarse_keys(layer, end)]
     scores = torch.cat(parts)
     allowed = scores.masked_fill(candidates.barred, -1.0)
-    threshold = quantile_threshold(allowed, _CANDIDATES * count)
+    threshold = quantile_threshold(allowed, max(_CANDIDATES * count, len(allowed) // _ONE_IN))
+    threshold = max(threshold, 0.0)  # barred rows lie below
     looked = (allowed >= threshold).nonzero()[:, 0]
     if len(looked) < count:
         return None
     exact = row_scores(queries, store.gather_keys(layer, looked.numpy() + candidates.first))
     underestimate = float((exact - scores[looked]).max())
-    worst_winner = float(exact.topk(count, sorted=False).values.min())
-    if threshold + max(0.0, underestimate) > worst_winner:
+    winners = exact.topk(count, sorted=False)
+    if threshold + max(0.0, underestimate) > float(winners.values.min()):
         return None
     scores[looked] = exact
-    return scores
+    return scores, looked[winners.indices].numpy() + candidates.first
 
 
 def _standardize(scores: Tensor) -> Tensor:
