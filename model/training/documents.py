@@ -1,0 +1,131 @@
+"""Documents to memorize and what can be asked of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from tokenizers import Tokenizer
+
+from model.training.facts import Fact, draw_facts, draw_unanswerable, draw_update
+from model.training.questions import Passage
+from model.training.text import Corpus, answer_ids, question_ids
+
+_CUE, _RECALLED = 8, 24  # tokens given and wanted when text is to be recalled
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A prompt, the tokens that must follow, and the chunk that holds them (-1: none does)."""
+
+    prompt: list[int]
+    target: list[int]
+    chunk: int
+    kind: str  # "fact", "real" or "recall"
+
+
+@dataclass(frozen=True)
+class Document:
+    chunks: list[list[int]]  # all of one length
+    asks: list[Ask]
+
+
+class Documents:
+    """Draws documents; the shares say how many are real passages and how many plain text."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        corpus: Corpus,
+        passages: list[Passage],
+        real: float = 0.08,
+        text: float = 0.06,
+        held_out: bool = False,
+    ) -> None:
+        self.tokenizer, self.corpus, self.passages = tokenizer, corpus, passages
+        self.real, self.text, self.held_out = real, text, held_out
+
+    def draw(self, rng: Random, chunks: int, length: int) -> Document:
+        """A document of `chunks` chunks of `length` tokens."""
+        kind = rng.random()
+        if kind < self.text and length > _CUE:
+            return self._text(rng, chunks, length)
+        if kind < self.text + self.real and self.passages and length > 2 * _CUE:
+            return self._passage(rng, chunks, length)
+        return self.facts(rng, chunks, length)
+
+    def facts(self, rng: Random, chunks: int, length: int) -> Document:
+        """Statements scattered over running text."""
+        statements: list[list[list[int]]] = [[] for _ in range(chunks)]
+        asks = []
+        for _ in range(rng.randrange(1, 3) if length > 40 else 1):
+            for fact, where in self._group(rng, chunks, length, statements):
+                asks.append(self.ask(fact, where))
+        if rng.random() < 0.03:
+            asks.append(self.ask(draw_unanswerable(rng, self.held_out), -1))
+        return Document([self._fill(rng, s, length) for s in statements], asks)
+
+    def ask(self, fact: Fact, chunk: int) -> Ask:
+        prompt = question_ids(self.tokenizer, fact.question)
+        return Ask(prompt, answer_ids(self.tokenizer, fact.answer), chunk, "fact")
+
+    def _group(
+        self, rng: Random, chunks: int, length: int, statements: list[list[list[int]]]
+    ) -> list[tuple[Fact, int]]:
+        """A fact a chunk about one entity, or a fact that a later one overrides."""
+        wanted: list[tuple[str, Fact | None, int]] = []
+        if rng.random() < 0.1:
+            older, newer = draw_update(rng, self.held_out)
+            first = rng.randrange(chunks)
+            wanted = [(older, None, first)]
+            wanted.append((newer.statement, newer, rng.randrange(first, chunks)))
+        else:
+            facts = draw_facts(rng, rng.randrange(1, chunks + 2), self.held_out)
+            wanted = [(f.statement, f, rng.randrange(chunks)) for f in facts]
+        placed = []
+        for text, fact, chunk in wanted:
+            ids = self.tokenizer.encode(text).ids
+            if sum(map(len, statements[chunk])) + len(ids) <= length:
+                statements[chunk].append(ids)
+                if fact is not None:
+                    placed.append((fact, chunk))
+        return placed
+
+    def _fill(self, rng: Random, statements: list[list[int]], length: int) -> list[int]:
+        """The statements in order, with text before, between and after them."""
+        free = length - sum(map(len, statements))
+        cuts = sorted(rng.randrange(free + 1) for _ in statements)
+        chunk: list[int] = []
+        position = 0
+        for cut, statement in zip(cuts, statements, strict=True):
+            chunk += self.corpus.span(rng, cut - position) + statement
+            position = cut
+        return chunk + self.corpus.span(rng, free - position)
+
+    def _text(self, rng: Random, chunks: int, length: int) -> Document:
+        """Running text, to be recalled from its first words."""
+        ids = self.corpus.span(rng, chunks * length)
+        parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
+        asks = []
+        for _ in range(4):
+            chunk = rng.randrange(chunks)
+            start = rng.randrange(max(1, length - _CUE - _RECALLED))
+            span = parts[chunk][start : start + _CUE + _RECALLED]
+            asks.append(Ask(span[:_CUE], span[_CUE:], chunk, "recall"))
+        return Document(parts, asks)
+
+    def _passage(self, rng: Random, chunks: int, length: int) -> Document:
+        """A window of a real passage around an answer, and the questions it can answer."""
+        passage, total = rng.choice(self.passages), chunks * length
+        anchor = rng.choice(passage.questions)[2]
+        start = max(0, min(anchor - rng.randrange(total // 4, total), len(passage.ids) - total))
+        start = min(start, anchor)
+        ids = passage.ids[start : start + total]
+        ids = ids + self.corpus.span(rng, total - len(ids))
+        parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
+        asks = [
+            Ask(prompt, target, (where - start) // length, "real")
+            for prompt, target, where in passage.questions
+            if start <= where and where + len(target) <= start + total
+        ]
+        return Document(parts, asks)

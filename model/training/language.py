@@ -1,0 +1,114 @@
+"""Phase 1: language modelling in which facts stated earlier are asked for later."""
+
+from __future__ import annotations
+
+from random import Random
+
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model.network import Network
+from model.training.facts import Fact, draw_fact, draw_facts, draw_unanswerable, draw_update
+from model.training.passes import language
+from model.training.recipe import LanguagePhase
+from model.training.step import Step
+from model.training.text import PAD, Corpus, answer_ids, question_ids
+
+ANSWER_WEIGHT, REPEAT_WEIGHT, FIRST_WEIGHT = 5.0, 2.0, 10.0
+_TOKENS_PER_ENTITY = 48  # so that the questions find room after the facts
+
+
+class LanguageTask:
+    """Batches of `phase.length` tokens; each token carries the weight of its loss."""
+
+    def __init__(self, phase: LanguagePhase, tokenizer: Tokenizer, corpus: Corpus) -> None:
+        self.phase, self.tokenizer, self.corpus = phase, tokenizer, corpus
+
+    def loss(self, network: Network, rng: Random) -> Step:
+        ids, weights = self.batch(rng)
+        hidden = language(network, ids[:, :-1])
+        counted = weights[:, 1:] > 0
+        targets, weights = ids[:, 1:][counted], weights[:, 1:][counted]
+        logits = network.logits(hidden[counted])
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        plain, answers = weights == 1.0, weights == ANSWER_WEIGHT
+        hits = (logits.argmax(-1) == targets).float()
+        return Step(
+            (losses * weights).sum() / weights.sum(),
+            ids.numel(),
+            {
+                "text": losses[plain].mean().item(),
+                "first": hits[weights == FIRST_WEIGHT].mean().item(),
+                "repeat": hits[weights == REPEAT_WEIGHT].mean().item(),
+                "answer": losses[answers].mean().item(),
+                "accuracy": hits[answers].mean().item(),
+            },
+        )
+
+    def batch(self, rng: Random) -> tuple[Tensor, Tensor]:
+        """(ids, weights), each [batch, length + 1]."""
+        ids, weights = [], []
+        for _ in range(self.phase.batch):
+            kind, wanted = rng.random(), self.phase.length + 1
+            if kind < self.phase.text:
+                sequence = [(i, 1.0) for i in self.corpus.span(rng, wanted)]
+            elif kind < self.phase.text + self.phase.repeat:
+                sequence = self._repeated(rng, wanted)
+            elif kind < self.phase.text + self.phase.repeat + self.phase.interleaved:
+                sequence = self._interleaved(rng, wanted)
+            else:
+                sequence = self._facts(rng, wanted)
+            sequence += [(PAD, 0.0)] * (wanted - len(sequence))
+            ids.append([i for i, _ in sequence[:wanted]])
+            weights.append([w for _, w in sequence[:wanted]])
+        return torch.tensor(ids), torch.tensor(weights)
+
+    def _repeated(self, rng: Random, wanted: int) -> list[tuple[int, float]]:
+        """A span of text again and again; copying is the root of recall."""
+        length = rng.randrange(8, wanted // 2)
+        span = self.corpus.span(rng, length)
+        copies = [(i, REPEAT_WEIGHT) for i in span] * (wanted // length)
+        return [(i, 1.0) for i in span] + copies
+
+    def _interleaved(self, rng: Random, wanted: int) -> list[tuple[int, float]]:
+        """Statements and questions in turn; every question once, so no answer is seen before."""
+        sequence: list[tuple[int, float]] = []
+        pending: list[Fact] = []
+        while len(sequence) < wanted:
+            if pending and (len(pending) > 2 or rng.random() < 0.5):
+                fact = pending.pop(rng.randrange(len(pending)))
+                first, *rest = answer_ids(self.tokenizer, fact.answer)
+                sequence += [(i, 0.0) for i in question_ids(self.tokenizer, fact.question)]
+                sequence += [(first, FIRST_WEIGHT), *((i, 1.0) for i in rest)]
+            else:
+                pending.append(draw_fact(rng))
+                sequence += [(i, 0.0) for i in self.tokenizer.encode(pending[-1].statement).ids]
+        return sequence
+
+    def _facts(self, rng: Random, wanted: int) -> list[tuple[int, float]]:
+        """Facts in running text, then questions about them in random order."""
+        facts: list[Fact] = []
+        sequence: list[tuple[int, float]] = []
+        for _ in range(rng.randint(1, max(1, wanted // _TOKENS_PER_ENTITY))):
+            older = ""
+            if rng.random() < 0.1:
+                older, fact = draw_update(rng)
+                about = [fact]
+            else:
+                about = draw_facts(rng, rng.choice((1, 1, 2)))
+            statements = [older] * bool(older) + [f.statement for f in about]
+            for statement in statements:
+                sequence += [(i, 1.0) for i in self.tokenizer.encode(" " + statement).ids]
+                if rng.random() < 0.4:
+                    sequence += [(i, 1.0) for i in self.corpus.span(rng, rng.randrange(5, 25))]
+            facts += about
+        if rng.random() < 0.2:
+            facts.append(draw_unanswerable(rng))
+        rng.shuffle(facts)
+        while len(sequence) < wanted:
+            fact = rng.choice(facts)
+            sequence += [(i, 1.0) for i in question_ids(self.tokenizer, fact.question)]
+            sequence += [(i, ANSWER_WEIGHT) for i in answer_ids(self.tokenizer, fact.answer)]
+        return sequence

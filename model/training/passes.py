@@ -1,0 +1,79 @@
+"""Dense batched passes with gradients, for training on sequences of one length.
+
+They compute what `model.write` and `model.read` compute, in the shapes training needs; a test
+holds them together.
+
+Legend: B sequences, n tokens, K rows a block, L layers, d hidden size, H query heads,
+G key/value heads, e head dim, s retriever key width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.network import Layer, Network
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal from the end: [B, n, H, e] over [B, m, G, e], m ≥ n → [B, n, H, e]."""
+    n, m = queries.shape[1], keys.shape[1]
+    mask = torch.ones(n, m, dtype=torch.bool, device=queries.device).tril(m - n)
+    q, k, v = (x.transpose(1, 2) for x in (queries, keys, values))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+
+
+def advance(network: Network, layer: Layer, prefix: Tensor, x: Tensor) -> Tensor:
+    """One layer over [prefix | x]; only x [B, n, d] is computed on."""
+    attention, p = layer.self_attn, prefix.shape[1]
+    h = layer.input_layernorm(torch.cat([prefix, x], dim=1))
+    k, v = attention.keys(h), attention.values(h)
+    q = network.rotary.rotate(attention.queries(h[:, p:]), p)
+    return layer.finish(x, attend(q, network.rotary.rotate(k, 0), v))
+
+
+def language(network: Network, ids: Tensor) -> Tensor:
+    """Token ids [B, n] → last hidden states [B, n, d], each sequence after its bos rows."""
+    x = network.embed(ids)
+    for number, layer in enumerate(network.layers):
+        x = advance(network, layer, network.bos(number).expand(len(ids), -1, -1), x)
+    return x
+
+
+def question_queries(network: Network, ids: Tensor) -> list[Tensor]:
+    """Retriever queries of questions [B, n] read without memory: L × [B, n, s]."""
+    x, queries = network.embed(ids), []
+    for number, layer in enumerate(network.layers):
+        queries.append(layer.self_attn.query_proj(layer.input_layernorm(x)))
+        if number < len(network.layers) - 1:
+            x = advance(network, layer, network.bos(number).expand(len(ids), -1, -1), x)
+    return queries
+
+
+def block_keys(network: Network, blocks: Tensor) -> list[Tensor]:
+    """Retriever keys of blocks [B, L, K, d]: L × [B, K, s]."""
+    return [
+        layer.self_attn.key_proj(layer.input_layernorm(blocks[:, number]))
+        for number, layer in enumerate(network.layers)
+    ]
+
+
+def write(network: Network, ids: Tensor, previous: Tensor | None) -> Tensor:
+    """Chunks [B, n] after blocks [B, L, K, d] (None: an empty memory) → blocks [B, L, K, d]."""
+    size, (count, n) = network.config.num_tokens, ids.shape
+    borrowed = max(0, size - n)
+    x, rows = network.embed(ids), []
+    for number, layer in enumerate(network.layers):
+        prefix = network.bos(number).expand(count, -1, -1)
+        lent = network.stand_in(number).expand(count, borrowed, -1)
+        if previous is not None:
+            block = previous[:, number]
+            prefix = torch.cat([prefix, block[:, : size - borrowed]], dim=1)
+            lent = block[:, size - borrowed :]
+        asked = torch.cat([lent, x], dim=1)
+        tail = asked[:, -size:] + network.new_memory_positional_emb
+        out = advance(network, layer, prefix, torch.cat([asked[:, :-size], tail], dim=1))
+        rows.append(out[:, -size:])
+        x = out[:, -n:]
+    return torch.stack(rows, dim=1)

@@ -1,0 +1,43 @@
+"""Real questions whose answer stands in their passage, as tokens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from model.training.text import answer_ids, question_ids
+
+_LONGEST_ANSWER = 40  # characters; longer ones are paraphrase, not recall
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage and its questions: (prompt ids, answer ids, token where the answer stands)."""
+
+    ids: list[int]
+    questions: list[tuple[list[int], list[int], int]]
+
+
+def load_passages(paths: list[Path], tokenizer: Tokenizer) -> list[Passage]:
+    """Passages of jsonl files with context, question and answers, in file order."""
+    passages: dict[str, Passage] = {}
+    offsets: dict[str, list[tuple[int, int]]] = {}
+    for path in paths:
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            context = row["context"]
+            answer = next((a for a in row["answers"] if a in context), None)
+            if answer is None or not 0 < len(answer) <= _LONGEST_ANSWER:
+                continue
+            if context not in passages:
+                encoded = tokenizer.encode(context)
+                passages[context] = Passage(encoded.ids, [])
+                offsets[context] = encoded.offsets
+            where = context.index(answer)
+            token = next(i for i, (_, end) in enumerate(offsets[context]) if end > where)
+            prompt = question_ids(tokenizer, row["question"].strip())
+            passages[context].questions.append((prompt, answer_ids(tokenizer, answer), token))
+    return list(passages.values())

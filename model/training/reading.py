@@ -1,0 +1,81 @@
+"""The read pass of training: many questions over one shared memory and a few rows of their own.
+
+Every question of a step sees the same detached rows (the distractors), which are projected and
+attended once; its own document's rows come on top. All rows carry explicit positions.
+
+Legend: Q questions, n prompt tokens, S shared rows, F own rows, L layers, d hidden size,
+H query heads, G key/value heads, e head dim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.network import Layer, Network
+from model.rope import rotate
+
+
+@dataclass
+class Surroundings:
+    """What a batch of questions reads beside the prompt.
+
+    Attributes:
+        shared: per layer, detached rows [S_l, d] that all questions see.
+        shared_at: per layer, their positions [S_l].
+        own: [Q, L, F, d], the rows of each question's document.
+        own_at: [L, F] their positions; -1 leaves a row out.
+        start: position of the first prompt token.
+    """
+
+    shared: list[Tensor]
+    shared_at: list[Tensor]
+    own: Tensor
+    own_at: Tensor
+    start: int
+
+
+def read(network: Network, ids: Tensor, around: Surroundings) -> Tensor:
+    """Prompts [Q, n] → last hidden states [Q, n, d]."""
+    x = network.embed(ids)
+    for number, layer in enumerate(network.layers):
+        x = layer.finish(x, _attended(network, layer, number, x, around))
+    return x
+
+
+def _attended(
+    network: Network, layer: Layer, number: int, x: Tensor, around: Surroundings
+) -> Tensor:
+    """Attention output [Q, n, H, e] of one layer over [shared | own | prompt]."""
+    attention, (count, n, _) = layer.self_attn, x.shape
+    bos = network.bos(number)
+    at = around.own_at[number]
+    h = layer.input_layernorm(x)
+    common = layer.input_layernorm(torch.cat([bos, around.shared[number]]))
+    common_at = torch.cat([at.new_zeros(len(bos)), around.shared_at[number]])
+    mine = torch.cat([layer.input_layernorm(around.own[:, number]), h], dim=1)
+    prompt_at = torch.arange(around.start, around.start + n)
+    mine_at = torch.cat([at.clamp_min(0), prompt_at])
+    cos, sin = network.rotary.tables(around.start + n, x)
+
+    def turn(states: Tensor, positions: Tensor) -> Tensor:
+        return rotate(states, cos[positions], sin[positions])
+
+    groups = network.config.num_key_value_heads
+    q = turn(attention.queries(h), prompt_at)
+    q = q.view(count, n, groups, -1, q.shape[-1]) * q.shape[-1] ** -0.5
+    common_k, common_v = turn(attention.keys(common), common_at), attention.values(common)
+    mine_k, mine_v = turn(attention.keys(mine), mine_at), attention.values(mine)
+
+    to_common = torch.einsum("qngre,sge->qgrns", q, common_k)
+    to_mine = torch.einsum("qngre,qsge->qgrns", q, mine_k)
+    hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+    hidden = torch.cat([(at < 0).expand(n, -1), hidden], dim=1)
+    to_mine = to_mine.masked_fill(hidden, float("-inf"))
+    weights = torch.cat([to_common, to_mine], dim=-1).softmax(-1)
+    size = len(common)
+    out = torch.einsum("qgrns,sge->qngre", weights[..., :size], common_v)
+    out = out + torch.einsum("qgrns,qsge->qngre", weights[..., size:], mine_v)
+    return out.reshape(count, n, -1, network.config.head_dim)

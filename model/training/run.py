@@ -1,0 +1,47 @@
+"""`train`: a recipe, a folder of texts and a folder for the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.network import Network
+from model.training.documents import Documents
+from model.training.induction import plant, plant_retriever
+from model.training.language import LanguageTask
+from model.training.loop import Trainer
+from model.training.memory import MemoryTask
+from model.training.questions import load_passages
+from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from model.training.step import Task
+from model.training.text import Corpus, prepare
+
+
+def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> None:
+    """Train what the recipe describes; the run's state and losses stay in `out`.
+
+    Args:
+        recipe_path: a YAML file, see `recipes/`.
+        data: the folder with the parquet and jsonl files that the recipe names.
+        out: the run's folder, made if need be.
+        resume: continue from the last save in `out`.
+    """
+    recipe = Recipe.load(recipe_path)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = prepare(data, recipe.corpus, recipe.model.vocab_size, out)
+    corpus = Corpus.open(out / "corpus.npy")
+    network = Network(recipe.model)
+    network.initialize(recipe.seed)
+    if recipe.plant_induction:
+        plant(network, recipe.seed)
+        plant_retriever(network, recipe.seed)
+    trainer = Trainer(recipe, network, out)
+    if resume:
+        trainer.resume()
+
+    def task_of(phase: LanguagePhase | MemoryPhase) -> Task:
+        if isinstance(phase, LanguagePhase):
+            return LanguageTask(phase, tokenizer, corpus)
+        passages = load_passages([data / name for name in recipe.questions], tokenizer)
+        return MemoryTask(phase, Documents(tokenizer, corpus, passages))
+
+    trainer.run(task_of)
