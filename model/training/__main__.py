@@ -11,7 +11,7 @@ from model.training.run import train
 
 parser = argparse.ArgumentParser(prog="python -m model.training", description=train.__doc__)
 parser.add_argument("recipe", type=Path)
-parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+parser.add_argument("--data", type=Path, help="folder of the training texts")
 parser.add_argument("--out", type=Path, required=True)
 parser.add_argument("--resume", action="store_true", help="continue from the last save in OUT")
 parser.add_argument(
@@ -20,5 +20,7 @@ parser.add_argument(
 options = parser.parse_args()
 if options.export:
     export(Recipe.load(options.recipe), options.out, options.export)
+elif options.data is None:
+    parser.error("training needs --data, the folder of the training texts")
 else:
     train(options.recipe, options.data, options.out, options.resume)
