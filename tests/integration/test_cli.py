@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,6 @@ def mplus(tmp_path: Path, checkpoint: Path) -> Command:
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def test_help_is_quick(mplus: Command) -> None:
-    """Nothing heavy is imported before a command runs; the fastest of a few is not the load's."""
-    seconds = []
-    for _ in range(4):
-        began = time.monotonic()
-        assert "ingest" in mplus("--help").out
-        seconds.append(time.monotonic() - began)
-    assert min(seconds) < 0.5
 
 
 def test_documents_in_every_format_are_cited(mplus: Command, tmp_path: Path) -> None:
