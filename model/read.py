@@ -75,14 +75,13 @@ def begin(
     """
     readings = [Reading(view) for view in views]
     retrieve: Retrieve | None = None
-    if network.config.has_long_term:
-        retrieve = _retrieve_rows
-        if network.config.retrieval == "blocks":
-            _retrieve_blocks(network, readings, prompts)
-            retrieve = None
-    else:
+    if not network.config.has_long_term:
         for reading in readings:
             _fetch(reading, [_NOTHING] * network.config.num_hidden_layers)
+    elif network.config.retrieval == "blocks":
+        _retrieve_blocks(network, readings, prompts)
+    else:
+        retrieve = _retrieve_rows
     return readings, _forward(network, readings, prompts, whole, retrieve)
 
 
@@ -120,7 +119,7 @@ def _retrieve_blocks(
 ) -> None:
     """The best blocks by all layers' queries, from a pass over the question with no memory."""
     config = network.config
-    alone = [Reading(reading.view.without_memory()) for reading in readings]
+    alone = [Reading(reading.view.without_memory) for reading in readings]
     askers: dict[int, Reading] = {}
     for blank, reading in zip(alone, readings, strict=True):
         _fetch(blank, [_NOTHING] * config.num_hidden_layers)

@@ -41,6 +41,7 @@ class MemoryView:
                 for index, ids in enumerate(memory.membership.pool)
             ]
 
+    @cached_property
     def without_memory(self) -> MemoryView:
         """The same network with nothing remembered, for reading a question alone."""
         blank = Membership.empty(self.network.config)
