@@ -5,19 +5,21 @@ The caller's side has the methods of the plain classes, so that code takes eithe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
 from actors.reader import Reader
-from actors.writer import Writer, WriteRequest
+from actors.writer import Writer
 from model.errors import MPlusError
 
 if TYPE_CHECKING:
     import ray
 
     from model import Answer
+    from model.files import Files
     from model.text import TextTokenizer
 
 
@@ -31,13 +33,33 @@ class ModelCard:
     tokenizer: TextTokenizer
 
 
+@dataclass(frozen=True)
+class StoreUrl:
+    """Where an actor finds the row store.
+
+    Attributes:
+        url: a path, s3://… or gs://….
+        cache, cache_bytes: folder and size of the local cache of a remote store.
+    """
+
+    url: str
+    cache: Path
+    cache_bytes: int = 4 << 30
+
+    def open(self) -> Files:
+        from model.cache import RangeCache
+        from model.files import Files
+
+        return Files.open(self.url, RangeCache(self.cache, self.cache_bytes))
+
+
 class _WriterActor:
-    def load(self, checkpoint: str, root: Path) -> ModelCard:
+    def load(self, checkpoint: str, store: StoreUrl) -> ModelCard:
         """Not in the constructor: there an error would be the actor's death."""
         from model import MPlus
 
         model = MPlus.load(checkpoint, write_only=True)
-        self._writer = Writer(model, root)
+        self._writer = Writer(model, store.open())
         return ModelCard(
             fingerprint=model.fingerprint,
             parameters=sum(p.numel() for p in model.networks.writer.parameters()),
@@ -45,62 +67,81 @@ class _WriterActor:
             tokenizer=model.tokenizer,
         )
 
-    def open(self, tenant: str, seed: int) -> int:
-        return self._writer.open(tenant, seed)
+    def open(self, plan: WritePlan) -> int:
+        return self._writer.open(plan)
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
         return self._writer.memorize(requests)
 
-    def save(self) -> None:
-        self._writer.save()
+    def seal(self, tenant: str, leaving: bool) -> Sealed | None:
+        return self._writer.seal(tenant, leaving)
+
+    def close(self, tenant: str) -> None:
+        self._writer.close(tenant)
 
 
 class _ReaderActor:
-    def load(self, checkpoint: str, root: Path) -> None:
+    def load(self, checkpoint: str, store: StoreUrl) -> None:
         from model import MPlus
 
-        self._reader = Reader(MPlus.load(checkpoint), root)
+        self._reader = Reader(MPlus.load(checkpoint), store.open())
 
-    def open(self, tenant: str) -> int:
-        return self._reader.open(tenant)
+    def open(self, plan: ReadPlan) -> int:
+        return self._reader.open(plan)
 
-    def ask(self, tenant: str, question: str, sampling: dict[str, Any]) -> Answer:
-        return self._reader.ask(tenant, question, **sampling)
+    def ask(self, plan: ReadPlan, question: str, sampling: dict[str, Any]) -> Answer:
+        return self._reader.ask(plan, question, **sampling)
 
 
 class RemoteWriter:
     """A writer in an actor of its own."""
 
-    def __init__(self, checkpoint: str, root: Path, num_cpus: float, num_gpus: float = 0) -> None:
+    def __init__(
+        self, checkpoint: str, store: StoreUrl, num_cpus: float, num_gpus: float = 0
+    ) -> None:
         self._actor = _start(_WriterActor, num_cpus, num_gpus)
-        self.card: ModelCard = _result(self._actor.load.remote(checkpoint, root.absolute()))
+        self.card: ModelCard = _result(self._actor.load.remote(checkpoint, store))
 
-    def open(self, tenant: str, seed: int) -> int:
-        return _result(self._actor.open.remote(tenant, seed))
+    def open(self, plan: WritePlan) -> int:
+        return _result(self._actor.open.remote(plan))
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
         return _result(self._actor.memorize.remote(requests))
 
-    def save(self) -> None:
-        _result(self._actor.save.remote())
+    def seal(self, tenant: str, leaving: bool = False) -> Sealed | None:
+        return _result(self._actor.seal.remote(tenant, leaving))
+
+    def close(self, tenant: str) -> None:
+        _result(self._actor.close.remote(tenant))
 
     def stop(self) -> None:
-        """End the actor; what is not saved is to be memorized again."""
+        """End the actor; what is not committed is to be memorized again."""
         _stop(self._actor)
 
 
 class RemoteReader:
     """A reader in an actor of its own."""
 
-    def __init__(self, checkpoint: str, root: Path, num_cpus: float, num_gpus: float = 0) -> None:
+    def __init__(
+        self, checkpoint: str, store: StoreUrl, num_cpus: float, num_gpus: float = 0
+    ) -> None:
         self._actor = _start(_ReaderActor, num_cpus, num_gpus)
-        _result(self._actor.load.remote(checkpoint, root.absolute()))
+        _result(self._actor.load.remote(checkpoint, store))
 
-    def open(self, tenant: str) -> int:
-        return _result(self._actor.open.remote(tenant))
+    def open(self, plan: ReadPlan) -> int:
+        return _result(self._actor.open.remote(plan))
 
-    def ask(self, tenant: str, question: str, **sampling: Any) -> Answer:
-        return _result(self._actor.ask.remote(tenant, question, sampling))
+    def ask(
+        self,
+        plan: ReadPlan,
+        question: str,
+        on_text: Callable[[str], None] = lambda piece: None,
+        **sampling: Any,
+    ) -> Answer:
+        """The answer; its text is handed over in one piece."""
+        answer: Answer = _result(self._actor.ask.remote(plan, question, sampling))
+        on_text(answer.text)
+        return answer
 
     def stop(self) -> None:
         _stop(self._actor)

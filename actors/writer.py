@@ -1,73 +1,71 @@
-"""The write role: memories of many tenants, one step for each of several in one forward pass."""
+"""The write role: chunks of many tenants in one forward pass, rows to files.
+
+A writer keeps of a tenant only the newest block and the rows that are not in a file yet.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from actors.folders import WriteLock, has_memory, memory_folder, tenant_folder
-from model.errors import InvalidInputError
+from actors.plans import Sealed, WritePlan, WriteRequest
+from model.errors import DamagedFileError, InvalidInputError
 
 if TYPE_CHECKING:
     from model import MPlus
-    from model.memory import Memory
+    from model.files import Files
+    from model.memory import Tip
+    from model.refs import State
+    from model.rows import RowFormat, StoredRows
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class WriteRequest:
-    """The chunk that is to become step `step` of a tenant."""
-
-    tenant: str
-    step: int
-    token_ids: list[int]
+STATE_EVERY = 64  # steps; what forgetting, forking or a crash makes to be done again, at most
 
 
 @dataclass
 class _Open:
-    memory: Memory
-    lock: WriteLock
-    saved_step: int
+    plan: WritePlan
+    rows: RowFormat
+    tip: Tip
+    step: int  # committed; rows of earlier steps are in files
+    states: list[State]
+    lost: list[State]  # that cannot be read; another one of the same step may take their place
+    pending: list[StoredRows] = field(default_factory=list)
 
 
 class Writer:
-    """Holds the memories it has opened; only what is saved outlives it."""
+    """Memorizes for the tenants it has opened; what it seals counts once it is committed."""
 
-    def __init__(
-        self,
-        model: MPlus,
-        root: Path,
-        save_every: float = 60.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """
-        Args:
-            root: data directory; each tenant's memory is a folder under it.
-            save_every: seconds between savings, which is what a crash makes to be done again.
-        """
+    def __init__(self, model: MPlus, files: Files) -> None:
         self._model = model
-        self._root = root
-        self._save_every = save_every
-        self._clock = clock
-        self._last_save = clock()
+        self._files = files
         self._tenants: dict[str, _Open] = {}
 
-    def open(self, tenant: str, seed: int) -> int:
-        """Take a tenant for writing; returns the steps its saved memory has."""
-        if tenant not in self._tenants:
-            lock = WriteLock(tenant_folder(self._root, tenant))
+    def open(self, plan: WritePlan) -> int:
+        """Take a tenant over; returns the step from which its chunks are wanted.
+
+        That can be earlier than the head: what lies between is memorized again to get back to
+        where the last writer was, and its rows, which exist, are dropped.
+        """
+        from model.rows import RowFormat
+
+        tip = self._model.empty_memory().tip
+        states = [state for state in plan.states if state.step <= plan.step]
+        lost: list[State] = []
+        while states:
             try:
-                if has_memory(self._root, tenant):
-                    memory = self._model.restore(memory_folder(self._root, tenant))
-                else:
-                    memory = self._model.empty_memory(seed)
-            except BaseException:
-                lock.release()
-                raise
-            self._tenants[tenant] = _Open(memory, lock, memory.step)
-        return self._tenants[tenant].memory.step
+                tip = self._model.read_tip(self._files, states[-1])
+                break
+            except DamagedFileError as error:
+                _log.warning("going back to an earlier state: %s", error)
+                lost.append(states.pop())
+        rows = RowFormat.of(self._model.config, plan.precision)
+        self._tenants[plan.tenant] = _Open(plan, rows, tip, plan.step, states, lost)
+        return tip.step
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
         """One step for each of different tenants; returns their steps afterwards.
@@ -77,41 +75,92 @@ class Writer:
         """
         self._check(requests)
         opened = [self._tenants[request.tenant] for request in requests]
-        memories = self._model.memorize_chunks(
-            [tenant.memory for tenant in opened], [request.token_ids for request in requests]
+        written = self._model.write_steps(
+            [tenant.tip for tenant in opened], [request.token_ids for request in requests]
         )
-        for tenant, memory in zip(opened, memories, strict=True):
-            tenant.memory = memory
-        if self._clock() - self._last_save >= self._save_every:
-            self.save()
-        return [memory.step for memory in memories]
+        for tenant, (tip, rows) in zip(opened, written, strict=True):
+            tenant.tip = tip
+            if tip.step > tenant.step:
+                tenant.pending.append(tenant.rows.store(rows))
+        return [tenant.tip.step for tenant in opened]
 
-    def save(self) -> None:
-        """Make every step memorized so far durable.
+    def pending(self, tenant: str) -> int:
+        """Steps of a tenant whose rows are in no file yet."""
+        return len(self._tenants[tenant].pending)
+
+    def seal(self, tenant: str, leaving: bool = False) -> Sealed | None:
+        """Write what a tenant has pending to files; None if there is nothing to commit.
+
+        Args:
+            leaving: the tenant will be idle, so the next writer should find a state at its head.
 
         Raises:
-            StorageError: a folder cannot be written; what was saved before is unchanged.
+            StorageError: the storage refused; the rows are still pending.
         """
-        for tenant, opened in self._tenants.items():
-            if opened.memory.step == opened.saved_step:
-                continue
-            self._model.save(opened.memory, memory_folder(self._root, tenant))
-            opened.saved_step = opened.memory.step
-        self._last_save = self._clock()
+        from model.rows import StoredRows
+        from model.shards import ShardHeader, write_shard
+        from model.states import write_state
 
-    def close(self) -> None:
-        """Let go of every tenant, without saving."""
-        for opened in self._tenants.values():
-            opened.lock.release()
-        self._tenants.clear()
+        opened = self._tenants[tenant]
+        tip = opened.tip
+        if tip.step < opened.step:  # not yet back at the head
+            return None
+        shards = []
+        if opened.pending:
+            header = ShardHeader(
+                self._model.fingerprint, opened.rows, opened.step, len(opened.pending)
+            )
+            rows = StoredRows.join(opened.pending)
+            shards.append(write_shard(self._files, _name(opened.plan, "rows"), header, rows))
+        newest = opened.states[-1].step if opened.states else 0
+        dropped: list[State] = []
+        states = []
+        if tip.step >= newest + STATE_EVERY or (leaving and tip.step > newest):
+            name = _name(opened.plan, "state")
+            states.append(write_state(self._files, name, tip, self._model.fingerprint))
+            dropped = _superseded(opened.states, tip.step, opened.plan.tenant)
+        if not shards and not states:
+            return None
+        dropped, opened.lost = dropped + opened.lost, []
+        opened.pending, opened.step = [], tip.step
+        opened.states = [s for s in opened.states if s not in dropped] + states
+        return Sealed(
+            tenant,
+            opened.plan.head,
+            tip.step,
+            tip.history.hex(),
+            tuple(shards),
+            tuple(states),
+            tuple(dropped),
+        )
+
+    def close(self, tenant: str) -> None:
+        """Let go of a tenant; what was not sealed is to be memorized again."""
+        self._tenants.pop(tenant, None)
 
     def _check(self, requests: Sequence[WriteRequest]) -> None:
         seen = set()
         for request in requests:
             opened = self._tenants.get(request.tenant)
-            if opened is None or request.tenant in seen or request.step != opened.memory.step:
+            if opened is None or request.tenant in seen or request.step != opened.tip.step:
                 raise InvalidInputError(
                     f"step {request.step} of tenant {request.tenant} is not the next one here: "
-                    + ("the tenant is not open" if opened is None else f"{opened.memory.step} is")
+                    + ("the tenant is not open" if opened is None else f"{opened.tip.step} is")
                 )
             seen.add(request.tenant)
+
+
+def _superseded(states: list[State], newest: int, tenant: str) -> list[State]:
+    """The last state goes if the one before it and the new one are close enough without it.
+
+    A fork keeps those it shares: while it names them, it deletes them when it forgets.
+    """
+    before = states[-2].step if len(states) > 1 else 0
+    if states and not states[-1].file.startswith(f"{tenant}/"):
+        return []
+    return states[-1:] if newest - before <= STATE_EVERY else []
+
+
+def _name(plan: WritePlan, kind: str) -> str:
+    suffix = "arrow" if kind == "rows" else "state"
+    return f"{plan.tenant}/{plan.head}/{plan.epoch:08d}-{kind}-{uuid.uuid4().hex}.{suffix}"

@@ -25,10 +25,10 @@ from bench.shapes import (
 from model.allocator import keep_freed_memory
 from model.config import ModelConfig
 from model.genesis import first_memory
-from model.memory import Memory, memorize
+from model.memory import Memory, Tip, memorize
 from model.network import Network
 from model.read import Reading, begin, extend
-from model.store import RowBlock
+from model.rows import RowBlock
 from model.view import MemoryView
 
 QUESTION, DECODED, BATCH = 32, 16, 8
@@ -57,7 +57,7 @@ class Bench:
         return cls(config, network.requires_grad_(False).eval(), device, dtype)
 
     def memory(self, seed: int) -> Memory:
-        return first_memory(self.network, None, seed, "random", self.dtype)
+        return first_memory(self.network, None, seed, "random", "bfloat16")
 
     def chunk(self) -> list[int]:
         ids: list[int] = torch.randint(self.config.vocab_size, (self.config.chunk_tokens,)).tolist()
@@ -81,7 +81,8 @@ class Bench:
             rows = bank[memory.step % _BANK]
             stretch = 1 + memory.step / 10_000  # no two steps alike
             memory = memory.append(
-                [memory.step], hidden, RowBlock(rows.kv * stretch, rows.keys * stretch)
+                Tip(memory.step + 1, b"", hidden),
+                RowBlock(rows.kv * stretch, rows.keys * stretch),
             )
         return memory
 

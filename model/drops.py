@@ -6,6 +6,8 @@ words are fixed by its definition (Salmon et al., 2011), not by a library's vers
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +28,18 @@ def drop_positions(
         return np.empty((layers, 0), dtype=np.int64)
     drawn = layers if per_layer else 1
     key = np.array([seed & _WORD, seed >> 64], dtype=np.uint64)
-    positions = np.empty((drawn, count), dtype=np.int64)
+    generator = np.random.Philox(key=key)
+    state: Any = generator.state
+    words = np.empty((drawn, pool), dtype=np.uint64)
     for layer in range(drawn):
-        counter = np.array([0, 0, layer, step], dtype=np.uint64)
-        words = np.random.Philox(key=key, counter=counter).random_raw(pool)
-        # The lowest `count` of `pool` random words; a tie (2^-64) falls to the lower position.
-        threshold = np.partition(words, count - 1)[count - 1]
-        positions[layer] = np.flatnonzero(words <= threshold)[:count]
+        state["state"]["counter"][:] = (0, 0, layer, step)
+        generator.state = state  # four times cheaper than a new generator
+        words[layer] = generator.random_raw(pool)
+    # The lowest `count` of `pool` random words; a tie (2^-64) falls to the lower position.
+    threshold = np.partition(words, count - 1, axis=1)[:, count - 1 : count]
+    low = words <= threshold
+    if np.count_nonzero(low) == drawn * count:
+        positions = low.nonzero()[1].reshape(drawn, count)
+    else:
+        positions = np.stack([np.flatnonzero(row)[:count] for row in low])
     return np.broadcast_to(positions, (layers, count)) if drawn != layers else positions

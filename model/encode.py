@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from model.network import Network
-from model.store import RowBlock
+from model.rows import RowBlock
 from model.write import rowwise
 
 

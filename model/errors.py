@@ -46,3 +46,52 @@ class StorageError(MPlusError):
 
     exit_code = 6
     http_status = 503
+
+
+class DamagedFileError(StorageError):
+    """A file of a memory is missing or not what was written; it can be made again from text."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(
+            f"{file} is damaged ({reason}); `mplus verify` makes it again from the documents"
+        )
+        self.file = file
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Errors come back from actors; the default would call the constructor with one text."""
+        return type(self), (self.file, self.reason)
+
+
+class StaleLeaseError(StorageError):
+    """Another writer has taken this tenant over; what this one had not committed is void."""
+
+
+class BusyError(StorageError):
+    """Somebody else holds what is asked for; the same again later may succeed."""
+
+
+class QuotaError(MPlusError):
+    """The tenant would become larger than it may."""
+
+    exit_code = 7
+    http_status = 413
+
+
+class DocumentNotFoundError(MPlusError):
+    """The tenant has no such document."""
+
+    exit_code = 5
+    http_status = 404
+
+
+class MissingFileError(StorageError):
+    """A file that should be in the row store is not there."""
+
+
+class SwappedError(StorageError):
+    """The memory that was read has been replaced meanwhile; the same again sees the new one."""
+
+
+class BehindError(InvalidInputError):
+    """A memory that is to take over has not seen all that the one before it has."""

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from model.encode import encode_rows
 from model.membership import Membership
-from model.memory import Memory
+from model.memory import Memory, Tip
 from model.network import Network
-from model.store import RowBlock, RowStore
+from model.rows import RowBlock
+from model.store import RowStore
 
 
 @dataclass(frozen=True)
@@ -56,34 +57,32 @@ def make_genesis(
     with torch.no_grad():
         block = encode_rows(reader, [padded])[0]
     ids = np.arange(-size, 0)
-    empty = Membership.empty(config)
-    membership = Membership(
-        step=0,
+    membership = Membership.genesis(
+        config,
         pool=np.broadcast_to(ids, (layers, size)).copy(),
-        long_term=tuple(np.arange(-size - len(rows), -size) for rows in long_term)
-        or empty.long_term,
-        remaining=tuple(_counters(counts) for counts in remaining) or empty.remaining,
-        dropped=(),
+        long_term=[np.arange(-size - len(rows), -size) for rows in long_term],
+        remaining=[_counters(counts) for counts in remaining],
     )
     return Genesis(block, membership, pool[:, -config.num_tokens :].clone())
 
 
 def first_memory(
-    reader: Network, genesis: Genesis | None, seed: int, fingerprint: str, dtype: torch.dtype
+    reader: Network, genesis: Genesis | None, seed: int, fingerprint: str, precision: str
 ) -> Memory:
     """The memory of a tenant that has memorized nothing yet.
 
     Args:
-        dtype: in which its rows are stored.
+        precision: how its rows are stored, see `model.rows`.
     """
     config = reader.config
-    rows = genesis.rows.to(dtype) if genesis else None
     return Memory(
         seed=seed,
         fingerprint=fingerprint,
-        membership=genesis.membership if genesis else Membership.empty(config),
-        last_block=genesis.last_block if genesis else None,
-        store=RowStore(config, dtype, reader.device, rows),
+        membership=genesis.membership if genesis else Membership.genesis(config),
+        tip=Tip(0, b"", genesis.last_block if genesis else None),
+        store=RowStore(
+            config, precision, reader.dtype, reader.device, genesis.rows if genesis else None
+        ),
     )
 
 

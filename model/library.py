@@ -14,20 +14,25 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from model import folder
 from model.allocator import keep_freed_memory
 from model.checkpoint import Networks, load_networks
 from model.config import ModelConfig
 from model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
+from model.files import Files
 from model.generate import FinishReason, Generation, advance, pieces, start
 from model.genesis import first_memory
 from model.hub import find_checkpoint
-from model.memory import Memory, memorize
+from model.memory import Memory, Tip, memorize, write_steps
 from model.prompt import question_prompt
+from model.refs import State
+from model.rows import DTYPES, RowBlock, RowFormat
 from model.sampling import Sampling
-from model.shards import DTYPES
+from model.states import read_state
 from model.tensors import TensorFolder
 from model.text import TextTokenizer
 from model.view import MemoryView
@@ -75,13 +80,13 @@ class MPlus:
         networks: Networks,
         tokenizer: TextTokenizer,
         fingerprint: str,
-        row_dtype: torch.dtype,
+        precision: str,
     ) -> None:
         self.config = config
         self.networks = networks
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
-        self.row_dtype = row_dtype
+        self.precision = precision
 
     @classmethod
     def load(
@@ -90,19 +95,22 @@ class MPlus:
         device: str | None = None,
         dtype: torch.dtype | str | None = None,
         write_only: bool = False,
+        precision: str = "bfloat16",
     ) -> MPlus:
         """Load a checkpoint folder or hub id, ours or an official one.
 
         Args:
             device: by default CUDA where there is one, else the CPU.
-            dtype: of weights and rows; by default float32 on the CPU and bfloat16 elsewhere.
+            dtype: of weights; by default float32 on the CPU and bfloat16 elsewhere.
             write_only: leave out weights that only answering needs.
+            precision: how rows of new memories are stored: float32, bfloat16, float16 or int8.
 
         Raises:
             CheckpointError: it cannot be read; the message lists every reason.
         """
         path = find_checkpoint(str(source))
         config = ModelConfig.load(path)
+        RowFormat.of(config, precision)  # an unknown one is refused before the weights are read
         where = _device(device)
         number = _dtype(dtype, where)
         if where.type == "cpu":
@@ -115,18 +123,23 @@ class MPlus:
                 f"{config.vocab_size}; they do not belong together"
             )
         fingerprint = TensorFolder.open(path).fingerprint(config.identity())
-        return cls(networks.reader.config, networks, tokenizer, fingerprint, number)
+        return cls(networks.reader.config, networks, tokenizer, fingerprint, precision)
 
-    def empty_memory(self, seed: int = 0) -> Memory:
+    def empty_memory(
+        self, seed: int = 0, precision: str | None = None, retention: str = "checkpoint"
+    ) -> Memory:
         """The memory of somebody new: the checkpoint's genesis, or nothing at all.
 
         Args:
             seed: decides which rows each step drops; 0 ≤ seed < 2^128.
+            precision: how its rows are stored; by default as the model was loaded for.
+            retention: "unbounded" keeps long-term rows for ever, whatever the checkpoint says.
         """
         if not 0 <= seed < 1 << 128:
             raise InvalidInputError("a seed is a whole number from 0 to 2^128 - 1")
         reader, genesis = self.networks.reader, self.networks.genesis
-        return first_memory(reader, genesis, seed, self.fingerprint, self.row_dtype)
+        memory = first_memory(reader, genesis, seed, self.fingerprint, precision or self.precision)
+        return memory if retention == "checkpoint" else memory.unbounded()
 
     def memorize(self, memory: Memory, text: str) -> Memory:
         """Memorize a text, chunk by chunk; returns the new memory.
@@ -160,12 +173,47 @@ class MPlus:
             self._check(memory)
         return memorize(self.networks.writer, self.networks.reader, memories, chunks)
 
-    def view(self, memory: Memory) -> MemoryView:
-        """The memory prepared for reading; worth keeping between questions."""
+    def write_steps(
+        self, tips: Sequence[Tip], chunks: Sequence[Sequence[int]]
+    ) -> list[tuple[Tip, RowBlock]]:
+        """The next tip and the new rows of each of many tenants, in one forward pass."""
+        return write_steps(self.networks.writer, self.networks.reader, tips, chunks)
+
+    def read_tip(self, files: Files, state: State) -> Tip:
+        """Where a saved state says that memorizing can go on.
+
+        Raises:
+            DamagedFileError: the file is missing or not what was written.
+        """
+        return read_state(files, state, self.fingerprint, self.networks.writer.device)
+
+    def living_steps(
+        self, seed: int, retention: str, steps: Sequence[int]
+    ) -> NDArray[np.bool_] | None:
+        """Which steps a memory still has rows of, at any of these moments; None if of all.
+
+        Args:
+            steps: moments at which the memory is looked at, 0 … any.
+        """
+        membership = self.empty_memory(seed, retention=retention).membership
+        if not membership.forgets:
+            return None
+        living = np.zeros(max(steps, default=0), dtype=bool)
+        for step in sorted(steps):
+            membership = membership.replay(seed, step)
+            living[:step] |= membership.living_steps()
+        return living
+
+    def view(self, memory: Memory, forgotten: Sequence[tuple[int, int]] = ()) -> MemoryView:
+        """The memory prepared for reading; worth keeping between questions.
+
+        Args:
+            forgotten: steps [first, end) whose rows are not to be read, nor named as a source.
+        """
         self._check(memory)
         if not self.networks.reader.can_answer:
             raise InvalidInputError("this model was loaded with write_only; it cannot answer")
-        return MemoryView(self.networks.reader, memory)
+        return MemoryView(self.networks.reader, memory, forgotten)
 
     def ask(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Answer:
         """Answer a question; keyword arguments are those of `Sampling`."""
@@ -211,8 +259,11 @@ class MPlus:
         if votes is None:
             votes = torch.empty(0)
         votes = votes / self.config.num_hidden_layers
+        known = torch.from_numpy(generation.reading.view.known_steps[: len(votes)])
+        votes = votes.masked_fill(~known.to(votes.device), -torch.inf)
         best = votes.topk(min(_SOURCES, len(votes)))
-        sources = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        sources = [pair for pair in pairs if pair[1] > -torch.inf]
         return Answer(
             text=generation.text.strip(),
             sources=[Source(step, score) for step, score in sources],

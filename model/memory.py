@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,29 @@ import torch
 from torch import Tensor
 
 from model.config import ModelConfig
-from model.drops import drop_positions
 from model.encode import encode_rows
 from model.errors import InvalidInputError
 from model.membership import Ids, Membership
 from model.network import Network
-from model.store import RowBlock, RowStore
+from model.rows import RowBlock
+from model.store import RowStore
 from model.write import write
+
+
+@dataclass(frozen=True)
+class Tip:
+    """Where a log can be memorized further: all that writing needs of the past.
+
+    Attributes:
+        step: chunks memorized so far.
+        history: names the log that led here: a hash chain over its chunks; empty at step 0.
+        last_block: hidden rows [L, K, d] of the newest step; None before the first step of a
+            memory without genesis.
+    """
+
+    step: int
+    history: bytes
+    last_block: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -35,26 +51,34 @@ class Memory:
         seed: decides which rows each step drops.
         fingerprint: of the weights that made the rows.
         membership: which rows are where.
-        last_block: hidden rows [L, K, d] of the newest step, all that writing needs of the past;
-            None before the first step of a memory without genesis.
+        tip: where it can be written on.
         store: the rows; it may already hold those of later memories of the same history.
     """
 
     seed: int
     fingerprint: str
     membership: Membership
-    last_block: Tensor | None
+    tip: Tip
     store: RowStore
 
     @property
     def step(self) -> int:
         """Chunks memorized so far."""
-        return self.membership.step
+        return self.tip.step
 
     @property
     def history(self) -> bytes:
-        """Names the log that made this memory: a hash chain over its chunks; empty at step 0."""
-        return self.store.history[self.step - 1] if self.step else b""
+        """Names the log that made this memory; empty at step 0."""
+        return self.tip.history
+
+    @property
+    def last_block(self) -> Tensor | None:
+        """Hidden rows [L, K, d] of the newest step."""
+        return self.tip.last_block
+
+    def unbounded(self) -> Memory:
+        """The same memory with a long-term memory that forgets nothing."""
+        return replace(self, membership=self.membership.unbounded())
 
     def save(self, folder: Path) -> None:
         """Save to a folder, adding to what an earlier save of this history left there."""
@@ -62,36 +86,21 @@ class Memory:
 
         save_memory(self, folder)
 
-    def append(
-        self,
-        chunk: Sequence[int],
-        hidden: Tensor,
-        rows: RowBlock,
-        positions: Ids | None = None,
-    ) -> Memory:
+    def append(self, tip: Tip, rows: RowBlock, positions: Ids | None = None) -> Memory:
         """The memory one step later.
 
         Args:
-            chunk: the step's token ids.
-            hidden: its hidden rows [L, K, d].
-            rows: the same rows as they are stored.
+            tip: of the step after this one.
+            rows: of its block.
             positions: pool positions to drop [L, m]; by default the seed's own draw.
         """
-        config = self.store.config
         if positions is None:
-            positions = drop_positions(
-                self.seed,
-                self.step,
-                config.num_hidden_layers,
-                self.membership.pool.shape[1],
-                self.membership.leaving(config),
-                config.drop_memory_per_layer,
-            )
+            positions = self.membership.draw(self.seed)
         # Rows are only ever added at the end; a second future of the same past gets its own end.
         store = self.store if self.store.steps == self.step else self.store.prefix(self.step)
-        store.append(rows, _link(self.history, chunk))
-        membership = self.membership.advance(config, positions)
-        return Memory(self.seed, self.fingerprint, membership, hidden, store)
+        store.append(store.format.store(rows), tip.history)
+        membership = self.membership.advance(positions)
+        return Memory(self.seed, self.fingerprint, membership, tip, store)
 
 
 def memorize(
@@ -112,23 +121,38 @@ def memorize(
     Raises:
         InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.
     """
-    if not memories:
+    dropped = positions if positions is not None else [None] * len(memories)
+    written = write_steps(writer, reader, [memory.tip for memory in memories], chunks)
+    return [
+        memory.append(tip, rows, drop)
+        for memory, (tip, rows), drop in zip(memories, written, dropped, strict=True)
+    ]
+
+
+def write_steps(
+    writer: Network, reader: Network, tips: Sequence[Tip], chunks: Sequence[Sequence[int]]
+) -> list[tuple[Tip, RowBlock]]:
+    """The forward pass of `memorize`: the next tip and the new rows of each of B tenants.
+
+    Raises:
+        InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.
+    """
+    if not tips:
         return []
     check_chunks(writer.config, chunks)
-    dropped = positions if positions is not None else [None] * len(memories)
     with torch.no_grad():
         ids = [torch.tensor(list(chunk), device=writer.device) for chunk in chunks]
-        hidden = write(writer, ids, [memory.last_block for memory in memories])
-        rows = encode_rows(reader, hidden)
+        hidden = write(writer, ids, [tip.last_block for tip in tips])
         return [
-            memory.append(chunk, block.clone(), row.to(memory.store.dtype), drop)
-            for memory, chunk, block, row, drop in zip(
-                memories, chunks, hidden, rows, dropped, strict=True
+            (Tip(tip.step + 1, link(tip.history, chunk), block.clone()), rows)
+            for tip, chunk, block, rows in zip(
+                tips, chunks, hidden, encode_rows(reader, hidden), strict=True
             )
         ]
 
 
-def _link(history: bytes, chunk: Sequence[int]) -> bytes:
+def link(history: bytes, chunk: Sequence[int]) -> bytes:
+    """The hash chain one chunk further, 16 bytes."""
     ids = np.asarray(chunk, dtype="<i8").tobytes()
     return hashlib.blake2b(history + ids, digest_size=16).digest()
 

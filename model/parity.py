@@ -93,7 +93,7 @@ def _replay_steps(
 ) -> tuple[Memory, int]:
     """Memorize the trace's chunks with its drops."""
     memory = first_memory(
-        networks.reader, networks.genesis, seed=0, fingerprint="", dtype=torch.float32
+        networks.reader, networks.genesis, seed=0, fingerprint="", precision="float32"
     )
     step = 0
     while f"step.{step}.input_ids" in trace:

@@ -144,12 +144,12 @@ def rows_of_best_blocks(
     Only steps with a row in the long-term memory of some layer stand for election; those of
     their rows that are still in the pool are attended there.
     """
-    born = [ids // rows_per_block for ids in retrievable]
-    candidates = np.unique(np.concatenate(born))
-    candidates = candidates[candidates >= 0]  # genesis rows belong to no step
+    standing = np.zeros(len(votes), dtype=bool)
+    for ids in retrievable:
+        standing[ids[ids >= 0] // rows_per_block] = True  # genesis rows belong to no step
+    candidates = np.flatnonzero(standing)
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
     best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
-    chosen = candidates[best]
-    return [
-        np.sort(ids[np.isin(steps, chosen)]) for ids, steps in zip(retrievable, born, strict=True)
-    ]
+    chosen = np.zeros(len(votes) + 1, dtype=bool)  # the last one stands for genesis rows
+    chosen[candidates[best]] = True
+    return [np.sort(ids[chosen[np.maximum(ids // rows_per_block, -1)]]) for ids in retrievable]

@@ -1,26 +1,26 @@
 """Rows of consecutive steps as an immutable Arrow IPC file: one record batch a layer.
 
 Each record holds one row's key and value, and its retriever key, as raw bytes: Arrow has no
-bfloat16. The schema's metadata says what the bytes are and which weights made them.
+bfloat16. The schema's metadata says what the bytes are and which weights made them. All batches
+have the same size, so three numbers say where every row lies (`model.refs.Shard.layout`).
 
-Legend: L layers, R rows, G key/value heads, e head dim, s retriever key width.
+Legend: L layers, R rows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from model.errors import StorageError
-from model.store import RowBlock
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from model.errors import DamagedFileError, FingerprintMismatchError, MissingFileError
+from model.files import Files, checksum
+from model.refs import Shard
+from model.rows import RowFormat, StoredRows
 
 
 @dataclass(frozen=True)
@@ -29,79 +29,141 @@ class ShardHeader:
 
     Attributes:
         fingerprint: of the weights that made the rows.
-        dtype: of every number.
-        kv_shape: of one row's key and value, (2, G, e).
-        key_width: s; 0 without a retriever.
+        rows: their format.
         first_step, steps: which steps' blocks it holds.
     """
 
     fingerprint: str
-    dtype: str
-    kv_shape: tuple[int, int, int]
-    key_width: int
+    rows: RowFormat
     first_step: int
     steps: int
 
 
-def write_shard(path: Path, header: ShardHeader, rows: RowBlock) -> str:
-    """Write rows to a new file and flush it to disk; returns the file's checksum."""
+def write_shard(files: Files, name: str, header: ShardHeader, rows: StoredRows) -> Shard:
+    """Write rows [L, R, …] to a new file; it is durable on return.
+
+    Raises:
+        StorageError: the storage refused; nothing of the file stays.
+    """
+    data, layout = encode_shard(header, rows)
+    files.put(name, data)
+    return Shard(name, checksum(data), header.first_step, header.steps, data.size, layout)
+
+
+def encode_shard(header: ShardHeader, rows: StoredRows) -> tuple[pa.Buffer, tuple[int, int, int]]:
+    """The bytes of a shard file, and their layout."""
     schema = pa.schema(
         [
             pa.field("kv", pa.binary(_width(rows.kv)), nullable=False),
             pa.field("key", pa.binary(_width(rows.keys)), nullable=False),
-        ],
-        metadata={"mplus": json.dumps(asdict(header))},
+        ]
     )
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        for kv, keys in zip(rows.kv, rows.keys, strict=True):
-            writer.write_batch(pa.record_batch([_column(kv), _column(keys)], schema=schema))
-    return file_checksum(path)
+    layers = zip(rows.kv, rows.keys, strict=True)
+    batches = [pa.record_batch([_column(kv), _column(k)], schema=schema) for kv, k in layers]
+    return _encode(header, batches)
 
 
-def read_shard(path: Path, checksum: str) -> tuple[ShardHeader, RowBlock]:
-    """Read a shard back, bit for bit.
+def copy_steps(files: Files, shards: Sequence[Shard], first: int, end: int, name: str) -> Shard:
+    """Steps first … end - 1 of consecutive shards as one new shard, bit for bit.
 
     Raises:
-        StorageError: the file is missing, torn or not what was written.
+        DamagedFileError: a shard is missing or not what was written.
+        StorageError: the storage refused.
+    """
+    layers: list[list[pa.RecordBatch]] = []
+    header = None
+    for shard in shards:
+        data = read_checked(files, shard.file, shard.checksum)
+        header = read_header(data)
+        low, high = max(first, shard.first_step), min(end, shard.end)
+        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        size = batches[0].num_rows // header.steps  # of a shared file not all may be wanted
+        start, count = (low - shard.first_step) * size, (high - low) * size
+        layers.append([batch.slice(start, count) for batch in batches])
+    assert header is not None
+    joined = [_without_metadata(pa.concat_batches(parts)) for parts in zip(*layers, strict=True)]
+    data, layout = _encode(replace(header, first_step=first, steps=end - first), joined)
+    files.put(name, data)
+    return Shard(name, checksum(data), first, end - first, data.size, layout)
+
+
+def _without_metadata(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.replace_schema_metadata(None)
+
+
+def _encode(
+    header: ShardHeader, batches: Sequence[pa.RecordBatch]
+) -> tuple[pa.Buffer, tuple[int, int, int]]:
+    schema = batches[0].schema.with_metadata({"mplus": json.dumps(asdict(header))})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    data = sink.getvalue()
+    return data, read_layout(data)
+
+
+def read_header(data: pa.Buffer) -> ShardHeader:
+    """What a shard file says of itself."""
+    with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+        raw = json.loads(reader.schema.metadata[b"mplus"])
+    return ShardHeader(**{**raw, "rows": RowFormat(**raw["rows"])})
+
+
+def check_shard(files: Files, shard: Shard, fingerprint: str) -> None:
+    """Read a whole shard and compare it with what was written.
+
+    Raises:
+        DamagedFileError: it is missing, torn or changed.
+        FingerprintMismatchError: other weights made it.
+    """
+    data = read_checked(files, shard.file, shard.checksum)
+    header = read_header(data)
+    if header.fingerprint != fingerprint:
+        raise FingerprintMismatchError(
+            f"{shard.file} was made with weights {header.fingerprint}, not {fingerprint}"
+        )
+
+
+def read_checked(files: Files, name: str, expected: str) -> pa.Buffer:
+    """A file's bytes, if they are what was written.
+
+    Raises:
+        DamagedFileError: it is missing or its checksum differs.
     """
     try:
-        found = file_checksum(path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be read: {error}; rebuild the memory") from error
-    if found != checksum:
-        raise StorageError(f"{path} is damaged (checksum differs); rebuild the memory from text")
-    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-        raw = json.loads(reader.schema.metadata[b"mplus"])
-        header = ShardHeader(**{**raw, "kv_shape": tuple(raw["kv_shape"])})
-        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        dtype = DTYPES[header.dtype]
-        kv = torch.stack([_rows(b.column(0), dtype).unflatten(1, header.kv_shape) for b in batches])
-        keys = torch.stack([_rows(b.column(1), dtype) for b in batches])
-    return header, RowBlock(kv, keys)
+        data = files.read(name)
+    except MissingFileError as error:
+        raise DamagedFileError(name, "it is missing") from error
+    if checksum(data) != expected:
+        raise DamagedFileError(name, "its checksum differs")
+    return data
 
 
-def file_checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+def read_layout(data: pa.Buffer) -> tuple[int, int, int]:
+    """Where the rows of a shard file lie, see `model.refs.Shard`."""
+    with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+        batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        kv, keys = ([_address(batch.column(c), data) for batch in batches] for c in (0, 1))
+    stride = kv[1] - kv[0] if len(kv) > 1 else 0
+    for places in (kv, keys):
+        assert places in ([places[0] + i * stride for i in range(len(places))], [0] * len(places))
+    return kv[0], keys[0], stride
+
+
+def _address(column: pa.Array, data: pa.Buffer) -> int:
+    buffer = column.buffers()[1]
+    inside = buffer is not None and buffer.size > 0
+    return int(buffer.address - data.address) if inside else 0
 
 
 def _width(rows: Tensor) -> int:
-    return rows[0, 0].numel() * rows.element_size()
+    return rows.shape[2] * rows.element_size()
 
 
 def _column(rows: Tensor) -> pa.Array:
-    """[R, …] as R fixed-size binary values, without a copy where the memory is contiguous."""
-    count = rows.shape[0]
-    width = rows[0].numel() * rows.element_size()
+    """[R, w] as R fixed-size binary values, without a copy where the memory is contiguous."""
+    width = rows.shape[1] * rows.element_size()
     raw = rows.cpu().contiguous().view(torch.uint8).numpy() if width else b""
-    return pa.Array.from_buffers(pa.binary(width), count, [None, pa.py_buffer(raw)])
-
-
-def _rows(column: pa.Array, dtype: torch.dtype) -> Tensor:
-    """The inverse of `_column`: [R, numbers]."""
-    count, width = len(column), column.type.byte_width
-    if not width:
-        return torch.empty(count, 0, dtype=dtype)
-    start = column.offset * width
-    data = column.buffers()[1].slice(start, count * width)
-    return torch.frombuffer(bytearray(data), dtype=dtype).view(count, -1)
+    return pa.Array.from_buffers(pa.binary(width), rows.shape[0], [None, pa.py_buffer(raw)])

@@ -1,4 +1,4 @@
-"""The append-only row store of one tenant, in memory: what its row ids point at.
+"""The append-only row store of one tenant: what its row ids point at.
 
 A row is kept as its un-rotated key and value and its retriever key, all made with the read
 role's weights; its position is known only when it is read.
@@ -8,84 +8,54 @@ Legend: L layers, K rows a block, G key/value heads, e head dim, s retriever key
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.coarse import quantize
 from model.config import ModelConfig
+from model.files import Files
 from model.membership import Ids
+from model.refs import Shard
+from model.rows import RowBlock, RowFormat, StoredRows
+from model.segments import Gap, Segment, ShardSegment, Slab
 
 _LARGEST_SLAB = 64  # blocks; slabs double up to it, so that a small tenant stays small
-
-
-@dataclass(frozen=True)
-class RowBlock:
-    """Rows of all layers with consecutive ids.
-
-    Attributes:
-        kv: un-rotated keys and values [L, R, 2, G, e].
-        keys: retriever keys [L, R, s]; s = 0 without a long-term memory.
-    """
-
-    kv: Tensor
-    keys: Tensor
-
-    @property
-    def rows(self) -> int:
-        return self.kv.shape[1]
-
-    def to(self, dtype: torch.dtype) -> RowBlock:
-        return RowBlock(self.kv.to(dtype), self.keys.to(dtype))
-
-
-@dataclass(frozen=True)
-class _Slab:
-    first: int  # id of its first row
-    block: RowBlock  # room for its rows; those beyond the store's end are unwritten
-    coarse: tuple[Tensor, Tensor] | None  # int8 keys [L, R, s] and their scales [L, R]
-
-    @property
-    def rows(self) -> int:
-        return self.block.rows
-
-    def clone(self) -> _Slab:
-        block = RowBlock(self.block.kv.clone(), self.block.keys.clone())
-        coarse = self.coarse and (self.coarse[0].clone(), self.coarse[1].clone())
-        return _Slab(self.first, block, coarse)
 
 
 class RowStore:
     """Rows of `steps` blocks, and the checkpoint's genesis rows before them.
 
-    Written rows never change, so stores of one history share full slabs.
+    Written rows never change, so stores of one history share what is full.
     """
 
     def __init__(
         self,
         config: ModelConfig,
+        precision: str,
         dtype: torch.dtype,
         device: torch.device,
         genesis: RowBlock | None,
     ) -> None:
+        """
+        Args:
+            precision: how rows are stored, see `model.rows`.
+            dtype: in which they are handed out.
+        """
         self.config = config
+        self.format = RowFormat.of(config, precision)
         self.dtype = dtype
         self.device = device
         # On a CPU, exact scores of very many rows take longer than the rest of a question.
         self.coarse = device.type == "cpu" and config.has_long_term and config.retrieval == "rows"
-        self.history: list[bytes] = []  # per step, a hash of all chunks up to it
-        self._slabs: list[_Slab] = []
+        self.steps = 0
+        self.links: dict[int, bytes] = {}  # step → hash of all chunks before it, where known
+        self._segments: list[Segment] = []
         if genesis is not None:
-            coarse = quantize(genesis.keys) if self.coarse else None
-            self._slabs.append(_Slab(-genesis.rows, genesis, coarse))
-        self._genesis = len(self._slabs)
-
-    @property
-    def steps(self) -> int:
-        return len(self.history)
+            rows = self.format.store(genesis)
+            self._segments.append(Slab(-genesis.rows, rows, self.format, dtype, self.coarse))
+        self._genesis = len(self._segments)
 
     @property
     def end(self) -> int:
@@ -93,114 +63,144 @@ class RowStore:
         return self.steps * self.config.num_tokens
 
     @property
+    def step_bytes(self) -> int:
+        """Bytes of one step's block as it is stored."""
+        return self.config.num_hidden_layers * self.config.num_tokens * self.format.row_bytes
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the tenant's own rows; genesis rows are shared."""
-        config = self.config
-        width = 2 * config.num_key_value_heads * config.head_dim
-        if config.has_long_term:
-            width += config.selector_hidden_dim
-        return self.end * config.num_hidden_layers * width * self.dtype.itemsize
+        return self.steps * self.step_bytes
 
-    def append(self, block: RowBlock, history: bytes) -> None:
+    def append(self, rows: StoredRows, history: bytes) -> None:
         """Add the rows of the next step, [L, K, …], and the hash of the log up to it."""
+        if self._capacity_end() <= self.end:
+            own = len(self._segments) - self._genesis
+            count = min(_LARGEST_SLAB, 1 << own) * self.config.num_tokens
+            shape = (self.config.num_hidden_layers, count)
+            self._segments.append(
+                Slab.empty(self.end, shape, self.format, self.dtype, self.device, self.coarse)
+            )
+        slab = self._segments[-1]
+        assert isinstance(slab, Slab)
+        slab.write(self.end - slab.first, rows)
+        self.steps += 1
+        self.links[self.steps] = history
+
+    def attach(self, files: Files, shards: Sequence[Shard]) -> None:
+        """Add the rows of shard files, from where the store ends; what they leave out is gone.
+
+        Raises:
+            StorageError: a file is missing or cannot be read.
+        """
+        shape = (self.config.num_hidden_layers, self.config.num_tokens)
+        for shard in shards:
+            if shard.first_step < self.steps or self._capacity_end() > self.end:
+                raise ValueError(f"{shard.file} begins at {shard.first_step}, not {self.steps}")
+            if shard.first_step > self.steps:
+                self._leave_gap(shard.first_step)
+            segment = ShardSegment(
+                files, shard, self.format, shape, self.dtype, self.device, self.coarse
+            )
+            self._segments.append(segment)
+            self.steps = shard.end
+
+    def _leave_gap(self, step: int) -> None:
         size = self.config.num_tokens
-        if not self._slabs[self._genesis :] or self.end >= self._capacity_end():
-            self._grow(block)
-        slab = self._slabs[-1]
-        start = self.end - slab.first
-        slab.block.kv[:, start : start + size] = block.kv
-        slab.block.keys[:, start : start + size] = block.keys
-        if slab.coarse is not None:
-            keys, scales = quantize(block.keys)
-            slab.coarse[0][:, start : start + size] = keys
-            slab.coarse[1][:, start : start + size] = scales
-        self.history.append(history)
+        shape = (self.config.num_hidden_layers, (step - self.steps) * size)
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        self._segments.append(Gap(self.end, shape, self.format, like))
+        self.steps = step
 
     def _capacity_end(self) -> int:
-        return self._slabs[-1].first + self._slabs[-1].rows
-
-    def _grow(self, like: RowBlock) -> None:
-        own = len(self._slabs) - self._genesis
-        rows = min(_LARGEST_SLAB, 1 << own) * self.config.num_tokens
-        shape = (self.config.num_hidden_layers, rows)
-        room = RowBlock(
-            torch.empty(*shape, *like.kv.shape[2:], dtype=self.dtype, device=self.device),
-            torch.empty(*shape, like.keys.shape[2], dtype=self.dtype, device=self.device),
-        )
-        coarse = None
-        if self.coarse:
-            coarse = (
-                torch.empty(room.keys.shape, dtype=torch.int8),
-                torch.empty(shape, dtype=torch.bfloat16),
-            )
-        self._slabs.append(_Slab(self.end, room, coarse))
+        if len(self._segments) == self._genesis:
+            return 0
+        return self._segments[-1].first + self._segments[-1].rows
 
     def prefix(self, steps: int) -> RowStore:
-        """A store of the first `steps` blocks that can be appended to; full slabs are shared."""
-        copy = RowStore(self.config, self.dtype, self.device, None)
+        """A store of the first `steps` blocks that can be appended to; full parts are shared."""
+        copy = RowStore(self.config, self.format.precision, self.dtype, self.device, None)
         copy._genesis = self._genesis
-        copy.history = self.history[:steps]
-        for index, slab in enumerate(self._slabs):
-            if index >= self._genesis and slab.first >= copy.end:
+        copy.steps = steps
+        copy.links = {step: link for step, link in self.links.items() if step <= steps}
+        for index, segment in enumerate(self._segments):
+            if index >= self._genesis and segment.first >= copy.end:
                 break
-            if copy.end >= slab.first + slab.rows:
-                copy._slabs.append(slab)
+            if copy.end >= segment.first + segment.rows:
+                copy._segments.append(segment)
+            elif isinstance(segment, Slab):
+                copy._segments.append(segment.clone())
             else:
-                copy._slabs.append(slab.clone())
+                copy._segments.append(self._part_in_memory(segment, copy.end - segment.first))
         return copy
 
-    def blocks(self, first: int, end: int) -> RowBlock:
+    def _part_in_memory(self, segment: Segment, rows: int) -> Slab:
+        """The first rows of a shard that a copy of the store must be able to go on from."""
+        part = segment.stored(0, rows)
+        copy = StoredRows(part.kv.to(self.device), part.keys.to(self.device))
+        return Slab(segment.first, copy, self.format, self.dtype, self.coarse)
+
+    def stored(self, first: int, end: int) -> StoredRows:
         """The rows that steps first … end - 1 wrote, [L, R, …]."""
         size = self.config.num_tokens
         low, high = first * size, end * size
-        kv, keys = [], []
-        for slab in self._slabs[self._genesis :]:
-            span = slice(max(low - slab.first, 0), min(high - slab.first, slab.rows))
-            if span.start < span.stop:
-                kv.append(slab.block.kv[:, span])
-                keys.append(slab.block.keys[:, span])
-        return RowBlock(torch.cat(kv, dim=1), torch.cat(keys, dim=1))
+        parts = []
+        for segment in self._segments[self._genesis :]:
+            start = max(low - segment.first, 0)
+            stop = min(high - segment.first, segment.rows)
+            if start < stop:
+                parts.append(segment.stored(start, stop))
+        return StoredRows.join(parts)
+
+    def parts(self, window: int) -> Iterator[tuple[int, StoredRows]]:
+        """The id of the first row and the rows of up to `window` steps at a time, without gaps."""
+        size = window * self.config.num_tokens
+        for segment in self._segments[self._genesis :]:
+            end = min(segment.rows, self.end - segment.first)
+            for start in range(0, 0 if isinstance(segment, Gap) else end, size):
+                yield segment.first + start, segment.stored(start, min(start + size, end))
 
     def gather(self, layer: int, ids: Ids) -> Tensor:
         """Keys and values [n, 2, G, e] of the rows with these ids, which must ascend."""
-        parts = [slab.block.kv[layer].index_select(0, local) for slab, local in self._locate(ids)]
+        parts = [segment.kv(layer, local) for segment, local in self._locate(ids)]
         if not parts:
             config = self.config
             shape = (0, 2, config.num_key_value_heads, config.head_dim)
             return torch.empty(shape, dtype=self.dtype, device=self.device)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return self.format.kv(rows, self.dtype)
 
     def gather_keys(self, layer: int, ids: Ids) -> Tensor:
         """Retriever keys [n, s] of the rows with these ids, which must ascend."""
         return torch.cat(
-            [slab.block.keys[layer].index_select(0, local) for slab, local in self._locate(ids)]
+            [segment.keys[layer].index_select(0, local) for segment, local in self._locate(ids)]
         )
 
-    def _locate(self, ids: Ids) -> Iterator[tuple[_Slab, Tensor]]:
-        """Ascending ids as slabs and positions in them."""
-        ends = np.searchsorted(ids, [slab.first + slab.rows for slab in self._slabs])
-        for slab, start, end in zip(self._slabs, [0, *ends], ends, strict=False):
+    def _locate(self, ids: Ids) -> Iterator[tuple[Segment, Tensor]]:
+        """Ascending ids as segments and places in them."""
+        ends = np.searchsorted(ids, [segment.first + segment.rows for segment in self._segments])
+        for segment, start, end in zip(self._segments, [0, *ends], ends, strict=False):
             if start < end:
-                yield slab, torch.from_numpy(ids[start:end] - slab.first).to(self.device)
+                yield segment, torch.from_numpy(ids[start:end] - segment.first).to(self.device)
 
     @property
     def first(self) -> int:
         """Id of the oldest row."""
-        return self._slabs[0].first if self._slabs else 0
+        return self._segments[0].first if self._segments else 0
 
     def keys(self, layer: int, end: int, own: bool = False) -> Iterator[Tensor]:
-        """Retriever keys [R, s] of all rows with ids below `end`, slab by slab.
+        """Retriever keys [R, s] of all rows with ids below `end`, part by part.
 
         Args:
             own: leave out genesis rows.
         """
-        for slab in self._slabs[self._genesis if own else 0 :]:
-            if slab.first < end:
-                yield slab.block.keys[layer, : end - slab.first]
+        for segment in self._segments[self._genesis if own else 0 :]:
+            if segment.first < end:
+                yield segment.keys[layer, : end - segment.first]
 
     def coarse_keys(self, layer: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The int8 copies of `keys` and their scales."""
-        for slab in self._slabs:
-            if slab.first < end and slab.coarse is not None:
-                keys, scales = slab.coarse
-                yield keys[layer, : end - slab.first], scales[layer, : end - slab.first]
+        for segment in self._segments:
+            if segment.first < end and segment.coarse is not None:
+                keys, scales = segment.coarse
+                yield keys[layer, : end - segment.first], scales[layer, : end - segment.first]

@@ -9,13 +9,16 @@ Legend: G key/value heads, e head dim, N pool rows, m retrieved rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from model.membership import Ids, Membership
+from model.membership import Ids
 from model.memory import Memory
 from model.network import Network
 from model.retriever import Candidates
@@ -27,8 +30,15 @@ Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
 class MemoryView:
     """What one step of one tenant's memory looks like to the read role. It never changes."""
 
-    def __init__(self, network: Network, memory: Memory) -> None:
+    def __init__(
+        self, network: Network, memory: Memory, forgotten: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """
+        Args:
+            forgotten: steps [first, end) whose rows are not to be read, nor named as a source.
+        """
         self.memory = memory
+        self.forgotten = tuple(forgotten)
         self.network = network
         config = network.config
         self.bos_rows = 1 if network.bos_embedding is not None else 0
@@ -37,14 +47,14 @@ class MemoryView:
         with torch.no_grad():
             self._bos = [self._encode_bos(index) for index in range(config.num_hidden_layers)]
             self.pool = [
-                self._place(memory.store.gather(index, ids), self.origin)
+                self._place(memory.store.gather(index, self._known(ids)), self.origin)
                 for index, ids in enumerate(memory.membership.pool)
             ]
 
     @cached_property
     def without_memory(self) -> MemoryView:
         """The same network with nothing remembered, for reading a question alone."""
-        blank = Membership.empty(self.network.config)
+        blank = self.memory.membership.without_memory()
         return MemoryView(self.network, replace(self.memory, membership=blank))
 
     def fetch(self, layer: int, ids: Ids) -> Pair:
@@ -57,7 +67,7 @@ class MemoryView:
     def retrievable(self) -> list[Ids]:
         """Long-term row ids of every layer."""
         membership = self.memory.membership
-        return [membership.retrievable(layer) for layer in range(len(membership.pool))]
+        return [self._known(membership.retrievable(layer)) for layer in range(len(membership.pool))]
 
     @cached_property
     def candidates(self) -> list[Candidates]:
@@ -68,10 +78,26 @@ class MemoryView:
             for ids in self.retrievable
         ]
 
+    @cached_property
+    def known_steps(self) -> NDArray[np.bool_]:
+        """[steps], true where a row of the step can be read at all."""
+        known = np.zeros(self.memory.step, dtype=bool)
+        pool = (self._known(ids) for ids in self.memory.membership.pool)
+        for ids in (*pool, *self.retrievable):
+            known[ids[ids >= 0] // self.network.config.num_tokens] = True
+        return known
+
     @property
     def nbytes(self) -> int:
         """Device bytes of the rotated pool."""
         return sum(k.nbytes + v.nbytes for k, v in self.pool)
+
+    def _known(self, ids: Ids) -> Ids:
+        """Without the rows that are to be forgotten."""
+        size = self.network.config.num_tokens
+        for first, end in self.forgotten:
+            ids = ids[(ids < first * size) | (ids >= end * size)]
+        return ids
 
     def _encode_bos(self, index: int) -> Tensor:
         layer = self.network.layers[index]

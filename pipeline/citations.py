@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.tenant_log import Passage, TenantLog
+from pipeline.documents import Passage
+from pipeline.tenant_log import TenantLog
 
 
 class Source(Protocol):
@@ -27,6 +28,13 @@ class Citation:
     score: float
 
 
-def cite(sources: Iterable[Source], log: TenantLog) -> list[Citation]:
-    """Sources as passages, in their order."""
-    return [Citation(log.passage(source.step), source.score) for source in sources]
+def cite(sources: Iterable[Source], log: TenantLog, head: str | None = None) -> list[Citation]:
+    """Sources as passages, in their order.
+
+    Args:
+        head: id of the head that the steps are counted in.
+
+    Raises:
+        SwappedError: another head serves now.
+    """
+    return [Citation(log.passage(source.step, head), source.score) for source in sources]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.errors import DocumentError
+from model.errors import DocumentError, QuotaError
 from pipeline.chunk import Tokenizer, chunk
 from pipeline.parse import parse_file
 from pipeline.tenant_log import Accepted, TenantLog
@@ -22,10 +22,15 @@ class Failure:
 
 @dataclass
 class Intake:
-    """What became of the files."""
+    """What became of the files.
+
+    Attributes:
+        full: the quota that ended it; later files were not looked at.
+    """
 
     accepted: list[Accepted] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    full: QuotaError | None = None
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,19 @@ def take_in(
     files: Iterable[Path],
     open_desk: Callable[[], Desk],
     on_document: Callable[[Path], None] = lambda path: None,
+    *,
+    log: TenantLog | None = None,
+    key: str | None = None,
 ) -> Intake:
     """Accept every file that can be parsed; one that cannot leaves the others alone.
+
+    What failed is noted in the log, and what succeeds after all is struck off.
 
     Args:
         open_desk: called when the first document is ready, so that files of which none can be
             read load no model and leave no tenant behind.
+        log: of the tenant, if it exists already.
+        key: the id of the document; for a single file.
     """
     intake = Intake()
     desk: Desk | None = None
@@ -58,6 +70,15 @@ def take_in(
         else:
             desk = desk or open_desk()
             spans = list(chunk(document.text, desk.tokenizer, desk.chunk_tokens))
-            intake.accepted.append(desk.log.append(document, str(path), spans))
+            try:
+                intake.accepted.append(desk.log.append(document, str(path), spans, key))
+            except QuotaError as error:
+                intake.full = error
+                break
+            desk.log.clear_failure(str(path))
         on_document(path)
+    known = desk.log if desk else log
+    if known is not None:
+        for failure in intake.failed:
+            known.add_failure(failure.source, failure.reason)
     return intake

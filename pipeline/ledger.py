@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from model.errors import InvalidInputError, TenantNotFoundError
+from model.errors import BusyError, InvalidInputError, TenantNotFoundError
+from model.refs import Shard
 from pipeline.database import Database
-from pipeline.schema import chunks, documents, tenants
-from pipeline.tenant_log import Tenant, TenantLog
+from pipeline.fork import copy_past
+from pipeline.head import add_head, new_head
+from pipeline.removal import begin_removal, finish_removal
+from pipeline.schema import chunks, documents, heads, shards, states, tenants
+from pipeline.scope import Scope
+from pipeline.tenant import (
+    PRECISIONS,
+    RETENTIONS,
+    Tenant,
+    TenantSummary,
+    check_new_tenant,
+    default_seed,
+    new_tenant,
+    to_tenant,
+)
+from pipeline.tenant_log import TenantLog
 
-_MAX_NAME = 200
-_SEEDS = 2**63  # what a signed 64-bit column holds
-
-
-@dataclass(frozen=True)
-class TenantSummary:
-    """One line of a list of tenants."""
-
-    tenant: Tenant
-    documents: int
-    chunks: int
-    tokens: int
+_AT_ONCE = 500  # file names in one query
 
 
 class Ledger:
@@ -43,91 +49,256 @@ class Ledger:
             TenantNotFoundError: there is no tenant of that name.
         """
         with self._database.reading() as connection:
-            row = connection.execute(select(tenants).where(tenants.c.name == name)).one_or_none()
-        if row is None:
+            row = connection.execute(_named(name)).one_or_none()
+        if row is None or row.status != "active":
             raise TenantNotFoundError(
                 f"there is no tenant {name!r}; `mplus tenants list` shows those that exist, "
                 "`mplus ingest --tenant NAME PATH` makes a new one"
             )
-        return TenantLog(self._database, _tenant(row), self._clock)
+        return self._log(to_tenant(row))
 
-    def create_tenant(self, name: str, fingerprint: str, seed: int | None = None) -> TenantLog:
-        """The log of the tenant of that name, made now if there was none.
+    def create_tenant(
+        self,
+        name: str,
+        fingerprint: str,
+        seed: int | None = None,
+        *,
+        precision: str | None = None,
+        retention: str | None = None,
+        max_documents: int | None = None,
+        max_bytes: int | None = None,
+        cold_after: float | None = None,
+        bytes_per_step: int = 0,
+        geometry: dict[str, Any] | None = None,
+    ) -> TenantLog:
+        """The log of the tenant of that name, made now with an empty head if there was none.
+
+        Args:
+            seed, precision, retention: for life; None is the default for a new tenant (a hash of
+                its name, bfloat16, checkpoint) and whatever an existing one has. The rest is for
+                a new tenant only; `TenantLog.set_limits` changes quotas. See `Tenant`.
 
         Raises:
-            InvalidInputError: the name or the seed is impossible, or the tenant has another seed.
+            InvalidInputError: a value is impossible, or the tenant exists with another one.
             FingerprintMismatchError: the tenant exists with memory of another checkpoint.
+            BusyError: a tenant of that name is being deleted.
         """
-        wanted = default_seed(name) if seed is None else seed
-        _check_new_tenant(name, wanted)
+        tenant = new_tenant(
+            name=name,
+            seed=default_seed(name) if seed is None else seed,
+            fingerprint=fingerprint,
+            precision=precision or PRECISIONS[0],
+            retention=retention or RETENTIONS[0],
+            max_documents=max_documents,
+            max_bytes=max_bytes,
+            cold_after=cold_after,
+            bytes_per_step=bytes_per_step,
+            geometry=geometry or {},
+            now=self._clock(),
+        )
+        check_new_tenant(tenant)
         with self._database.writing() as connection:
-            query = select(tenants).where(tenants.c.name == name)
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_named(name)).one_or_none()
             if row is None:
-                values = {
-                    "id": uuid.uuid4().hex,
-                    "name": name,
-                    "seed": wanted,
-                    "fingerprint": fingerprint,
-                    "created": self._clock(),
-                }
-                connection.execute(insert(tenants).values(values))
-                row = connection.execute(query).one()
-        tenant = _tenant(row)
-        tenant.check_fingerprint(fingerprint)
-        if seed is not None and seed != tenant.seed:
-            raise InvalidInputError(
-                f"tenant {name!r} exists with seed {tenant.seed}; a seed is for life, so leave "
-                "--seed out or use another tenant"
-            )
-        return TenantLog(self._database, tenant, self._clock)
+                # Another process may be making the same tenant; then this one finds it.
+                with suppress(IntegrityError), connection.begin_nested():
+                    self._insert(connection, tenant)
+                    head = new_head(fingerprint, self._clock())
+                    add_head(connection, self._log(tenant).scope, head)
+                row = connection.execute(_named(name)).one()
+        if row.status != "active":
+            raise BusyError(f"tenant {name!r} is being deleted; try again when it is gone")
+        found = to_tenant(row)
+        found.check_fingerprint(fingerprint)
+        found.check_settings(seed=seed, precision=precision, retention=retention)
+        return self._log(found)
+
+    def fork_tenant(
+        self,
+        source: TenantLog,
+        name: str,
+        step: int | None = None,
+        history: str | None = None,
+        last: Shard | None = None,
+    ) -> TenantLog:
+        """A new tenant that is what `source` was after `step` steps (by default, is now).
+
+        Its log is a copy, also of a document that the step cuts, with fewer chunks. The memory's
+        files are shared. Where the history at `step` is not known the head begins at the last
+        state before it, and the writer memorizes the few steps from there on again.
+
+        Args:
+            history: hash chain at `step`, in hex, if the caller knows it.
+            last: a copy of the steps below `step` of a shard that goes on beyond it. Without it
+                the fork names that shard, and keeps what the source may forget in it later.
+
+        Raises:
+            InvalidInputError: the name is impossible or taken, the step is not memorized, or a
+                document before it is being forgotten.
+        """
+        now = self._clock()
+        tenant = replace(source.tenant, id=uuid.uuid4().hex, name=name, created=now, used=now)
+        check_new_tenant(tenant)
+        log = self._log(tenant)
+        # Held to the end, so that no file of the source becomes garbage before it is named.
+        with source.scope.writing() as connection:
+            try:
+                with connection.begin_nested():
+                    self._insert(connection, tenant)
+            except IntegrityError as error:
+                raise InvalidInputError(
+                    f"there is a tenant {name!r} already; fork into another name"
+                ) from error
+            copy_past(connection, source.scope, log.scope, step, history, last)
+        return self.tenant(name)
 
     def tenants(self) -> list[TenantSummary]:
-        """All tenants by name, with the size of their logs."""
-        count = (
-            select(documents.c.tenant, func.count().label("documents"))
-            .group_by(documents.c.tenant)
-            .subquery()
+        """All tenants by name, with the size of their logs and memories."""
+        log = _per_tenant(
+            chunks.c.tenant,
+            func.count().label("chunks"),
+            func.sum(chunks.c.tokens).label("tokens"),
         )
-        size = (
-            select(
-                chunks.c.tenant,
-                func.count().label("chunks"),
-                func.sum(chunks.c.tokens).label("tokens"),
-            )
-            .group_by(chunks.c.tenant)
-            .subquery()
+        live = _per_tenant(
+            documents.c.tenant,
+            func.count().label("documents"),
+            where=documents.c.forget.is_(None),
         )
-        query = (
-            select(tenants, count.c.documents, size.c.chunks, size.c.tokens)
-            .outerjoin(count, count.c.tenant == tenants.c.id)
-            .outerjoin(size, size.c.tenant == tenants.c.id)
-            .order_by(tenants.c.name)
-        )
+        files = _per_tenant(shards.c.tenant, func.sum(shards.c.nbytes).label("nbytes"))
+        query = _active(heads.c.step, log.c.chunks, log.c.tokens, live.c.documents, files.c.nbytes)
+        for part in (log, live, files):
+            query = query.outerjoin(part, part.c.tenant == tenants.c.id)
         with self._database.reading() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(query.order_by(tenants.c.name)).all()
         return [
-            TenantSummary(_tenant(r), r.documents or 0, r.chunks or 0, r.tokens or 0) for r in rows
+            TenantSummary(
+                to_tenant(r),
+                documents=r.documents or 0,
+                chunks=r.chunks or 0,
+                tokens=int(r.tokens or 0),
+                step=r.step,
+                nbytes=int(r.nbytes or 0),
+            )
+            for r in rows
         ]
+
+    def idle_tenants(self) -> list[TenantLog]:
+        """Tenants without use for longer than their `cold_after`."""
+        query = _active().where(tenants.c.used + tenants.c.cold_after <= self._clock())
+        with self._database.reading() as connection:
+            return [self._log(to_tenant(row)) for row in connection.execute(query)]
+
+    def reserve(self, tenant: Tenant) -> TenantLog:
+        """An empty log under a name that nobody finds before `admit`.
+
+        Until then it counts as one that is being deleted, so nothing of it outlives a crash.
+
+        Raises:
+            InvalidInputError: the tenant is impossible, or its name is taken.
+        """
+        check_new_tenant(tenant)
+        log = self._log(tenant)
+        with self._database.writing() as connection:
+            if connection.execute(_named(tenant.name)).one_or_none():
+                raise InvalidInputError(
+                    f"there is a tenant {tenant.name!r} already; give another name, or delete it"
+                )
+            self._insert(connection, tenant, "deleting")
+            add_head(connection, log.scope, new_head(tenant.fingerprint, self._clock()))
+        return log
+
+    def admit(self, log: TenantLog, fill: Callable[[Connection, Scope], None]) -> None:
+        """Let everybody find a reserved tenant, with what `fill` inserts, in one transaction.
+
+        Raises:
+            BusyError: it was swept away meanwhile.
+        """
+        mine = (tenants.c.id == log.tenant.id) & (tenants.c.status == "deleting")
+        with self._database.writing() as connection:
+            found = connection.execute(update(tenants).where(mine).values(status="active"))
+            if not found.rowcount:
+                raise BusyError("`mplus sweep` took the unfinished tenant away; begin again")
+            fill(connection, log.scope)
+
+    def delete_tenant(self, name: str) -> Tenant:
+        """Mark a tenant as gone: nobody finds it from now on, and no writer can commit.
+
+        Its rows and files are still there; `begin_removal`, delete its files, scrub, then
+        `remove_tenant`. The name is free only after that.
+
+        Raises:
+            TenantNotFoundError: there is no tenant of that name.
+        """
+        log = self.tenant(name)
+        with log.scope.writing() as connection:
+            log.scope.set(connection, status="deleting")
+        return log.tenant
+
+    def deleting(self) -> list[Tenant]:
+        """Tenants that are marked and not removed yet, for example after a crash."""
+        query = _with_head().where(tenants.c.status != "active")
+        with self._database.reading() as connection:
+            return [to_tenant(row) for row in connection.execute(query)]
+
+    def tenant_ids(self) -> set[str]:
+        """Of all tenants, also of those that are marked."""
+        with self._database.reading() as connection:
+            return set(connection.execute(select(tenants.c.id)).scalars())
+
+    def begin_removal(self, tenant_id: str) -> set[str]:
+        """Delete the text of a marked tenant; returns the files that nobody else names.
+
+        It can be done again until `remove_tenant`: the names of the files are still there.
+        """
+        with self._database.writing() as connection:
+            return begin_removal(connection, Scope(self._database, tenant_id, self._clock))
+
+    def remove_tenant(self, tenant_id: str) -> None:
+        """Delete every row of a tenant that is marked; one that is gone already is fine."""
+        with self._database.writing() as connection:
+            finish_removal(connection, Scope(self._database, tenant_id, self._clock))
+
+    def referenced_files(self, files: Iterable[str]) -> set[str]:
+        """Which of these files any head of any tenant names; the others are garbage."""
+        wanted = sorted(set(files))
+        found: set[str] = set()
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                for table in (shards, states):
+                    query = select(table.c.file).where(table.c.file.in_(some))
+                    found.update(connection.execute(query).scalars())
+        return found
+
+    def scrub(self) -> None:
+        """Make deleted content unrecoverable; see `Database.scrub`."""
+        self._database.scrub()
 
     def close(self) -> None:
         self._database.close()
 
+    def _log(self, tenant: Tenant) -> TenantLog:
+        return TenantLog(self._database, tenant, self._clock)
 
-def default_seed(name: str) -> int:
-    """A hash of the name, so that the same documents give the same memory anywhere."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:8], "big") % _SEEDS
-
-
-def _check_new_tenant(name: str, seed: int) -> None:
-    if not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
-        raise InvalidInputError(
-            f"{name[:_MAX_NAME]!r} cannot name a tenant; use 1 to {_MAX_NAME} printable characters"
-        )
-    if not 0 <= seed < _SEEDS:
-        raise InvalidInputError(f"the seed {seed} is not in 0 … 2^63 - 1")
+    def _insert(self, connection: Connection, tenant: Tenant, status: str = "active") -> None:
+        columns = {column.name for column in tenants.c} - {"status"}
+        values = {name: getattr(tenant, name) for name in columns}
+        connection.execute(insert(tenants).values(**values, status=status))
 
 
-def _tenant(row: Row[tuple[str, str, int, str, float]]) -> Tenant:
-    return Tenant(row.id, row.name, row.seed, row.fingerprint)
+def _with_head(*columns: Any) -> Select[Any]:
+    serving = (heads.c.tenant == tenants.c.id) & heads.c.serving
+    return select(tenants, heads.c.fingerprint, *columns).join_from(tenants, heads, serving)
+
+
+def _named(name: str) -> Select[Any]:
+    return _with_head().where(tenants.c.name == name)
+
+
+def _active(*columns: Any) -> Select[Any]:
+    return _with_head(*columns).where(tenants.c.status == "active")
+
+
+def _per_tenant(tenant: Any, *columns: Any, where: Any = None) -> Any:
+    query = select(tenant, *columns).group_by(tenant)
+    return (query if where is None else query.where(where)).subquery()

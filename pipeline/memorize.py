@@ -1,81 +1,167 @@
-"""The log to memory: what a tenant's memory lacks is memorized in order, tenants together."""
+"""The log to memory: what a tenant's memory lacks is memorized in order, tenants together.
+
+Rows become durable in groups and count from the commit that names them. Interrupted at any
+point, a later call goes on from the last commit: the log says what is to be done and the head
+how far it is.
+"""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from actors.writer import WriteRequest
-from model.errors import StorageError
+from actors.plans import Sealed, WritePlan, WriteRequest
+from model.refs import Shard
 from pipeline.chunk import Tokenizer
-from pipeline.tenant_log import Chunk, Tenant, TenantLog
+from pipeline.leases import Lease
+from pipeline.recut import cut_chunks
+from pipeline.tenant import Tenant
+from pipeline.tenant_log import Chunk, TenantLog
 
 MAX_BATCH = 8  # tenants in one forward pass
-
+_GROUP_STEPS, _GROUP_SECONDS = 64, 1.0  # committed together, at most
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
+
+
+def quiet(tenant: Tenant, tokens: int) -> None:
+    """An `OnStep` for when nobody looks."""
 
 
 class WriterLike(Protocol):
     """The writer here or in an actor."""
 
-    def open(self, tenant: str, seed: int) -> int: ...
+    def open(self, plan: WritePlan) -> int: ...
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]: ...
 
-    def save(self) -> None: ...
+    def seal(self, tenant: str, leaving: bool = False) -> Sealed | None: ...
+
+    def close(self, tenant: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A head that is to catch up with its log.
+
+    Attributes:
+        lease: of the tenant, held by the caller.
+        plan: the head as it is.
+        excluded: ids of documents that the head leaves out.
+        recut: the head has chunks of its own, see `pipeline.recut`.
+    """
+
+    log: TenantLog
+    lease: Lease
+    plan: WritePlan
+    excluded: tuple[str, ...] = ()
+    recut: bool = False
+
+    @classmethod
+    def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> Job:
+        """For the serving head, or for the one that is being built."""
+        found = log.heads.building() if building else log.heads.serving()
+        assert found is not None
+        head = found.head
+        plan = WritePlan(
+            tenant=log.tenant.id,
+            head=head.id,
+            epoch=lease.epoch,
+            seed=log.tenant.seed,
+            precision=log.tenant.precision,
+            step=head.step,
+            states=found.states,
+        )
+        return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
+
+    def chunks(self, from_step: int) -> Iterator[Chunk]:
+        """What is to be memorized, from a step of the head on."""
+        if not self.recut:
+            return self.log.chunks(from_step, excluded=self.excluded)
+        cut = cut_chunks(self.log.scope, self.plan.head, from_step)
+        return (Chunk(step, text) for step, text in cut)
 
 
 @dataclass
 class _Work:
-    tenant: Tenant
+    job: Job
     chunks: Iterator[Chunk]
+    uncommitted: int = 0
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def due(self) -> bool:
+        return self.uncommitted >= _GROUP_STEPS or (
+            self.uncommitted > 0 and time.monotonic() - self.since >= _GROUP_SECONDS
+        )
 
 
 def memorize(
-    logs: Sequence[TenantLog],
+    jobs: Sequence[Job],
     writer: WriterLike,
     tokenizer: Tokenizer,
-    on_step: OnStep = lambda tenant, tokens: None,
+    on_step: OnStep = quiet,
     max_batch: int = MAX_BATCH,
 ) -> int:
-    """Memorize every waiting step of these tenants and save; returns the number of steps.
+    """Memorize and commit every waiting step of these heads; returns the number of steps.
 
-    Interrupted at any point, a later call goes on where the last saving was: the log says what
-    is to be done and the memory how far it is.
+    Raises:
+        StaleLeaseError: another writer took a tenant over; its memory is in that one's hands.
+        StorageError: the storage refused; everything committed so far stands.
     """
-    waiting = deque(_begin(log, writer) for log in logs)
-    steps = 0
+    works = [_begin(job, writer) for job in jobs]
+    waiting, steps = deque(works), 0
     try:
-        while batch := _next_batch(waiting, tokenizer, max_batch):
+        while batch := _next_batch(waiting, tokenizer, max_batch, writer):
             writer.memorize([request for _, request in batch])
-            steps += len(batch)
             for work, request in batch:
-                on_step(work.tenant, len(request.token_ids))
+                if request.step >= work.job.plan.step:
+                    steps += 1
+                    work.uncommitted += 1
+                    on_step(work.job.log.tenant, len(request.token_ids))
+                if work.due:
+                    _commit(work, writer)
     except KeyboardInterrupt:
-        writer.save()
+        for work in waiting:
+            _commit(work, writer, leaving=True)
         raise
-    writer.save()
+    finally:
+        for work in works:
+            writer.close(work.job.plan.tenant)
     return steps
 
 
-def _begin(log: TenantLog, writer: WriterLike) -> _Work:
-    tenant = log.tenant
-    step = writer.open(tenant.id, tenant.seed)
-    length = log.length()
-    if step > length:
-        raise StorageError(
-            f"the memory of tenant {tenant.name!r} has {step} steps, its log only {length}; "
-            "put back the ledger it was made from, or remove the tenant's memory folder to make "
-            "it anew from the log"
-        )
-    return _Work(tenant, log.chunks(from_step=step))
+def remake(
+    job: Job, shard: Shard, writer: WriterLike, tokenizer: Tokenizer, on_step: OnStep = quiet
+) -> Shard:
+    """Memorize the steps of a shard again, into a new file that no head names yet."""
+    states = tuple(state for state in job.plan.states if state.step <= shard.first_step)
+    plan = replace(job.plan, step=shard.first_step, states=states)
+    step = writer.open(plan)
+    try:
+        for chunk in job.chunks(step):
+            if chunk.step >= shard.end:
+                break
+            ids = tokenizer.encode(chunk.text)
+            writer.memorize([WriteRequest(plan.tenant, chunk.step, ids)])
+            on_step(job.log.tenant, len(ids))
+        sealed = writer.seal(plan.tenant)
+    finally:
+        writer.close(plan.tenant)
+    assert sealed is not None
+    return sealed.shards[0]
+
+
+def _begin(job: Job, writer: WriterLike) -> _Work:
+    step = writer.open(job.plan)
+    return _Work(job, job.chunks(step))
 
 
 def _next_batch(
-    waiting: deque[_Work], tokenizer: Tokenizer, size: int
+    waiting: deque[_Work], tokenizer: Tokenizer, size: int, writer: WriterLike
 ) -> list[tuple[_Work, WriteRequest]]:
     """The next step of up to `size` tenants, in turn; tenants without one leave."""
     batch: list[tuple[_Work, WriteRequest]] = []
@@ -84,8 +170,26 @@ def _next_batch(
             break
         work = waiting.popleft()
         chunk = next(work.chunks, None)
-        if chunk:
-            ids = tokenizer.encode(chunk.text)
-            batch.append((work, WriteRequest(work.tenant.id, chunk.step, ids)))
-            waiting.append(work)
+        if chunk is None:
+            _commit(work, writer, leaving=True)
+            continue
+        ids = tokenizer.encode(chunk.text)
+        batch.append((work, WriteRequest(work.job.plan.tenant, chunk.step, ids)))
+        waiting.append(work)
     return batch
+
+
+def _commit(work: _Work, writer: WriterLike, leaving: bool = False) -> None:
+    """Make what a writer has of a tenant durable, and then visible."""
+    sealed = writer.seal(work.job.plan.tenant, leaving)
+    if sealed is not None:
+        work.job.log.heads.commit(
+            work.job.lease,
+            sealed.head,
+            step=sealed.step,
+            history=sealed.history,
+            shards=sealed.shards,
+            states=sealed.states,
+            drop_states=sealed.drop_states,
+        )
+    work.uncommitted, work.since = 0, time.monotonic()

@@ -1,10 +1,16 @@
-"""The tables of the log. Offsets and steps count from 0; times are seconds since the epoch."""
+"""The tables of the ledger, for SQLite and PostgreSQL alike.
+
+Offsets and steps count from 0; times are seconds since the epoch; ids are 32 hex digits. Every
+table but `tenants` has a tenant column, and `pipeline/scope.py` is the way to its rows. A change
+here needs a migration beside it.
+"""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -15,44 +21,199 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-metadata = MetaData()
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+    }
+)
+
+_ID = String(32)
+
+
+def _tenant(*, key: bool = False) -> Column[str]:
+    return Column("tenant", _ID, ForeignKey("tenants.id"), primary_key=key, nullable=False)
+
+
+def _step(name: str, *, key: bool = False) -> Column[int]:
+    return Column(name, BigInteger, primary_key=key, autoincrement=False, nullable=False)
+
 
 tenants = Table(
     "tenants",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", _ID, primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
     Column("seed", BigInteger, nullable=False),
-    Column("fingerprint", String(128), nullable=False),
+    Column("precision", String(16), nullable=False),
+    Column("retention", String(16), nullable=False),
+    Column("status", String(16), nullable=False),  # active, deleting
+    Column("max_documents", BigInteger),
+    Column("max_bytes", BigInteger),
+    Column("cold_after", Float),  # seconds without use
+    Column("bytes_per_step", BigInteger, nullable=False),
+    Column("geometry", JSON, nullable=False),
     Column("created", Float, nullable=False),
+    Column("used", Float, nullable=False),
 )
 
 documents = Table(
     "documents",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("tenant", String(32), ForeignKey("tenants.id"), nullable=False),
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("key", Text, nullable=False),  # the id that the user knows
     Column("source", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("text", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
-    Column("first_step", BigInteger, nullable=False),
+    _step("first_step"),
     Column("chunk_count", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
     Column("created", Float, nullable=False),
-    UniqueConstraint("tenant", "source", "sha256"),
+    Column("memorized", Float),
+    Column("forget", _ID),  # the request that is removing it
     Index("documents_by_step", "tenant", "first_step", unique=True),
+    Index(
+        "documents_by_key",
+        "tenant",
+        "key",
+        unique=True,
+        sqlite_where=text("forget IS NULL"),
+        postgresql_where=text("forget IS NULL"),
+    ),
 )
 
 chunks = Table(
     "chunks",
     metadata,
-    Column("tenant", String(32), ForeignKey("tenants.id"), primary_key=True),
-    Column("step", BigInteger, primary_key=True, autoincrement=False),
-    Column("document", String(32), ForeignKey("documents.id"), nullable=False),
+    _tenant(key=True),
+    _step("step", key=True),
+    Column("document", _ID, ForeignKey("documents.id"), nullable=False),
     Column("start", Integer, nullable=False),
     Column("end", Integer, nullable=False),
     Column("tokens", Integer, nullable=False),
+    Index("chunks_by_document", "document"),
+)
+
+# The chunks of a head that is built with a model that cuts the log otherwise.
+cuts = Table(
+    "cuts",
+    metadata,
+    Column("head", _ID, ForeignKey("heads.id"), primary_key=True),
+    _step("step", key=True),
+    _tenant(),
+    Column("document", _ID, ForeignKey("documents.id"), nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Index("cuts_by_document", "document"),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("fingerprint", String(128), nullable=False),
+    Column("serving", Boolean, nullable=False),
+    _step("step"),
+    Column("epoch", BigInteger, nullable=False),  # of the last commit
+    Column("history", String(32), nullable=False),  # hex; empty at step 0
+    Column("excluded", JSON, nullable=False),  # ids of documents that are left out
+    Column("reason", String(16), nullable=False),  # serving, forget, upgrade
+    Column("created", Float, nullable=False),
+    Column("committed", Float, nullable=False),
+    UniqueConstraint("tenant", "serving"),  # one serves, at most one is being built
+)
+
+
+def _file_columns() -> list[Column[str]]:
+    return [
+        Column("file", Text, nullable=False),
+        Column("checksum", String(64), nullable=False),
+    ]
+
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("head", _ID, ForeignKey("heads.id"), primary_key=True),
+    _step("first_step", key=True),
+    _tenant(),
+    Column("steps", BigInteger, nullable=False),
+    *_file_columns(),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("layout", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Index("shards_by_file", "file"),
+    Index("shards_by_tenant", "tenant"),
+)
+
+states = Table(
+    "states",
+    metadata,
+    Column("head", _ID, ForeignKey("heads.id"), primary_key=True),
+    _step("step", key=True),
+    _tenant(),
+    *_file_columns(),
+    Column("nbytes", BigInteger, nullable=False),
+    Column("history", String(32), nullable=False),
+    Column("created", Float, nullable=False),
+    Index("states_by_file", "file"),
+    Index("states_by_tenant", "tenant"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    _tenant(key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False),  # empty: nobody
+    Column("expires", Float, nullable=False),
+)
+
+# Files that a head ceased to name, until they are deleted or found to be another's as well.
+garbage = Table("garbage", metadata, _tenant(key=True), Column("file", Text, primary_key=True))
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    _tenant(key=True),
+    Column("name", String(200), primary_key=True),
+    _step("step"),
+    Column("created", Float, nullable=False),
+)
+
+forgets = Table(
+    "forgets",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("document", _ID, nullable=False),  # survives it
+    Column("key", Text, nullable=False),
+    Column("requested", Float, nullable=False),
+    Column("masked", Float, nullable=False),
+    Column("rebuilt", Float),
+    Column("purged", Float),
+    Index("forgets_by_key", "tenant", "key"),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    _tenant(key=True),
+    Column("source", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+# Children before their parents, as rows have to be deleted.
+TENANT_TABLES: tuple[Table, ...] = tuple(
+    table for table in reversed(metadata.sorted_tables) if table is not tenants
 )

@@ -1,49 +1,35 @@
-"""One tenant's log. Every query on documents and chunks is here, and each is scoped by tenant."""
+"""One tenant's log of documents, and what hangs on it: heads, forgetting, snapshots."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, insert, select
+from sqlalchemy import Row, func
 
-from model.errors import FingerprintMismatchError, StorageError
+from model.errors import StorageError
+from pipeline.accept import Accepted, accept, next_step, short, storable
 from pipeline.chunk import Span
 from pipeline.database import Database
 from pipeline.document import ParsedDocument
-from pipeline.schema import chunks, documents, tenants
+from pipeline.documents import (
+    Document,
+    Passage,
+    find_document,
+    find_passage,
+    list_documents,
+    unknown_document,
+)
+from pipeline.exclusion import exclusion
+from pipeline.forgets import Forgets
+from pipeline.heads import TenantHeads
+from pipeline.schema import chunks, documents, failures
+from pipeline.scope import Scope
+from pipeline.snapshots import Snapshots
+from pipeline.tenant import Tenant
 
-
-@dataclass(frozen=True)
-class Tenant:
-    """The unit of isolation. Its seed and fingerprint are for life."""
-
-    id: str
-    name: str
-    seed: int
-    fingerprint: str
-
-    def check_fingerprint(self, fingerprint: str) -> None:
-        """Refuse a checkpoint that did not make this tenant's memory."""
-        if fingerprint != self.fingerprint:
-            raise FingerprintMismatchError(
-                f"tenant {self.name!r} belongs to the checkpoint {self.fingerprint[:16]}…, the one "
-                f"loaded is {fingerprint[:16]}…; give the first one with --checkpoint, or use "
-                "another tenant"
-            )
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """A document that is durable in the log, now or since earlier."""
-
-    document: str
-    first_step: int
-    chunks: int
-    new: bool
+__all__ = ["Accepted", "Chunk", "Document", "FailedDocument", "Passage", "Tenant", "TenantLog"]
 
 
 @dataclass(frozen=True)
@@ -55,143 +41,207 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Passage:
-    """Where a step's text stands: the document, its section and the exact characters."""
+class FailedDocument:
+    """A source that could not be read as a document, and why; `created` in seconds."""
 
-    step: int
-    document: str
-    title: str
     source: str
-    section: str | None
-    text: str
-    start: int
-    end: int
-
-    @property
-    def where(self) -> str:
-        """As a person would name it."""
-        return f"{self.title}, {self.section}" if self.section else self.title
+    reason: str
+    created: float
 
 
 class TenantLog:
-    """The ordered, durable documents of one tenant."""
+    """The ordered, durable documents of one tenant.
+
+    Attributes:
+        tenant: as it was when this was made.
+        heads: what is memorized of it.
+        forgets: requests to forget documents.
+        snapshots: names for moments of its memory.
+    """
 
     def __init__(self, database: Database, tenant: Tenant, clock: Callable[[], float]) -> None:
         self.tenant = tenant
-        self._database = database
-        self._clock = clock
+        self.scope = Scope(database, tenant.id, clock)
+        self.heads = TenantHeads(self.scope)
+        self.forgets = Forgets(self.scope)
+        self.snapshots = Snapshots(self.scope)
 
-    def append(self, document: ParsedDocument, source: str, spans: Sequence[Span]) -> Accepted:
+    def append(
+        self,
+        document: ParsedDocument,
+        source: str,
+        spans: Sequence[Span],
+        key: str | None = None,
+    ) -> Accepted:
         """Make a document and the steps of its chunks durable, in one transaction.
 
-        The same content from the same source is the same document: it is found, not added.
-        """
-        sha256 = hashlib.sha256(document.text.encode()).hexdigest()
-        same = (documents.c.source == source) & (documents.c.sha256 == sha256)
-        with self._database.writing() as connection:
-            # Steps are given in order, so acceptances of one tenant take turns.
-            lock = select(tenants.c.id).where(tenants.c.id == self.tenant.id).with_for_update()
-            connection.execute(lock).one()
-            found = connection.execute(select(documents).where(self._mine, same)).one_or_none()
-            if found:
-                return Accepted(found.id, found.first_step, found.chunk_count, new=False)
-            last = select(func.max(chunks.c.step)).where(chunks.c.tenant == self.tenant.id)
-            newest = connection.execute(last).scalar_one()
-            first_step = 0 if newest is None else newest + 1
-            values = {
-                "id": uuid.uuid4().hex,
-                "tenant": self.tenant.id,
-                "source": source,
-                "title": document.title,
-                "sha256": sha256,
-                "text": document.text,
-                "metadata": {
-                    **document.metadata,
-                    "sections": [asdict(section) for section in document.sections],
-                },
-                "first_step": first_step,
-                "chunk_count": len(spans),
-                "created": self._clock(),
-            }
-            connection.execute(insert(documents).values(values))
-            rows = [
-                {"tenant": self.tenant.id, "step": step, "document": values["id"], **asdict(span)}
-                for step, span in enumerate(spans, first_step)
-            ]
-            connection.execute(insert(chunks), rows)
-        return Accepted(str(values["id"]), first_step, len(spans), new=True)
+        The same content under the same key is the same document: it is found, not added. Other
+        content under it takes its place: the older version is masked from then on, and a forget
+        request removes it.
 
-    def length(self) -> int:
-        """Steps in the log."""
-        query = select(func.count()).where(chunks.c.tenant == self.tenant.id)
-        with self._database.reading() as connection:
-            return connection.execute(query).scalar_one()
+        Args:
+            key: the id that the user knows the document by; by default its source.
+
+        Raises:
+            InvalidInputError: the key is impossible, or there are no spans.
+            QuotaError: the tenant would have more documents or memory than it may.
+        """
+        return accept(self.scope, document, source, spans, key)
+
+    def length(self, excluded: Collection[str] = ()) -> int:
+        """Steps in the log, without those of the documents with these internal ids."""
+        with self.scope.reading() as connection:
+            left_out = exclusion(connection, self.scope, excluded)
+            return left_out.to_head(next_step(connection, self.scope))
 
     def tokens(self, from_step: int = 0) -> int:
         """Tokens in the steps from `from_step` on."""
-        query = select(func.coalesce(func.sum(chunks.c.tokens), 0)).where(
-            chunks.c.tenant == self.tenant.id, chunks.c.step >= from_step
+        query = self.scope.select(chunks, func.coalesce(func.sum(chunks.c.tokens), 0)).where(
+            chunks.c.step >= from_step
         )
-        with self._database.reading() as connection:
+        with self.scope.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def chunks(self, from_step: int) -> Iterator[Chunk]:
-        """The steps from `from_step` to the end of the log as it is when the end is reached."""
+    def chunks(self, from_step: int, excluded: Collection[str] = ()) -> Iterator[Chunk]:
+        """The steps from `from_step` to the end of the log as it is when the end is reached.
+
+        Args:
+            excluded: internal ids of documents that a building head leaves out; steps are then
+                counted as if they had never come. Only who holds the lease may rely on this
+                numbering: a swap changes it.
+        """
+        with self.scope.reading() as connection:
+            left_out = exclusion(connection, self.scope, excluded)
         step = from_step
-        while document := self._document_at(step):
-            for span in self._spans(document.id, step):
-                yield Chunk(span.step, document.text[span.start : span.end])
-                step = span.step + 1
+        while found := self._document_at(left_out.to_log(step)):
+            document, spans = found
+            for span in spans:
+                yield Chunk(left_out.to_head(span.step), document.text[span.start : span.end])
+            step += len(spans)
 
-    def passage(self, step: int) -> Passage:
-        """The text that was memorized at `step`."""
-        mine = (chunks.c.tenant == self.tenant.id) & (chunks.c.step == step)
-        with self._database.reading() as connection:
-            span = connection.execute(select(chunks).where(mine)).one_or_none()
-        document = self._document_at(step)
-        if span is None or document is None:
-            raise StorageError(
-                f"tenant {self.tenant.name!r}: the memory names step {step}, which is not in the "
-                "log; the memory folder and the ledger are of different origin"
-            )
-        return Passage(
-            step=step,
-            document=document.id,
-            title=document.title,
-            source=document.source,
-            section=_section_at(document.metadata.get("sections", []), span.start),
-            text=document.text[span.start : span.end],
-            start=span.start,
-            end=span.end,
+    def passage(self, step: int, head: str | None = None) -> Passage:
+        """The text that was memorized at `step` of the serving head.
+
+        Args:
+            head: id of the head that named the step, to be sure that it still serves.
+
+        Raises:
+            StorageError: the step is not in the log, or another head serves now.
+        """
+        with self.scope.reading() as connection:
+            return find_passage(connection, self.scope, step, head)
+
+    def document(self, key: str) -> Document:
+        """What is known of a document.
+
+        Raises:
+            DocumentNotFoundError: the tenant has none of that id.
+        """
+        with self.scope.reading() as connection:
+            return find_document(connection, self.scope, key)
+
+    def documents(self, limit: int | None = None, after: str | None = None) -> list[Document]:
+        """Documents in the log's order, also those that are being forgotten.
+
+        Args:
+            after: the internal id of the last document of the page before this one.
+
+        Raises:
+            InvalidInputError: `after` is gone; begin again.
+        """
+        with self.scope.reading() as connection:
+            return list_documents(connection, self.scope, limit, after)
+
+    def text(self, key: str) -> str:
+        """A document's text.
+
+        Raises:
+            DocumentNotFoundError: the tenant has none of that id, or it is being forgotten.
+        """
+        query = self.scope.select(documents, documents.c.text).where(
+            documents.c.key == key, documents.c.forget.is_(None)
         )
+        with self.scope.reading() as connection:
+            text = connection.execute(query).scalar_one_or_none()
+        if text is None:
+            raise unknown_document(key)
+        return str(text)
 
-    @property
-    def _mine(self) -> ColumnElement[bool]:
-        return documents.c.tenant == self.tenant.id
+    def step_at(self, time: float) -> int:
+        """The step after the last document that was memorized at `time` (seconds)."""
+        end = func.max(documents.c.first_step + documents.c.chunk_count)
+        query = self.scope.select(documents, func.coalesce(end, 0)).where(
+            documents.c.memorized <= time
+        )
+        with self.scope.reading() as connection:
+            return int(connection.execute(query).scalar_one())
 
-    def _document_at(self, step: int) -> Row[Any] | None:
+    def failures(self) -> list[FailedDocument]:
+        """Sources that could not be read, oldest first."""
+        query = self.scope.select(failures).order_by(failures.c.created, failures.c.source)
+        with self.scope.reading() as connection:
+            rows = connection.execute(query).all()
+        return [FailedDocument(row.source, row.reason, row.created) for row in rows]
+
+    def add_failure(self, source: str, reason: str) -> None:
+        """Note that a source could not be read; a later note of it replaces this one."""
+        name, why = short(source), storable(reason)
+        with self.scope.writing() as connection:
+            connection.execute(self.scope.delete(failures).where(failures.c.source == name))
+            row = {"source": name, "reason": why, "created": self.scope.clock()}
+            self.scope.insert(connection, failures, [row])
+
+    def clear_failure(self, source: str) -> None:
+        """The source was read after all; one without a note is left alone."""
+        with self.scope.writing() as connection:
+            connection.execute(
+                self.scope.delete(failures).where(failures.c.source == short(source))
+            )
+
+    def touch(self) -> None:
+        """Note that the tenant is in use, so that it stays warm."""
+        with self.scope.writing() as connection:
+            self.scope.set(connection, used=self.scope.clock())
+
+    def set_limits(
+        self,
+        *,
+        max_documents: int | None,
+        max_bytes: int | None,
+        cold_after: float | None,
+    ) -> None:
+        """Change the quotas and the idle seconds; None is no limit. What is there stays."""
+        with self.scope.writing() as connection:
+            self.scope.set(
+                connection,
+                max_documents=max_documents,
+                max_bytes=max_bytes,
+                cold_after=cold_after,
+            )
+
+    def set_step_bytes(self, nbytes: int) -> None:
+        """What a step's rows take, for the quota in bytes."""
+        with self.scope.writing() as connection:
+            self.scope.set(connection, bytes_per_step=nbytes)
+
+    def _document_at(self, step: int) -> tuple[Row[Any], Sequence[Row[Any]]] | None:
+        """The document of a step and its spans from there on."""
         query = (
-            select(documents)
-            .where(self._mine, documents.c.first_step <= step)
+            self.scope.select(documents)
+            .where(documents.c.first_step <= step)
             .order_by(documents.c.first_step.desc())
             .limit(1)
         )
-        with self._database.reading() as connection:
-            row = connection.execute(query).one_or_none()
-        return row if row and step < row.first_step + row.chunk_count else None
-
-    def _spans(self, document: str, from_step: int) -> Sequence[Row[Any]]:
-        query = (
-            select(chunks)
-            .where(chunks.c.tenant == self.tenant.id, chunks.c.document == document)
-            .where(chunks.c.step >= from_step)
-            .order_by(chunks.c.step)
-        )
-        with self._database.reading() as connection:
-            return connection.execute(query).all()
-
-
-def _section_at(sections: Sequence[dict[str, Any]], start: int) -> str | None:
-    """The last heading at or before `start`."""
-    before = [section["title"] for section in sections if section["start"] <= start]
-    return before[-1] if before else None
+        with self.scope.reading() as connection:
+            document = connection.execute(query).one_or_none()
+            if document is None or step >= document.first_step + document.chunk_count:
+                return None
+            spans = connection.execute(
+                self.scope.select(chunks)
+                .where(chunks.c.step >= step)
+                .where(chunks.c.step < document.first_step + document.chunk_count)
+                .order_by(chunks.c.step)
+            ).all()
+        if not spans:
+            raise StorageError(f"the log has no chunk at step {step}; the ledger is damaged")
+        return document, spans

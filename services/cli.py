@@ -8,7 +8,18 @@ import sys
 import typer
 
 from model.errors import MPlusError
-from services import cli_ask, cli_bench, cli_ingest, cli_init, cli_parity, cli_tenants, cli_train
+from services import (
+    cli_archive,
+    cli_ask,
+    cli_bench,
+    cli_documents,
+    cli_ingest,
+    cli_init,
+    cli_memory,
+    cli_parity,
+    cli_tenants,
+    cli_train,
+)
 
 app = typer.Typer(
     name="mplus",
@@ -19,7 +30,16 @@ app = typer.Typer(
 )
 app.command("ingest")(cli_ingest.ingest)
 app.command("ask")(cli_ask.ask)
+app.add_typer(cli_documents.app, name="documents")
 app.add_typer(cli_tenants.app, name="tenants")
+app.command("snapshot")(cli_memory.snapshot)
+app.command("fork")(cli_memory.fork)
+app.command("digest")(cli_memory.digest)
+app.command("verify")(cli_memory.verify)
+app.command("rebuild")(cli_memory.rebuild)
+app.command("sweep")(cli_memory.sweep)
+app.command("export")(cli_archive.export_archive)
+app.command("import")(cli_archive.import_archive)
 app.command("parity")(cli_parity.parity)
 app.command("init")(cli_init.init)
 app.command("train")(cli_train.train)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption, TenantOption
+from services.options import (
+    AsOfOption,
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    SnapshotOption,
+    TenantOption,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.answer import Reply
     from pipeline.citations import Citation
+    from pipeline.tenant_log import TenantLog
+    from services.embedded import Embedded
 
 _SHOWN = 240  # characters of a passage on a terminal; JSON has all of it
 
@@ -23,13 +34,16 @@ def ask(
     max_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes a drawn answer repeatable.")] = 0,
+    as_of: AsOfOption = None,
+    snapshot: SnapshotOption = None,
     data: DataOption = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
     """Answer a question from the memory of a tenant that exists."""
-    from pipeline.citations import cite
+    from pipeline.answer import ask as answer_question
     from services.embedded import Embedded
+    from services.moments import step_of
     from services.output import human, printable, stderr, write_json
     from services.settings import Settings
 
@@ -39,31 +53,69 @@ def ask(
         log = system.existing_tenant(tenant)
         with stderr().status(f"loading {settings.checkpoint}"):
             log.tenant.check_fingerprint(system.model.fingerprint)
-            step = system.reader.open(log.tenant.id)
-        waiting = log.length() - step
-        if waiting:
-            stderr().print(
-                f"{waiting} chunks are not memorized yet; `mplus ingest --tenant {tenant}` goes on"
-            )
-        answer = system.reader.ask(
-            log.tenant.id,
-            question,
-            on_text=lambda piece: console.print(printable(piece), end="", markup=False),
-            max_tokens=max_tokens,
-            temperature=temperature,
-            seed=seed,
+        _prepare(system, log)
+        step = step_of(log, as_of, snapshot)
+        reply = _mending(
+            system,
+            log,
+            lambda: answer_question(
+                log,
+                system.reader,
+                question,
+                on_text=lambda piece: console.print(printable(piece), end="", markup=False),
+                as_of=step,
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=seed,
+            ),
         )
         console.print()
-        citations = cite(answer.sources, log)
+    if reply.waiting:
+        stderr().print(
+            f"{reply.waiting} chunks are not memorized yet; `mplus ingest --tenant {tenant}` goes "
+            "on"
+        )
+    answer, citations = reply.answer, reply.citations
     _show(console, citations)
     result = {
         "answer": answer.text,
         "citations": [_as_json(citation) for citation in citations],
         "finish_reason": answer.finish_reason,
         "usage": asdict(answer.usage),
-        "waiting": waiting,
+        "step": reply.step,
+        "waiting": reply.waiting,
     }
     write_json(json, result)
+
+
+def _prepare(system: Embedded, log: TenantLog) -> None:
+    """Make a memory again that was dropped; refuse one that never was."""
+    from model.errors import StorageError
+    from services.warm import warm
+
+    warm(system, log)
+    if not log.heads.serving().head.step:
+        raise StorageError(
+            "this tenant's documents are in the log, but none is memorized yet; "
+            f"`mplus ingest --tenant {log.tenant.name}` memorizes them"
+        )
+
+
+def _mending(system: Embedded, log: TenantLog, answer: Callable[[], Reply]) -> Reply:
+    """An answer, also where a damaged file has to be made again for it."""
+    from model.errors import DamagedFileError
+    from pipeline.upkeep import verify
+    from services.output import stderr
+
+    try:
+        return answer()
+    except DamagedFileError as error:
+        # No text was shown yet: rows are read with the question.
+        said = f"{error.file}: {error.reason}; making it again from the documents"
+        stderr().print(said, soft_wrap=True)
+    system.reader.close(log.tenant.id)
+    verify(system.engine, log)
+    return answer()
 
 
 def _show(console: Console, citations: list[Citation]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from services.options import JsonOption
+from services.options import CheckpointOption, JsonOption
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
@@ -21,3 +23,18 @@ def bench_model(json: JsonOption = None) -> None:
     from services.output import write_json
 
     write_json(json, main())
+
+
+@app.command("memory")
+def bench_memory(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less of everything, in two minutes instead of 15.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """What durable memory costs: appends, restarts, forgetting, snapshots, bytes."""
+    from bench.memory import main
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint))

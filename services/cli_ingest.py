@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
     from services.embedded import Embedded
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is to be ingested for whom.
+
+    Attributes:
+        seed: of a new tenant.
+        key: id of the document, if there is one file.
+    """
+
+    tenant: str
+    files: list[Path]
+    seed: int | None = None
+    key: str | None = None
+
+
 def ingest(
     tenant: TenantOption,
     paths: Annotated[
@@ -23,6 +39,16 @@ def ingest(
         typer.Argument(
             metavar="[PATH]…",
             help="Files and folders (txt, md, html, pdf); none: finish what was interrupted.",
+            show_default=False,
+        ),
+    ] = None,
+    document: Annotated[
+        str | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            help="Of the document, for a single file; by default its path. Other text under an "
+            "id that is there takes the old one's place.",
             show_default=False,
         ),
     ] = None,
@@ -39,22 +65,43 @@ def ingest(
     A document is safe once it is taken in: interrupt at any time, and the same command, or one
     without paths, goes on where it stopped.
     """
+    from model.errors import InvalidInputError
     from pipeline.sources import find_files
     from services.embedded import Embedded
-    from services.output import human, write_json
     from services.settings import Settings
 
     began = time.monotonic()
     files = find_files(paths or [])
+    if document is not None and len(files) != 1:
+        raise InvalidInputError(f"--id names one document, and there are {len(files)} files")
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
-        intake = _take_in(system, tenant, seed, files)
-        steps = tokens = 0
-        if intake.accepted or not files:
-            steps, tokens = _memorize(system, system.ledger.tenant(tenant))
+        if not files:
+            log = system.existing_tenant(tenant)
+            log.tenant.check_fingerprint(system.model.fingerprint)
+        carry_out(system, Order(tenant, files, seed, document), began, json)
+
+
+def carry_out(system: Embedded, order: Order, began: float, json: str | None) -> None:
+    """Take files in, memorize what waits, and say what became of them.
+
+    Args:
+        began: as of `time.monotonic`.
+
+    Raises:
+        DocumentError: some could not be read; the others are memorized.
+        QuotaError: the tenant is full; what came before is memorized.
+    """
+    from services.output import human, write_json
+    from services.warm import memorize_waiting
+
+    intake = _take_in(system, order)
+    steps = tokens = 0
+    if intake.accepted or not order.files:
+        steps, tokens = memorize_waiting(system, system.ledger.tenant(order.tenant))
     seconds = time.monotonic() - began
     new = [document for document in intake.accepted if document.new]
     result: dict[str, Any] = {
-        "tenant": tenant,
+        "tenant": order.tenant,
         "documents": len(new),
         "known": len(intake.accepted) - len(new),
         "chunks": steps,
@@ -65,49 +112,46 @@ def ingest(
     write_json(json, result)
     known = f" ({result['known']} known already)" if result["known"] else ""
     human(json).print(
-        f"{tenant}: {len(new)} documents{known}, {steps} chunks, {tokens:,} tokens memorized in "
-        f"{seconds:.1f} s"
+        f"{order.tenant}: {len(new)} documents{known}, {steps} chunks, {tokens:,} tokens "
+        f"memorized in {seconds:.1f} s"
     )
+    if intake.full is not None:
+        raise intake.full
     if intake.failed:
         raise _all_failed(intake)
 
 
-def _take_in(system: Embedded, tenant: str, seed: int | None, files: list[Path]) -> Intake:
+def _take_in(system: Embedded, order: Order) -> Intake:
     from pipeline.intake import Desk, Intake, take_in
     from services.output import stderr
 
-    if not files:
-        system.existing_tenant(tenant).tenant.check_fingerprint(system.model.fingerprint)
+    if not order.files:
         return Intake()
     with stderr().status("reading documents") as status:
 
         def open_desk() -> Desk:
             status.update(f"loading {system.settings.checkpoint}")
             model = system.model
-            log = system.ledger.create_tenant(tenant, model.fingerprint, seed)
+            log = system.create_tenant(order.tenant, seed=order.seed)
             return Desk(log, model.tokenizer, model.config.chunk_tokens)
 
-        return take_in(files, open_desk, lambda path: status.update(f"read {path.name}"))
+        return take_in(
+            order.files,
+            open_desk,
+            lambda path: status.update(f"read {path.name}"),
+            log=_known(system, order.tenant),
+            key=order.key,
+        )
 
 
-def _memorize(system: Embedded, log: TenantLog) -> tuple[int, int]:
-    """Memorize what waits; returns (chunks, tokens)."""
-    from pipeline.memorize import memorize
-    from services.output import stderr
-    from services.progress import memorizing
+def _known(system: Embedded, tenant: str) -> TenantLog | None:
+    """The tenant's log, if it is there already."""
+    from model.errors import TenantNotFoundError
 
-    console = stderr()
-    step = system.writer.open(log.tenant.id, log.tenant.seed)
-    tokens = log.tokens(from_step=step)
-    waiting = log.length() - step
-    if waiting == 0:
-        return 0, 0
     try:
-        with memorizing(console, {log: waiting}) as on_step:
-            return memorize([log], system.writer, system.model.tokenizer, on_step), tokens
-    except KeyboardInterrupt:
-        console.print(f"stopped; `mplus ingest --tenant {log.tenant.name}` goes on from here")
-        raise
+        return system.existing_tenant(tenant)
+    except TenantNotFoundError:
+        return None
 
 
 def _all_failed(intake: Intake) -> Exception:

@@ -1,12 +1,42 @@
-"""`mplus tenants`: who has a memory here."""
+"""`mplus tenants`: who has a memory here, and how large it may become."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
 
-from services.options import DataOption, JsonOption
+from services.options import CheckpointOption, DataOption, JsonOption
 
-app = typer.Typer(help="List tenants.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from pipeline.tenant import Tenant
+
+app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
+DocumentsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-documents", metavar="N|none", help="Documents it may have.", show_default=False
+    ),
+]
+BytesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--max-bytes", metavar="N|none", help="Bytes its rows may take.", show_default=False
+    ),
+]
+ColdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--cold-after",
+        metavar="SECONDS|none",
+        help="Idle for so long, `mplus sweep` drops its rows; they are made again from text.",
+        show_default=False,
+    ),
+]
+_COLUMNS = ("tenant", "documents", "chunks", "tokens", "step", "bytes")
 
 
 @app.callback()
@@ -16,8 +46,9 @@ def tenants() -> None:
 
 @app.command("list")
 def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
-    """Every tenant with its documents, chunks and tokens."""
+    """Every tenant with its documents, chunks, tokens, memorized steps and bytes of rows."""
     from rich.table import Table
+    from rich.text import Text
 
     from services.embedded import Embedded
     from services.output import human, write_json
@@ -25,7 +56,7 @@ def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
 
     settings = Settings.read(data=data)
     summaries = []
-    if settings.ledger_path.exists():  # looking makes no data directory
+    if settings.exists:  # looking makes no data directory
         with Embedded(settings) as system:
             summaries = system.ledger.tenants()
     rows = [
@@ -34,13 +65,149 @@ def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
             "documents": summary.documents,
             "chunks": summary.chunks,
             "tokens": summary.tokens,
-            "fingerprint": summary.tenant.fingerprint,
-            "seed": summary.tenant.seed,
+            "step": summary.step,
+            "bytes": summary.nbytes,
+            **_settings(summary.tenant),
         }
         for summary in summaries
     ]
     write_json(json, {"tenants": rows})
-    table = Table("tenant", "documents", "chunks", "tokens", box=None)
+    table = Table(*_COLUMNS, box=None)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in ("tenant", "documents", "chunks", "tokens")))
+        table.add_row(*(Text(str(row[column])) for column in _COLUMNS))
     human(json).print(table if rows else f"no tenants in {settings.data}")
+
+
+@app.command("create")
+def create(
+    name: NameArgument,
+    seed: Annotated[
+        int | None, typer.Option(help="By default a hash of the name.", show_default=False)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What rows are kept in: bfloat16 (the default), float32, float16 or int8.",
+            show_default=False,
+        ),
+    ] = None,
+    retention: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="checkpoint (the default): old rows go as the model was trained; or unbounded.",
+            show_default=False,
+        ),
+    ] = None,
+    max_documents: DocumentsOption = None,
+    max_bytes: BytesOption = None,
+    cold_after: ColdOption = None,
+    data: DataOption = None,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Make a tenant. Seed, precision and retention are for life; `set` changes the rest."""
+    from model.errors import InvalidInputError, TenantNotFoundError
+    from services.embedded import Embedded
+    from services.output import human, write_json
+    from services.settings import Settings
+
+    limits = _limits(max_documents, max_bytes, cold_after)
+    with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
+        try:
+            system.existing_tenant(name)
+        except TenantNotFoundError:
+            own = {"seed": seed, "precision": precision, "retention": retention, **limits}
+            tenant = system.create_tenant(name, **own).tenant
+        else:
+            raise InvalidInputError(
+                f"there is a tenant {name!r} already; `mplus tenants set` changes its limits"
+            )
+    write_json(json, {"tenant": name, **_settings(tenant)})
+    human(json).print(f"{name}: {tenant.precision} rows, seed {tenant.seed}", markup=False)
+
+
+@app.command("set")
+def set_limits(
+    name: NameArgument,
+    max_documents: DocumentsOption = None,
+    max_bytes: BytesOption = None,
+    cold_after: ColdOption = None,
+    data: DataOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Change what is given, `none` to lift a limit; what the tenant has stays."""
+    from services.embedded import Embedded
+    from services.output import human, write_json
+    from services.settings import Settings
+
+    changed = _limits(max_documents, max_bytes, cold_after)
+    with Embedded(Settings.read(data)) as system:
+        log = system.existing_tenant(name)
+        given = {
+            "max_documents": max_documents,
+            "max_bytes": max_bytes,
+            "cold_after": cold_after,
+        }
+        kept = {f: getattr(log.tenant, f) for f, text in given.items() if text is None}
+        log.set_limits(**{**changed, **kept})
+        tenant = system.ledger.tenant(name).tenant
+    write_json(json, {"tenant": name, **_settings(tenant)})
+    for field in given:
+        value = getattr(tenant, field)
+        human(json).print(f"{field:<15}{'none' if value is None else int(value)}")
+
+
+@app.command("delete")
+def delete(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data: DataOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Take a tenant away with its documents, its memory and its text. There is no way back."""
+    from pipeline.upkeep import delete as delete_tenant
+    from services.embedded import Embedded
+    from services.output import human, write_json
+    from services.settings import Settings
+
+    with Embedded(Settings.read(data)) as system:
+        log = system.existing_tenant(name)
+        if not yes:
+            typer.confirm(
+                f"Delete {name} with {len(log.documents())} documents, for good?",
+                abort=True,
+                err=True,
+            )
+        delete_tenant(system.stores, name)
+    write_json(json, {"tenant": name, "deleted": True})
+    human(json).print(f"{name} is gone", markup=False)
+
+
+def _limits(
+    max_documents: str | None, max_bytes: str | None, cold_after: str | None
+) -> dict[str, Any]:
+    """Limits as numbers; None for those that are not given, or lifted."""
+    return {
+        "max_documents": _number("--max-documents", max_documents),
+        "max_bytes": _number("--max-bytes", max_bytes),
+        "cold_after": _number("--cold-after", cold_after),
+    }
+
+
+def _number(option: str, text: str | None) -> int | None:
+    from model.errors import InvalidInputError
+
+    if text is None or text == "none":
+        return None
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise InvalidInputError(f"{option} {text}: give a whole number, or none for no limit")
+    return int(text)
+
+
+def _settings(tenant: Tenant) -> dict[str, Any]:
+    shown = ("fingerprint", "seed", "precision", "retention")
+    limits = ("max_documents", "max_bytes", "cold_after")
+    fields = asdict(tenant)
+    return {name: fields[name] for name in (*shown, *limits)}

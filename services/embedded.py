@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from model.errors import StorageError, TenantNotFoundError
 from pipeline.ledger import Ledger
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from actors.reader import Reader
     from actors.writer import Writer
     from model import MPlus
+    from model.files import Files
+    from pipeline.engine import Engine, Stores
 
 
 class Embedded:
@@ -41,7 +43,7 @@ class Embedded:
 
     def existing_tenant(self, name: str) -> TenantLog:
         """A tenant's log, without making a data directory in order to look."""
-        if not self.settings.ledger_path.exists():
+        if not self.settings.exists:
             raise TenantNotFoundError(
                 f"there is no tenant {name!r}: {self.settings.data} holds no memory; "
                 "`mplus ingest --tenant NAME PATH` makes one"
@@ -55,16 +57,63 @@ class Embedded:
         return MPlus.load(self.settings.checkpoint, write_only=self._write_only)
 
     @cached_property
+    def files(self) -> Files:
+        from actors.remote import StoreUrl
+
+        settings = self.settings
+        return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes).open()
+
+    def create_tenant(self, name: str, **settings: Any) -> TenantLog:
+        """The log of a tenant for the loaded model; see `Ledger.create_tenant`."""
+        from pipeline.tenant import PRECISIONS
+
+        return self.ledger.create_tenant(
+            name,
+            self.model.fingerprint,
+            bytes_per_step=self.step_bytes(settings.get("precision") or PRECISIONS[0]),
+            geometry=self.model.config.to_dict(),
+            **settings,
+        )
+
+    def step_bytes(self, precision: str) -> int:
+        """Bytes that the rows of one step of the loaded model take."""
+        from model.rows import RowFormat
+
+        config = self.model.config
+        rows = config.num_hidden_layers * config.num_tokens
+        return rows * RowFormat.of(config, precision).row_bytes
+
+    @cached_property
+    def stores(self) -> Stores:
+        from pipeline.engine import Stores
+
+        return Stores(self.ledger, self.files)
+
+    @cached_property
     def writer(self) -> Writer:
         from actors.writer import Writer
 
-        return Writer(self.model, self.settings.data)
+        return Writer(self.model, self.files)
 
     @cached_property
     def reader(self) -> Reader:
         from actors.reader import Reader
 
-        return Reader(self.model, self.settings.data)
+        return Reader(self.model, self.files)
+
+    @cached_property
+    def engine(self) -> Engine:
+        from pipeline.engine import Engine
+
+        model = self.model
+        return Engine(
+            self.ledger,
+            self.files,
+            self.writer,
+            model.tokenizer,
+            model.fingerprint,
+            model.living_steps,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +124,5 @@ class Embedded:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        opened = vars(self)
-        if "writer" in opened:
-            self.writer.close()
-        if "ledger" in opened:
+        if "ledger" in vars(self):
             self.ledger.close()

@@ -29,6 +29,25 @@ CheckpointOption = Annotated[
         show_default=False,
     ),
 ]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="STEP|TIME",
+        help="The memory as it was after so many steps, or at a time such as 2026-03-01T12:00 "
+        "(local unless it says otherwise).",
+        show_default=False,
+    ),
+]
+SnapshotOption = Annotated[
+    str | None,
+    typer.Option(
+        "--snapshot",
+        metavar="NAME",
+        help="The memory as it was at a snapshot.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     str | None,
     typer.Option(

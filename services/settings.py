@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.errors import InvalidInputError
+
 _SOURCE_TREE = Path(__file__).parents[1]
 
 
@@ -16,14 +18,20 @@ class Settings:
 
     data: Path
     checkpoint: str  # a folder or a hub id
+    ledger_url: str  # sqlite:///… or postgresql+psycopg://…
+    store_url: str  # a path, s3://… or gs://…
+    cache_bytes: int = 4 << 30  # of a remote store, kept in the data directory
 
     @property
-    def ledger_path(self) -> Path:
-        return self.data / "ledger.db"
+    def ledger_path(self) -> Path | None:
+        """The ledger's file, where it is one."""
+        _, found, path = self.ledger_url.partition("sqlite:///")
+        return Path(path) if found else None
 
     @property
-    def ledger_url(self) -> str:
-        return f"sqlite:///{self.ledger_path}"
+    def exists(self) -> bool:
+        """Whether there is a ledger to look into; looking makes none."""
+        return self.ledger_path is None or self.ledger_path.exists()
 
     @classmethod
     def read(
@@ -32,14 +40,27 @@ class Settings:
         checkpoint: str | None = None,
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
-        """Arguments first, then MPLUS_DATA and MPLUS_CHECKPOINT, then the defaults.
+        """Arguments first, then MPLUS_DATA, MPLUS_CHECKPOINT, MPLUS_LEDGER_URL,
+        MPLUS_STORE_URL and MPLUS_CACHE_BYTES, then the defaults.
 
         The data directory defaults to `mplus` in the user's own (XDG_DATA_HOME, or
         ~/.local/share), so that a memory is found again from any working directory.
         """
         home = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         default_checkpoint = _SOURCE_TREE / "checkpoints" / "mplus-tiny"
+        folder = (data or Path(environment.get("MPLUS_DATA") or Path(home) / "mplus")).absolute()
         return cls(
-            data=(data or Path(environment.get("MPLUS_DATA") or Path(home) / "mplus")).absolute(),
+            data=folder,
             checkpoint=checkpoint or environment.get("MPLUS_CHECKPOINT") or str(default_checkpoint),
+            ledger_url=environment.get("MPLUS_LEDGER_URL") or f"sqlite:///{folder / 'ledger.db'}",
+            store_url=environment.get("MPLUS_STORE_URL") or str(folder / "rows"),
+            cache_bytes=_bytes(environment.get("MPLUS_CACHE_BYTES"), cls.cache_bytes),
         )
+
+
+def _bytes(text: str | None, default: int) -> int:
+    if not text:
+        return default
+    if not text.isdigit():
+        raise InvalidInputError(f"MPLUS_CACHE_BYTES is {text!r}; give a number of bytes")
+    return int(text)

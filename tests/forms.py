@@ -12,7 +12,6 @@ from torch import Tensor
 
 from model.checkpoint import Networks, load_networks
 from model.config import ModelConfig
-from model.drops import drop_positions
 from model.genesis import first_memory
 from model.memory import Memory, memorize
 from model.view import MemoryView
@@ -77,7 +76,8 @@ def build(folder: Path, form: str, seed: int = 0) -> tuple[Networks, Reference]:
 
 
 def first(networks: Networks, seed: int = 0, dtype: torch.dtype = torch.float32) -> Memory:
-    return first_memory(networks.reader, networks.genesis, seed, "tiny", dtype)
+    precision = str(dtype).removeprefix("torch.")
+    return first_memory(networks.reader, networks.genesis, seed, "tiny", precision)
 
 
 def step(networks: Networks, memory: Memory, chunk: Sequence[int], **more: Any) -> Memory:
@@ -105,15 +105,7 @@ def step_both(
     networks: Networks, reference: Reference, memory: Memory, tenant: Tenant, chunk: Sequence[int]
 ) -> tuple[Memory, Tensor, Tensor]:
     """The memory after the same step of both, and the new rows of either [L, K, d]."""
-    config = networks.reader.config
-    drops = drop_positions(
-        memory.seed,
-        memory.step,
-        config.num_hidden_layers,
-        memory.membership.pool.shape[1],
-        memory.membership.leaving(config),
-        config.drop_memory_per_layer,
-    )
+    drops = memory.membership.draw(memory.seed)
     after = step(networks, memory, chunk)
     assert after.last_block is not None
     theirs = reference.memorize(tenant, chunk, drops.tolist())
@@ -152,7 +144,7 @@ def same_memory(one: Memory, other: Memory) -> None:
     if one.last_block is not None and other.last_block is not None:
         assert torch.equal(one.last_block, other.last_block)
     if one.step:
-        mine, theirs = one.store.blocks(0, one.step), other.store.blocks(0, other.step)
+        mine, theirs = one.store.stored(0, one.step), other.store.stored(0, other.step)
         assert mine.kv.dtype == theirs.kv.dtype
         assert torch.equal(mine.kv, theirs.kv)
         assert torch.equal(mine.keys, theirs.keys)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.remote import ModelCard, RemoteReader, RemoteWriter
+from actors.remote import ModelCard, RemoteReader, RemoteWriter, StoreUrl
 from deploy.demo.questions import TENANTS, DemoTenant, Question
 from deploy.local_ray import Resources
-from pipeline.citations import Citation, cite
+from pipeline.answer import ask, read_plan
+from pipeline.catch_up import catch_up
+from pipeline.citations import Citation
+from pipeline.engine import Engine
 from pipeline.intake import Desk, take_in
 from pipeline.ledger import Ledger
-from pipeline.memorize import OnStep, memorize
+from pipeline.memorize import OnStep
 from pipeline.sources import find_files
 from pipeline.tenant_log import TenantLog
 
@@ -61,12 +64,15 @@ def memorize_documents(
     progress: Progress,
 ) -> dict[str, TenantLog]:
     """Both tenants' documents, two chunks to a forward pass; returns the logs by tenant."""
-    writer = RemoteWriter(checkpoint, data, resources.cpus, min(resources.gpus, 1))
+    store = _store(data)
+    writer = RemoteWriter(checkpoint, store, resources.cpus, min(resources.gpus, 1))
     try:
         on_model(writer.card)
         logs = {tenant.name: _accept(tenant, writer, ledger) for tenant in TENANTS}
         with progress({log: log.length() for log in logs.values()}) as on_step:
-            memorize(list(logs.values()), writer, writer.card.tokenizer, on_step)
+            card = writer.card
+            engine = Engine(ledger, store.open(), writer, card.tokenizer, card.fingerprint)
+            catch_up(engine, list(logs.values()), on_step)
     finally:
         writer.stop()
     return logs
@@ -88,11 +94,11 @@ def ask_questions(
     on_reply: Callable[[Reply], None],
 ) -> list[Reply]:
     """Every tenant's questions, through a reader actor that holds both memories."""
-    reader = RemoteReader(checkpoint, data, resources.cpus, min(resources.gpus, 1))
+    reader = RemoteReader(checkpoint, _store(data), resources.cpus, min(resources.gpus, 1))
     replies = []
     try:
         for log in logs.values():
-            reader.open(log.tenant.id)
+            reader.open(read_plan(log, log.heads.serving()))
         for tenant in TENANTS:
             for question in tenant.questions:
                 replies.append(_ask(reader, logs[tenant.name], tenant, question))
@@ -104,9 +110,13 @@ def ask_questions(
 
 def _ask(reader: RemoteReader, log: TenantLog, tenant: DemoTenant, question: Question) -> Reply:
     began = time.monotonic()
-    answer = reader.ask(log.tenant.id, question.text, max_tokens=_MAX_TOKENS, stop=("\n",))
+    reply = ask(log, reader, question.text, max_tokens=_MAX_TOKENS, stop=("\n",))
     seconds = time.monotonic() - began
-    return Reply(tenant, question, answer.text, seconds, cite(answer.sources, log))
+    return Reply(tenant, question, reply.answer.text, seconds, reply.citations)
+
+
+def _store(data: Path) -> StoreUrl:
+    return StoreUrl(str(data.absolute() / "rows"), data.absolute() / "cache")
 
 
 def _mentions(text: str, expected: str | None) -> bool:

@@ -96,13 +96,7 @@ def _score(mplus: MPlus, memories: list[Memory], asked: list[Fact]) -> dict[str,
 
 def _pool_only(memory: Memory) -> Memory:
     """The same memory with its long-term rows out of reach: the MemoryLLM arm."""
-    nothing = replace(
-        memory.membership,
-        long_term=tuple(ids[:0] for ids in memory.membership.long_term),
-        remaining=tuple(left[:0] for left in memory.membership.remaining),
-        dropped=(),
-    )
-    return replace(memory, membership=nothing)
+    return replace(memory, membership=memory.membership.pool_only())
 
 
 if __name__ == "__main__":

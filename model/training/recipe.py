@@ -59,6 +59,7 @@ class Recipe:
     save_every_minutes: float = 4.0
     questions: tuple[str, ...] = field(default=())  # real questions: jsonl files
     plant_induction: bool = False  # start with a recall circuit, see induction.py
+    start: str | None = None  # begin with the weights and the tokenizer of this checkpoint folder
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

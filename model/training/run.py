@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import torch
+
+from model.checkpoint import load_networks
 from model.network import Network
 from model.training.documents import Documents
 from model.training.induction import plant, plant_retriever
@@ -27,6 +31,8 @@ def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> Non
     """
     recipe = Recipe.load(recipe_path)
     out.mkdir(parents=True, exist_ok=True)
+    if recipe.start is not None and not resume:
+        shutil.copyfile(Path(recipe.start) / "tokenizer.json", out / "tokenizer.json")
     tokenizer = prepare(data, recipe.corpus, recipe.model.vocab_size, out)
     corpus = Corpus.open(out / "corpus.npy")
     network = Network(recipe.model)
@@ -34,6 +40,11 @@ def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> Non
     if recipe.plant_induction:
         plant(network, recipe.seed)
         plant_retriever(network, recipe.seed)
+    if recipe.start is not None:
+        began = load_networks(
+            Path(recipe.start), recipe.model, torch.device("cpu"), torch.float32, False
+        )
+        network.load_state_dict(began.reader.state_dict())
     trainer = Trainer(recipe, network, out)
     if resume:
         trainer.resume()

@@ -90,12 +90,15 @@ def prepare(data: Path, files: dict[str, int], vocab_size: int, out: Path) -> To
     """Make (or reopen) `tokenizer.json`, `corpus.npy` and `held_out.npy` in `out`."""
     if (out / "held_out.npy").exists():
         return Tokenizer.from_file(str(out / "tokenizer.json"))
-    rng = Random(0)
-    facts = (draw_fact(rng) for _ in range(10_000))
-    invented = (f.statement + PROMPT.format(question=f.question) for f in facts)
-    real = (text[:20_000] for text in documents(data, files, held_out=False))
-    tokenizer = train_tokenizer(chain(real, invented), vocab_size)
-    tokenizer.save(str(out / "tokenizer.json"))
+    if (out / "tokenizer.json").exists():  # of the checkpoint that the run starts from
+        tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+    else:
+        rng = Random(0)
+        facts = (draw_fact(rng) for _ in range(10_000))
+        invented = (f.statement + PROMPT.format(question=f.question) for f in facts)
+        real = (text[:20_000] for text in documents(data, files, held_out=False))
+        tokenizer = train_tokenizer(chain(real, invented), vocab_size)
+        tokenizer.save(str(out / "tokenizer.json"))
     for name, held_out in (("corpus.npy", False), ("held_out.npy", True)):
         encoded = [
             np.array([*tokenizer.encode(text, add_special_tokens=False).ids, EOS], dtype=np.uint16)

@@ -31,6 +31,10 @@ def _exact_products(monkeypatch):
     monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
 
 
+def _name(dtype):
+    return str(dtype).removeprefix("torch.")
+
+
 def loaded(folder, config, device, dtype):
     return load_networks(folder, config, device, dtype, write_only=False)
 
@@ -40,7 +44,7 @@ def replay(folder, device, dtype):
     config = ModelConfig.load(folder)
     networks = loaded(folder, config, device, dtype)
     trace = load_file(folder / "trace.safetensors")
-    memory = first_memory(networks.reader, networks.genesis, 0, "", dtype)
+    memory = first_memory(networks.reader, networks.genesis, 0, "", _name(dtype))
     new = []
     while f"step.{memory.step}.input_ids" in trace:
         ids = trace[f"step.{memory.step}.input_ids"].tolist()
@@ -85,7 +89,7 @@ def crowd(tmp_path_factory, request):
     networks = loaded(folder, config, CUDA, request.param)
     memories = []
     for age in (0, 1, 4, 9):
-        memory = first_memory(networks.reader, networks.genesis, age, "", request.param)
+        memory = first_memory(networks.reader, networks.genesis, age, "", _name(request.param))
         for chunk in chunks(config, age, age):
             memory = memorize(networks.writer, networks.reader, [memory], [chunk])[0]
         memories.append(memory)
@@ -137,7 +141,7 @@ def test_float32_answers_are_those_of_the_cpu(tmp_path):
     logits = []
     for device in (CPU, CUDA):
         networks = loaded(tmp_path, config, device, torch.float32)
-        memory = first_memory(networks.reader, networks.genesis, 0, "", torch.float32)
+        memory = first_memory(networks.reader, networks.genesis, 0, "", "float32")
         for chunk in chunks(config, 7):
             memory = memorize(networks.writer, networks.reader, [memory], [chunk])[0]
         view = MemoryView(networks.reader, memory)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.folders import memory_folder
+from actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
 from actors.reader import Reader
-from actors.remote import RemoteReader, RemoteWriter
-from actors.writer import Writer, WriteRequest
+from actors.remote import RemoteReader, RemoteWriter, StoreUrl
+from actors.writer import Writer
 from model import MPlus
-from model.errors import CheckpointError, InvalidInputError, MPlusError, StorageError
+from model.errors import CheckpointError, DamagedFileError, InvalidInputError, MPlusError
 from tests.integration.tiny import make_tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -29,19 +29,27 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")
 
 
+def store(folder: Path) -> StoreUrl:
+    return StoreUrl(str(folder / "rows"), folder / "cache")
+
+
 @pytest.fixture
 def remote(checkpoint: Path, tmp_path: Path) -> Iterator[RemoteWriter]:
-    writer = RemoteWriter(str(checkpoint), tmp_path / "remote", num_cpus=1)
+    writer = RemoteWriter(str(checkpoint), store(tmp_path / "remote"), num_cpus=1)
     yield writer
     writer.stop()
 
 
-def memorize(writer: Writer | RemoteWriter) -> None:
+def plan(tenant: str, seed: int = 0) -> WritePlan:
+    return WritePlan(tenant, "head", 1, seed, "bfloat16", 0, ())
+
+
+def memorize(writer: Writer | RemoteWriter) -> list[Sealed | None]:
     for seed, tenant in enumerate(("anna", "bela")):
-        assert writer.open(tenant, seed) == 0
+        assert writer.open(plan(tenant, seed)) == 0
     for requests in STEPS:
         writer.memorize(requests)
-    writer.save()
+    return [writer.seal(tenant, leaving=True) for tenant in ("anna", "bela")]
 
 
 def test_memories_and_answers_are_those_of_the_plain_classes(
@@ -50,41 +58,44 @@ def test_memories_and_answers_are_those_of_the_plain_classes(
     model = MPlus.load(checkpoint)
     assert remote.card.fingerprint == model.fingerprint
     assert remote.card.tokenizer.encode("The raven") == model.tokenizer.encode("The raven")
-    plain = Writer(model, tmp_path / "plain")
-    memorize(plain)
-    plain.close()
-    memorize(remote)
-    for tenant in ("anna", "bela"):
-        folders = [memory_folder(tmp_path / side, tenant) for side in ("plain", "remote")]
-        files = [{p.name: p.read_bytes() for p in folder.iterdir()} for folder in folders]
-        assert files[0] == files[1]
-
-    near = Reader(model, tmp_path / "plain")
-    far = RemoteReader(str(checkpoint), tmp_path / "remote", num_cpus=1)
-    assert far.open("bela") == near.open("bela") == 3
+    plain = memorize(Writer(model, store(tmp_path / "plain").open()))
+    for ours, theirs in zip(plain, memorize(remote), strict=True):
+        assert ours is not None
+        assert theirs is not None
+        assert (ours.step, ours.history) == (theirs.step, theirs.history)
+        assert [s.checksum for s in ours.shards] == [s.checksum for s in theirs.shards]
+        assert [s.checksum for s in ours.states] == [s.checksum for s in theirs.states]
+    assert plain[1] is not None
+    read = ReadPlan(
+        "bela", "head", model.fingerprint, 1, "bfloat16", "checkpoint", 3, plain[1].shards
+    )
+    far = RemoteReader(str(checkpoint), store(tmp_path / "plain"), num_cpus=1)
+    near = Reader(model, store(tmp_path / "plain").open())
+    assert far.open(read) == near.open(read) == 3
     pieces: list[str] = []
-    answer = near.ask("bela", "Which bird?", pieces.append, max_tokens=8)
-    assert far.ask("bela", "Which bird?", max_tokens=8) == answer
+    answer = near.ask(read, "Which bird?", pieces.append, max_tokens=8)
+    assert far.ask(read, "Which bird?", max_tokens=8) == answer
     assert "".join(pieces).strip() == answer.text
+    for name in ("rows", "nothing"):
+        (tmp_path / name).mkdir()
+    nowhere = RemoteReader(str(checkpoint), store(tmp_path / "nothing"), num_cpus=0)
+    with pytest.raises(DamagedFileError, match="mplus verify") as lost:
+        nowhere.open(read)
+    assert lost.value.file == plain[1].shards[0].file, "it comes back as it was raised"
     far.stop()
+    nowhere.stop()
 
 
-def test_errors_come_back_as_they_were_raised(
-    remote: RemoteWriter, checkpoint: Path, tmp_path: Path
-) -> None:
-    remote.open("anna", 1)
+def test_errors_come_back_as_they_were_raised(remote: RemoteWriter, tmp_path: Path) -> None:
+    remote.open(plan("anna"))
     with pytest.raises(InvalidInputError, match="not the next one here: 0 is"):
         remote.memorize([WriteRequest("anna", 7, [1])])
     assert remote.memorize([WriteRequest("anna", 0, [1])]) == [1]  # it lives on
     with pytest.raises(CheckpointError, match="gone"):
-        RemoteWriter(str(tmp_path / "gone"), tmp_path, num_cpus=0)
-    reader = RemoteReader(str(checkpoint), tmp_path / "empty", num_cpus=0)
-    with pytest.raises(StorageError, match="none is memorized yet"):
-        reader.open("anna")
-    reader.stop()
+        RemoteWriter(str(tmp_path / "gone"), store(tmp_path), num_cpus=0)
 
 
 def test_an_actor_that_died_is_a_clear_error(remote: RemoteWriter) -> None:
     remote.stop()
     with pytest.raises(MPlusError, match=r"ended unexpectedly.*run it again"):
-        remote.open("anna", 1)
+        remote.open(plan("anna"))

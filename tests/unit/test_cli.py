@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,10 +23,15 @@ from model.errors import (
     StorageError,
     TenantNotFoundError,
 )
+from pipeline.intake import Desk, take_in
+from pipeline.ledger import Ledger
 from services import cli
 from services.cli_init import _fields
+from services.cli_tenants import _limits
+from services.moments import iso, parse_time
 from services.output import printable, write_json
 from services.settings import Settings
+from tests.unit.fakes import FakeTokenizer
 
 
 class TestSettings:
@@ -169,3 +175,90 @@ class TestInitFields:
     def test_what_is_wrong_is_named(self, setting: str, said: str) -> None:
         with pytest.raises(InvalidInputError, match=said):
             _fields([setting])
+
+
+class TestMoments:
+    def test_a_time_is_local_unless_it_says_otherwise(self) -> None:
+        assert parse_time("1970-01-02T00:00:00+00:00") == 86400.0
+        assert parse_time("2026-03-01") == datetime(2026, 3, 1).timestamp()  # noqa: DTZ001
+        assert parse_time(str(iso(1234.5))) == 1234.5
+        assert iso(None) is None
+
+    @pytest.mark.parametrize("text", ["", "soon", "12:00", "2026-13-01"])
+    def test_what_is_no_time_is_named(self, text: str) -> None:
+        with pytest.raises(InvalidInputError, match="neither a step nor a time"):
+            parse_time(text)
+
+
+class TestLimits:
+    def test_a_limit_is_a_number_or_none(self) -> None:
+        assert _limits("3", "none", None) == {
+            "max_documents": 3,
+            "max_bytes": None,
+            "cold_after": None,
+        }
+
+    @pytest.mark.parametrize("text", ["-1", "1.5", "many", "", str(2**63)])
+    def test_what_is_no_limit_is_named(self, text: str) -> None:
+        with pytest.raises(InvalidInputError, match=r"--max-bytes .*whole number"):
+            _limits(None, text, None)
+
+
+class TestLooking:
+    """Commands that need no weights do not look for a checkpoint, and make nothing."""
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            ["documents", "list", "-t", "x"],
+            ["documents", "show", "-t", "x", "d"],
+            ["snapshot", "-t", "x"],
+            ["export", "-t", "x", "x.tar"],
+            ["tenants", "set", "x", "--max-bytes", "1"],
+            ["tenants", "delete", "x", "--yes"],
+        ],
+    )
+    def test_an_unknown_tenant(self, line: list[str], tmp_path: Path) -> None:
+        options = ["--data", str(tmp_path / "data")]
+        found = CliRunner().invoke(cli.app, [*line, *options])
+        assert isinstance(found.exception, TenantNotFoundError)
+        assert not (tmp_path / "data").exists()
+
+    def test_sweeping_nothing(self, tmp_path: Path) -> None:
+        line = ["sweep", "--data", str(tmp_path / "data"), "--json", "-"]
+        done = CliRunner().invoke(cli.app, line)
+        assert json.loads(done.stdout) == {"cooled": 0, "merged": 0, "removed": 0}
+        assert not (tmp_path / "data").exists()
+
+    def test_an_archive_that_is_not_there(self, tmp_path: Path) -> None:
+        line = ["import", str(tmp_path / "x.tar"), "--data", str(tmp_path / "data")]
+        assert isinstance(CliRunner().invoke(cli.app, line).exception, InvalidInputError)
+        assert not (tmp_path / "data").exists()
+
+
+class TestIntakeNotes:
+    def test_what_failed_is_noted_without_a_model_and_struck_off_later(
+        self, tmp_path: Path
+    ) -> None:
+        ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+        log = ledger.create_tenant("anna", "weights")
+        bad = tmp_path / "bad.txt"
+        bad.write_bytes(b"\xff")
+        take_in([bad], lambda: pytest.fail("a model was wanted"), log=log)
+        assert [failure.source for failure in log.failures()] == [str(bad)]
+        bad.write_text("A text after all.")
+        desk = Desk(log, FakeTokenizer(), 8)
+        assert take_in([bad], lambda: desk, key="mine").accepted[0].key == "mine"
+        assert log.failures() == []
+        ledger.close()
+
+    def test_a_full_tenant_keeps_what_came_before(self, tmp_path: Path) -> None:
+        ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+        log = ledger.create_tenant("anna", "weights", max_documents=1)
+        files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+        for file in files:
+            file.write_text(f"The text of {file.name}.")
+        intake = take_in(files, lambda: Desk(log, FakeTokenizer(), 8), log=log)
+        assert len(intake.accepted) == 1
+        assert "--max-documents 2" in str(intake.full)
+        ledger.close()

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actors.folders import memory_folder
-from actors.writer import Writer, WriteRequest
+import pipeline.memorize
+from actors.plans import WritePlan, WriteRequest
+from actors.reader import Reader
+from actors.writer import Writer
+from model import MPlus
+from model.digest import digest
 from model.errors import InvalidInputError, StorageError
+from model.files import Files
+from pipeline.answer import read_plan
+from pipeline.catch_up import catch_up
+from pipeline.engine import Engine
 from pipeline.intake import Desk, Intake, take_in
 from pipeline.ledger import Ledger
-from pipeline.memorize import memorize
+from pipeline.memorize import Job, OnStep, memorize
 from pipeline.sources import find_files
 from pipeline.tenant_log import TenantLog
-from tests.unit.fakes import FakeMemory, FakeModel
+from tests.checkpoints import write_checkpoint
 
-CHUNK_TOKENS = 6
 TEXT = "The raven is black. The owl is brown. The swan is white. The finch is green."
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    write_checkpoint(folder, retrieval="blocks")
+    return MPlus.load(folder)
 
 
 @pytest.fixture
@@ -31,48 +44,39 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def fake() -> FakeModel:
-    return FakeModel()
+def files(tmp_path: Path) -> Files:
+    return Files.open(str(tmp_path / "rows"))
 
 
 @pytest.fixture
-def open_writer(tmp_path: Path, fake: FakeModel) -> Iterator[Callable[..., Writer]]:
-    opened: list[Writer] = []
-
-    def open_one(model: Any = fake, **options: Any) -> Writer:
-        opened.append(Writer(model, tmp_path, **options))
-        return opened[-1]
-
-    yield open_one
-    for writer in opened:
-        writer.close()
+def engine(ledger: Ledger, files: Files, model: MPlus) -> Engine:
+    return Engine(ledger, files, Writer(model, files), model.tokenizer, model.fingerprint)
 
 
-def fill(ledger: Ledger, tmp_path: Path, name: str, *texts: str) -> TenantLog:
-    files = []
+def fill(engine: Engine, tmp_path: Path, name: str, *texts: str) -> TenantLog:
+    paths = []
     for number, text in enumerate(texts):
-        files.append(tmp_path / f"{name}-{number}.txt")
-        files[-1].write_text(text)
-    take_in(files, lambda: desk(ledger, name))
-    return ledger.tenant(name)
+        paths.append(tmp_path / f"{name}-{number}.txt")
+        paths[-1].write_text(text)
+    take_in(paths, lambda: desk(engine, name))
+    return engine.ledger.tenant(name)
 
 
-def desk(ledger: Ledger, name: str) -> Desk:
-    log = ledger.create_tenant(name, "fake-weights")
-    return Desk(log, FakeModel().tokenizer, CHUNK_TOKENS)
+def desk(engine: Engine, name: str) -> Desk:
+    return Desk(engine.ledger.create_tenant(name, engine.fingerprint), engine.tokenizer, 16)
 
 
-def saved(tmp_path: Path, log: TenantLog) -> FakeMemory:
-    return FakeModel().restore(memory_folder(tmp_path, log.tenant.id))
+def memory_digest(engine: Engine, model: MPlus, log: TenantLog) -> str:
+    plan = read_plan(log, log.heads.serving())
+    return digest(Reader(model, engine.files).memory(plan))
 
 
-def undisturbed(log: TenantLog) -> FakeMemory:
+def undisturbed(model: MPlus, log: TenantLog) -> str:
     """What one process that was never interrupted makes of a log."""
-    model = FakeModel()
     memory = model.empty_memory(log.tenant.seed)
     for chunk in log.chunks(0):
         (memory,) = model.memorize_chunks([memory], [model.tokenizer.encode(chunk.text)])
-    return memory
+    return digest(memory)
 
 
 class TestSources:
@@ -98,177 +102,171 @@ class TestSources:
 
 
 class TestIntake:
-    def take(self, ledger: Ledger, *files: Path) -> Intake:
-        return take_in(files, lambda: desk(ledger, "anna"))
+    def take(self, engine: Engine, *paths: Path) -> Intake:
+        return take_in(paths, lambda: desk(engine, "anna"))
 
-    def test_a_bad_document_leaves_the_others_alone(self, ledger: Ledger, tmp_path: Path) -> None:
+    def test_a_bad_document_leaves_the_others_alone(self, engine: Engine, tmp_path: Path) -> None:
         good, bad = tmp_path / "good.txt", tmp_path / "bad.txt"
         good.write_text(TEXT)
         bad.write_bytes(b"\xff\xff")
-        intake = self.take(ledger, bad, good)
+        intake = self.take(engine, bad, good)
         assert [failure.source for failure in intake.failed] == [str(bad)]
         assert "not valid UTF-8" in intake.failed[0].reason
-        assert ledger.tenant("anna").length() == intake.accepted[0].chunks == 4
+        assert engine.ledger.tenant("anna").length() == intake.accepted[0].chunks
 
-    def test_only_bad_documents_leave_no_tenant(self, ledger: Ledger, tmp_path: Path) -> None:
+    def test_only_bad_documents_leave_no_tenant(self, engine: Engine, tmp_path: Path) -> None:
         (tmp_path / "bad.txt").write_bytes(b"")
-        assert len(self.take(ledger, tmp_path / "bad.txt").failed) == 1
-        assert ledger.tenants() == []
+        assert len(self.take(engine, tmp_path / "bad.txt").failed) == 1
+        assert engine.ledger.tenants() == []
 
-    def test_taking_in_twice_is_once(self, ledger: Ledger, tmp_path: Path) -> None:
+    def test_taking_in_twice_is_once(self, engine: Engine, tmp_path: Path) -> None:
         (tmp_path / "a.txt").write_text(TEXT)
-        assert [a.new for a in self.take(ledger, tmp_path / "a.txt").accepted] == [True]
-        assert [a.new for a in self.take(ledger, tmp_path / "a.txt").accepted] == [False]
+        assert [a.new for a in self.take(engine, tmp_path / "a.txt").accepted] == [True]
+        assert [a.new for a in self.take(engine, tmp_path / "a.txt").accepted] == [False]
 
 
 class TestMemorize:
-    def test_memory_is_the_log_in_order(
-        self, ledger: Ledger, tmp_path: Path, fake: FakeModel, open_writer: Callable[..., Writer]
-    ) -> None:
-        log = fill(ledger, tmp_path, "anna", TEXT, "A second document.")
+    def test_memory_is_the_log_in_order(self, engine: Engine, model: MPlus, tmp_path: Path) -> None:
+        log = fill(engine, tmp_path, "anna", TEXT, "A second document.")
         steps: list[int] = []
-        done = memorize([log], open_writer(), fake.tokenizer, lambda _, n: steps.append(n))
-        assert done == len(steps) == log.length() == 5
+        done = catch_up(engine, [log], lambda _, n: steps.append(n))
+        assert done == len(steps) == log.length() == log.heads.serving().head.step
         assert sum(steps) == log.tokens()
-        assert saved(tmp_path, log) == undisturbed(log)
+        assert memory_digest(engine, model, log) == undisturbed(model, log)
 
     def test_tenants_share_forward_passes(
-        self, ledger: Ledger, tmp_path: Path, fake: FakeModel, open_writer: Callable[..., Writer]
+        self, engine: Engine, model: MPlus, tmp_path: Path
     ) -> None:
-        logs = [fill(ledger, tmp_path, name, TEXT * n) for n, name in enumerate("abc", 1)]
-        memorize(logs, open_writer(), fake.tokenizer, max_batch=2)
-        assert fake.batches.count(2) > 2 * fake.batches.count(1)
+        logs = [fill(engine, tmp_path, name, TEXT * n) for n, name in enumerate("abc", 1)]
+        writer = CountingWriter(model, engine.files)
+        catch_up(replace(engine, writer=writer), logs)
+        assert max(writer.batches) == 3
+        assert writer.batches[-1] == 1, "the longest log is finished alone"
         for log in logs:
-            assert saved(tmp_path, log) == undisturbed(log)
+            assert memory_digest(engine, model, log) == undisturbed(model, log)
 
-    def test_no_tenant_waits_for_another_ones_end(
-        self, ledger: Ledger, tmp_path: Path, fake: FakeModel, open_writer: Callable[..., Writer]
-    ) -> None:
-        logs = [fill(ledger, tmp_path, name, TEXT) for name in "abc"]
+    def test_no_tenant_waits_for_another_ones_end(self, engine: Engine, tmp_path: Path) -> None:
+        logs = [fill(engine, tmp_path, name, TEXT) for name in "abc"]
         order: list[str] = []
-        memorize(
-            logs, open_writer(), fake.tokenizer, lambda t, _: order.append(t.name), max_batch=1
-        )
-        assert order == list("abc") * 4
+        with engine.lease(logs[0]) as a, engine.lease(logs[1]) as b, engine.lease(logs[2]) as c:
+            jobs = [Job.of(log, lease) for log, lease in zip(logs, (a, b, c), strict=True)]
+            note: OnStep = lambda tenant, _: order.append(tenant.name)  # noqa: E731
+            memorize(jobs, engine.writer, engine.tokenizer, note, max_batch=1)
+        assert order == list("abc") * logs[0].length()
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
     @pytest.mark.parametrize("at", [1, 3])
     def test_an_interrupted_run_is_taken_up_exactly(
         self,
-        ledger: Ledger,
+        engine: Engine,
+        model: MPlus,
         tmp_path: Path,
-        fake: FakeModel,
-        open_writer: Callable[..., Writer],
+        monkeypatch: pytest.MonkeyPatch,
         interruption: type[BaseException],
         at: int,
     ) -> None:
-        log = fill(ledger, tmp_path, "anna", TEXT)
+        monkeypatch.setattr(pipeline.memorize, "_GROUP_STEPS", 2)
+        log = fill(engine, tmp_path, "anna", TEXT)
         remaining = iter(range(at))
 
         def stop(*_: object) -> None:
             if next(remaining, None) is None:
                 raise interruption
 
-        writer = open_writer()
         with pytest.raises(interruption):
-            memorize([log], writer, fake.tokenizer, stop)
-        writer.close()
-        if interruption is KeyboardInterrupt:
-            assert saved(tmp_path, log).step == at + 1
-        memorize([log], open_writer(FakeModel()), fake.tokenizer)
-        assert saved(tmp_path, log) == undisturbed(log)
+            catch_up(engine, [log], stop)
+        kept = log.heads.serving().head.step
+        assert kept == at + 1 if interruption is KeyboardInterrupt else kept <= at
+        catch_up(engine, [log])
+        assert memory_digest(engine, model, log) == undisturbed(model, log)
 
     def test_documents_that_come_later_are_added(
-        self, ledger: Ledger, tmp_path: Path, fake: FakeModel, open_writer: Callable[..., Writer]
+        self, engine: Engine, model: MPlus, tmp_path: Path
     ) -> None:
-        log = fill(ledger, tmp_path, "anna", TEXT)
-        writer = open_writer()
-        assert memorize([log], writer, fake.tokenizer) == 4
-        log = fill(ledger, tmp_path, "anna", TEXT, "One more.")
-        assert memorize([log], writer, fake.tokenizer) == 1
-        assert memorize([log], writer, fake.tokenizer) == 0
-        assert saved(tmp_path, log) == undisturbed(log)
+        log = fill(engine, tmp_path, "anna", TEXT)
+        first = catch_up(engine, [log])
+        fill(engine, tmp_path, "anna", TEXT, "One more.")
+        assert catch_up(engine, [log]) == log.length() - first > 0
+        assert catch_up(engine, [log]) == 0
+        assert memory_digest(engine, model, log) == undisturbed(model, log)
 
-    def test_a_memory_ahead_of_its_log_is_refused(
-        self, ledger: Ledger, tmp_path: Path, fake: FakeModel, open_writer: Callable[..., Writer]
+    def test_a_full_disk_leaves_what_was_committed_and_the_rest_is_done_later(
+        self,
+        engine: Engine,
+        model: MPlus,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        log = fill(ledger, tmp_path, "anna", "One.")
-        ahead = FakeMemory("fake-weights", "x", 9)
-        fake.save(ahead, memory_folder(tmp_path, log.tenant.id))
-        with pytest.raises(StorageError, match="has 9 steps, its log only 1"):
-            memorize([log], open_writer(), fake.tokenizer)
+        log = fill(engine, tmp_path, "anna", TEXT)
+        catch_up(engine, [log])
+        before = log.heads.serving()
+        fill(engine, tmp_path, "anna", TEXT, TEXT.upper())
+        with monkeypatch.context() as full:
+            full.setattr(Files, "put", _disk_full)
+            with pytest.raises(StorageError, match="No space left on device"):
+                catch_up(engine, [log])
+        assert log.heads.serving() == before
+        catch_up(engine, [log])
+        assert memory_digest(engine, model, log) == undisturbed(model, log)
+
+
+class CountingWriter(Writer):
+    def __init__(self, model: MPlus, files: Files) -> None:
+        super().__init__(model, files)
+        self.batches: list[int] = []
+
+    def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
+        self.batches.append(len(requests))
+        return super().memorize(requests)
 
 
 class TestWriter:
-    def test_it_saves_by_the_clock(
-        self, tmp_path: Path, open_writer: Callable[..., Writer]
-    ) -> None:
-        now = [0.0]
-        writer = open_writer(save_every=10.0, clock=lambda: now[0])
-        writer.open("t", seed=1)
-        writer.memorize([WriteRequest("t", 0, [1])])
-        assert not memory_folder(tmp_path, "t").exists()
-        now[0] = 10.0
-        assert writer.memorize([WriteRequest("t", 1, [2])]) == [2]
-        assert FakeModel().restore(memory_folder(tmp_path, "t")).step == 2
+    PLAN = WritePlan("t", "head", 1, 0, "bfloat16", 0, ())
 
     @pytest.mark.parametrize("step", [1, -1])
-    def test_a_step_out_of_turn_is_refused(
-        self, fake: FakeModel, open_writer: Callable[..., Writer], step: int
-    ) -> None:
-        writer = open_writer()
-        writer.open("t", seed=1)
+    def test_a_step_out_of_turn_is_refused(self, model: MPlus, files: Files, step: int) -> None:
+        writer = Writer(model, files)
+        writer.open(self.PLAN)
         with pytest.raises(InvalidInputError, match="not the next one here: 0 is"):
             writer.memorize([WriteRequest("t", step, [1])])
-        assert fake.batches == []
 
-    def test_two_steps_of_one_tenant_cannot_share_a_pass(
-        self, open_writer: Callable[..., Writer]
-    ) -> None:
-        writer = open_writer()
-        writer.open("t", seed=1)
+    def test_two_steps_of_one_tenant_cannot_share_a_pass(self, model: MPlus, files: Files) -> None:
+        writer = Writer(model, files)
+        writer.open(self.PLAN)
         with pytest.raises(InvalidInputError, match="not the next one"):
             writer.memorize([WriteRequest("t", 0, [1]), WriteRequest("t", 0, [2])])
 
-    def test_a_tenant_that_is_not_open_is_refused(self, open_writer: Callable[..., Writer]) -> None:
+    def test_a_tenant_that_is_not_open_is_refused(self, model: MPlus, files: Files) -> None:
         with pytest.raises(InvalidInputError, match="not open"):
-            open_writer().memorize([WriteRequest("t", 0, [1])])
+            Writer(model, files).memorize([WriteRequest("t", 0, [1])])
 
-    def test_a_full_disk_leaves_the_saved_memory_and_the_work_is_not_lost(
-        self,
-        tmp_path: Path,
-        open_writer: Callable[..., Writer],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        writer = open_writer()
-        writer.open("t", seed=1)
+    def test_nothing_new_is_no_file(self, model: MPlus, files: Files) -> None:
+        writer = Writer(model, files)
+        writer.open(self.PLAN)
+        assert writer.seal("t", leaving=True) is None
         writer.memorize([WriteRequest("t", 0, [1])])
-        writer.save()
-        writer.memorize([WriteRequest("t", 1, [2])])
-        with monkeypatch.context() as full:
-            full.setattr(FakeModel, "save", _disk_full)
-            with pytest.raises(StorageError, match="No space left on device"):
-                writer.save()
-        assert FakeModel().restore(memory_folder(tmp_path, "t")).step == 1
-        writer.save()
-        assert FakeModel().restore(memory_folder(tmp_path, "t")).step == 2
+        assert writer.seal("t") is not None
+        assert writer.seal("t") is None
+        assert writer.seal("t", leaving=True) is not None, "a state for the next writer"
+        assert writer.seal("t", leaving=True) is None
 
-    def test_another_writer_waits_its_turn(
-        self, open_writer: Callable[..., Writer], caplog: pytest.LogCaptureFixture
+    def test_states_are_kept_apart_and_the_newest_one_follows_the_head(
+        self, model: MPlus, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        first, second = open_writer(), open_writer()
-        first.open("t", seed=1)
-        first.memorize([WriteRequest("t", 0, [1])])
-        steps: list[int] = []
-        waiting = threading.Thread(target=lambda: steps.append(second.open("t", seed=1)))
-        waiting.start()
-        while "waiting for the writer" not in caplog.text:
-            assert waiting.is_alive()
-        assert steps == []
-        first.save()
-        first.close()
-        waiting.join(timeout=10)
-        assert steps == [1]
+        monkeypatch.setattr("actors.writer.STATE_EVERY", 4)
+        writer = Writer(model, files)
+        writer.open(self.PLAN)
+        kept: list[int] = []
+        for step in range(30):
+            writer.memorize([WriteRequest("t", step, [step + 1])])
+            sealed = writer.seal("t", leaving=True)
+            assert sealed is not None
+            kept = [s for s in kept if s not in [d.step for d in sealed.drop_states]]
+            kept += [state.step for state in sealed.states]
+            assert kept[-1] == step + 1
+        gaps = [b - a for a, b in zip([0, *kept], kept, strict=False)]
+        assert max(gaps) <= 4
+        assert len(kept) <= 30 // 4 * 2
 
 
 def _disk_full(*_: object) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from model.drops import drop_positions
 from model.membership import Membership
 from tests.checkpoints import tiny_config
 from tests.forms import FORMS, build, first, grow_both, step_both
@@ -37,26 +38,16 @@ def test_a_row_is_in_one_place_and_forgotten_rows_do_not_come_back(tmp_path):
         assert len(pool) + len(long_term) < 12 * 4, "nothing was forgotten"
 
 
-def advance(config, membership, steps, seed=0):
-    for _ in range(steps):
-        positions = drop_positions(
-            seed,
-            membership.step,
-            config.num_hidden_layers,
-            membership.pool.shape[1],
-            membership.leaving(config),
-            config.drop_memory_per_layer,
-        )
-        membership = membership.advance(config, positions)
-    return membership
+def advance(membership, steps, seed=0):
+    return membership.replay(seed, membership.step + steps)
 
 
 def test_an_empty_pool_fills_up_before_anything_leaves():
     config = tiny_config()
     sizes = []
-    membership = Membership.empty(config)
+    membership = Membership.genesis(config)
     for _ in range(6):
-        membership = advance(config, membership, 1)
+        membership = advance(membership, 1)
         sizes.append((membership.pool.shape[1], len(membership.retrievable(0))))
     assert sizes == [(4, 0), (8, 0), (12, 0), (16, 0), (16, 4), (16, 8)]
 
@@ -66,17 +57,17 @@ def test_forgetting_waits_while_it_would_leave_no_more_than_a_full_retrieval():
     config = tiny_config(
         initial_rf_when_moving_stm_to_ltm=1, update_ltm_frequency=1, num_ltm_blocks=2
     )
-    membership = advance(config, Membership.empty(config), 6)
+    membership = advance(Membership.genesis(config), 6)
     assert len(membership.retrievable(0)) == config.retrieved_rows
     assert membership.remaining[0].tolist() == [1.0] * 8, "the decay is suspended as well"
 
 
 def test_advancing_leaves_the_earlier_value_as_it_was():
     config = tiny_config()
-    before = advance(config, Membership.empty(config), 9)
+    before = advance(Membership.genesis(config), 9)
     copies = before.pool.copy(), [ids.copy() for ids in before.long_term], len(before.dropped)
     counters = [c.copy() for c in before.remaining]
-    advance(config, before, 7, seed=5)
+    advance(before, 7, seed=5)
     assert before.step == 9
     assert np.array_equal(before.pool, copies[0])
     assert all(np.array_equal(a, b) for a, b in zip(before.long_term, copies[1], strict=True))
@@ -86,7 +77,7 @@ def test_advancing_leaves_the_earlier_value_as_it_was():
 
 def test_without_a_long_term_memory_dropped_rows_are_gone():
     config = tiny_config(num_ltm_blocks=0, num_blocks=2)
-    membership = advance(config, Membership.empty(config), 9)
+    membership = advance(Membership.genesis(config), 9)
     assert membership.pool.shape == (3, 8)
     assert all(len(membership.retrievable(layer)) == 0 for layer in range(3))
     assert membership.dropped == ()
@@ -94,8 +85,60 @@ def test_without_a_long_term_memory_dropped_rows_are_gone():
 
 def test_the_same_rows_leave_every_layer_where_the_config_says_so():
     config = tiny_config(drop_memory_per_layer=False)
-    pool = advance(config, Membership.empty(config), 12).pool
+    pool = advance(Membership.genesis(config), 12).pool
     assert (pool == pool[0]).all()
     config = tiny_config()
-    pool = advance(config, Membership.empty(config), 12).pool
+    pool = advance(Membership.genesis(config), 12).pool
     assert not (pool == pool[0]).all()
+
+
+def counted(config, steps, seed=0):
+    """Every row's counter, decayed one by one as the official code does."""
+    counters: list[dict[int, np.float32]] = [{} for _ in range(config.num_hidden_layers)]
+    membership = Membership.genesis(config)
+    for _ in range(steps):
+        waiting = [membership.retrievable(i)[len(c) :] for i, c in enumerate(counters)]
+        left = np.take_along_axis(membership.pool, membership.draw(seed), axis=1)
+        merges = len(membership.dropped) + 1 >= config.update_ltm_frequency
+        membership = advance(membership, 1, seed)
+        for layer, mine in enumerate(counters if merges else []):
+            fresh = [*waiting[layer].tolist(), *left[layer].tolist()]
+            every = mine | dict.fromkeys(
+                fresh, np.float32(config.initial_rf_when_moving_stm_to_ltm)
+            )
+            decayed = {i: c - np.float32(config.decay_frequency) for i, c in every.items()}
+            alive = {i: c for i, c in decayed.items() if c > 0.01}
+            counters[layer] = alive if len(alive) > config.retrieved_rows else every
+        yield membership, counters
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    rf=st.sampled_from([0.3, 1, 2.5, 7, 50, 1e9]),
+    decay=st.sampled_from([0.1, 0.3, 1.0]),
+    every=st.integers(1, 4),
+    blocks=st.integers(1, 3),
+    per_layer=st.booleans(),
+    seed=st.integers(0, 2**63),
+)
+def test_counters_are_those_of_decaying_each_row(rf, decay, every, blocks, per_layer, seed):
+    config = tiny_config(
+        initial_rf_when_moving_stm_to_ltm=rf,
+        decay_frequency=decay,
+        update_ltm_frequency=every,
+        num_ltm_blocks=blocks,
+        drop_memory_per_layer=per_layer,
+    )
+    for membership, counters in counted(config, 40, seed):
+        for layer, expected in enumerate(counters):
+            assert membership.long_term[layer].tolist() == list(expected)
+            assert membership.remaining[layer].tolist() == [float(c) for c in expected.values()]
+
+
+def test_an_unbounded_memory_forgets_nothing():
+    config = tiny_config(initial_rf_when_moving_stm_to_ltm=5, update_ltm_frequency=1)
+    forgetting = advance(Membership.genesis(config), 60)
+    keeping = advance(Membership.genesis(config).unbounded(), 60)
+    assert forgetting.pool.tolist() == keeping.pool.tolist(), "retention changes no drop"
+    assert len(forgetting.retrievable(0)) < 60
+    assert len(keeping.retrievable(0)) == 60 * 4 - 16

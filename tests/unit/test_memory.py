@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,7 +33,7 @@ def test_another_seed_gives_other_drops_and_the_same_rows(networks):
     one, other = first(networks, seed=1), first(networks, seed=2)
     for chunk in texts:
         one, other = step(networks, one, chunk), step(networks, other, chunk)
-    assert torch.equal(one.store.blocks(0, 9).kv, other.store.blocks(0, 9).kv)
+    assert torch.equal(one.store.stored(0, 9).kv, other.store.stored(0, 9).kv)
     assert one.membership.pool.tolist() != other.membership.pool.tolist()
     assert not torch.equal(answer(networks, one), answer(networks, other))
 
@@ -119,7 +121,11 @@ def test_a_chunk_does_not_see_rows_older_than_the_last_block(networks):
     long = grow(networks, 10)
     short = grow(networks, 4)
     lent = type(short)(
-        short.seed, short.fingerprint, short.membership, long.last_block, short.store
+        short.seed,
+        short.fingerprint,
+        short.membership,
+        replace(short.tip, last_block=long.last_block),
+        short.store,
     )
     a, b = step(networks, long, [5, 6, 7]), step(networks, lent, [5, 6, 7])
     assert a.last_block is not None

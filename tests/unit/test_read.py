@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from model.read import begin, extend
 from model.retriever import Candidates, retrieve_rows
-from model.store import RowBlock, RowStore
+from model.rows import RowBlock
+from model.store import RowStore
 from tests.checkpoints import tiny_config
 from tests.forms import (
     FORMS,
@@ -168,10 +169,10 @@ def test_the_best_of_many_rows_are_the_exact_ones(seed, scale):
     """Keys of any size, so that the sigmoids are flat, or saturated and full of near ties."""
     config = tiny_config(num_hidden_layers=1, num_tokens=16, selector_hidden_dim=16)
     generator = torch.Generator().manual_seed(seed)
-    store = RowStore(config, torch.float32, torch.device("cpu"), None)
+    store = RowStore(config, "float32", torch.float32, torch.device("cpu"), None)
     for _ in range(150):
         keys = torch.randn(1, 16, 16, generator=generator) * scale
-        store.append(RowBlock(torch.zeros(1, 16, 2, 2, 8), keys), b"")
+        store.append(store.format.store(RowBlock(torch.zeros(1, 16, 2, 2, 8), keys)), b"")
     queries = torch.randn(9, 16, generator=generator)
     ids = np.flatnonzero(np.random.default_rng(seed).random(2400) < 0.9)
     chosen, _ = retrieve_rows(

@@ -8,12 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.store import RowBlock, RowStore
+from model.rows import RowBlock, RowFormat
+from model.store import RowStore
 from tests.checkpoints import tiny_config
 
 CONFIG = tiny_config(num_hidden_layers=2)
 CPU = torch.device("cpu")
 WIDTH = (2, 2, 8)
+FLOAT = RowFormat.of(CONFIG, "float32")
 
 
 def rows(first, count):
@@ -26,10 +28,10 @@ def rows(first, count):
 def filled(steps, genesis=0, store=None):
     if store is None:
         brought = rows(-genesis, genesis) if genesis else None
-        store = RowStore(CONFIG, torch.float32, CPU, brought)
+        store = RowStore(CONFIG, "float32", torch.float32, CPU, brought)
     while store.steps < steps:
         step = store.steps
-        store.append(rows(step * 4, 4), bytes([step % 256]))
+        store.append(FLOAT.store(rows(step * 4, 4)), bytes([step % 256]))
     return store
 
 
@@ -71,14 +73,16 @@ def test_a_prefix_can_go_another_way(steps, data):
     store = filled(steps, 5)
     cut = data.draw(st.integers(0, steps))
     fork = store.prefix(cut)
-    assert (fork.steps, fork.history) == (cut, store.history[:cut])
+    assert fork.steps == cut
+    assert fork.links == {step: link for step, link in store.links.items() if step <= cut}
     for extra in range(10):
         block = rows(0, 4)
-        fork.append(RowBlock(block.kv * 0 - 5, block.keys * 0 - 5), bytes([extra]))
-    assert torch.equal(store.blocks(0, steps).kv, filled(steps).blocks(0, steps).kv)
+        other = RowBlock(block.kv * 0 - 5, block.keys * 0 - 5)
+        fork.append(FLOAT.store(other), bytes([extra]))
+    assert torch.equal(store.stored(0, steps).kv, filled(steps).stored(0, steps).kv)
     if cut:
-        assert torch.equal(fork.blocks(0, cut).kv, store.blocks(0, cut).kv)
-    assert bool((fork.blocks(cut, cut + 10).kv == -5).all())
+        assert torch.equal(fork.stored(0, cut).kv, store.stored(0, cut).kv)
+    assert bool((fork.stored(cut, cut + 10).kv == -5).all())
     genesis = np.arange(-5, 0)
     assert torch.equal(fork.gather(1, genesis), store.gather(1, genesis))
 
@@ -86,14 +90,15 @@ def test_a_prefix_can_go_another_way(steps, data):
 def test_blocks_are_the_rows_of_consecutive_steps():
     store = filled(30, 3)
     for first, end in ((0, 30), (0, 1), (7, 8), (5, 29)):
-        kv = store.blocks(first, end).kv
-        assert kv[0, :, 0, 0, 0].tolist() == list(range(first * 4, end * 4))
+        kv = store.stored(first, end).kv
+        assert kv[0, :, 0].tolist() == list(range(first * 4, end * 4))
 
 
-def test_rows_are_kept_in_the_stores_dtype():
-    store = RowStore(CONFIG, torch.bfloat16, CPU, None)
-    store.append(rows(0, 4).to(torch.bfloat16), b"")
-    assert store.gather(0, np.arange(4)).dtype == torch.bfloat16
+def test_rows_are_kept_in_one_precision_and_handed_out_in_another():
+    store = RowStore(CONFIG, "bfloat16", torch.float32, CPU, None)
+    store.append(store.format.store(rows(0, 4)), b"")
+    assert store.stored(0, 1).kv.dtype == torch.bfloat16
+    assert store.gather(0, np.arange(4)).dtype == torch.float32
     assert store.nbytes == 2 * 4 * (2 * 2 * 8 + 8) * 2
 
 

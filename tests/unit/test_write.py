@@ -35,7 +35,7 @@ def test_stored_keys_are_those_of_the_reference(tmp_path, form):
     memory, tenant = first(networks), reference.tenant()
     for chunk in chunks(networks.reader.config, 3):
         memory, _, _ = step_both(networks, reference, memory, tenant, chunk)
-    stored = memory.store.blocks(0, 3).keys
+    stored = memory.store.stored(0, 3).keys
     for layer, rows in enumerate(tenant.born):
         keys = torch.stack([reference.key(row, layer) for row in rows])
         assert worst(stored[layer], keys) < 1e-5

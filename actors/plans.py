@@ -1,0 +1,79 @@
+"""What the roles are told of a tenant, and what a writer hands back to be committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.refs import Shard, State
+
+
+@dataclass(frozen=True)
+class WritePlan:
+    """A tenant's head as a writer takes it over.
+
+    Attributes:
+        tenant, head: ids; `head` names the line of memorizing that is continued.
+        epoch: of the lease under which this writer works; part of the names of its files.
+        seed, precision: of the tenant.
+        step: committed steps; rows up to there exist already.
+        states: where memorizing can begin, oldest first, none after `step`.
+    """
+
+    tenant: str
+    head: str
+    epoch: int
+    seed: int
+    precision: str
+    step: int
+    states: tuple[State, ...]
+
+
+@dataclass(frozen=True)
+class WriteRequest:
+    """The chunk that is to become step `step` of a tenant."""
+
+    tenant: str
+    step: int
+    token_ids: list[int]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Files that a writer made durable; they count once their head is committed.
+
+    Attributes:
+        step: the head's step once they are.
+        history: hash chain of the log up to it, in hex.
+        drop_states: states that the new ones replace.
+    """
+
+    tenant: str
+    head: str
+    step: int
+    history: str
+    shards: tuple[Shard, ...]
+    states: tuple[State, ...]
+    drop_states: tuple[State, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadPlan:
+    """A tenant's memory as a reader is to see it.
+
+    Attributes:
+        head: id of the line of memorizing that the shards belong to.
+        fingerprint: of the weights that made it.
+        retention: "checkpoint" or "unbounded".
+        step: the memory after so many steps is wanted; the shards may go on.
+        forgotten: steps [first, end) that must not be read.
+    """
+
+    tenant: str
+    head: str
+    fingerprint: str
+    seed: int
+    precision: str
+    retention: str
+    step: int
+    shards: tuple[Shard, ...]
+    forgotten: tuple[tuple[int, int], ...] = ()

@@ -1,0 +1,1 @@
+"""What durable memory costs: the parts of `bench.memory`."""

@@ -1,0 +1,67 @@
+"""Files of a memory that come from elsewhere: whether they are what they claim to be.
+
+A checksum tells damage. This tells a file that was made for another model, or by hand.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import torch
+
+from model.config import ModelConfig
+from model.errors import DamagedFileError, FingerprintMismatchError
+from model.refs import State
+from model.rows import RowFormat
+from model.shards import ShardHeader, read_header, read_layout
+from model.states import decode_state
+
+
+def check_rows(
+    name: str, data: pa.Buffer, config: ModelConfig, expected: ShardHeader
+) -> tuple[int, int, int]:
+    """The layout of a shard file that holds the rows expected.
+
+    Raises:
+        DamagedFileError: it is no shard, or holds other rows.
+    """
+    try:
+        header = read_header(data)
+        with pa.ipc.open_file(pa.BufferReader(data)) as reader:
+            batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        for batch in batches:
+            batch.validate(full=True)
+        layout = read_layout(data)
+    except (pa.ArrowException, AssertionError, IndexError, KeyError, TypeError) as error:
+        raise DamagedFileError(name, f"it is no row shard: {error}") from error
+    if header != expected:
+        raise DamagedFileError(name, f"it holds {header}, not {expected}")
+    rows = expected.steps * config.num_tokens
+    widths = _widths(expected.rows)
+    shapes = [(b.num_rows, *(c.type.byte_width for c in b.columns)) for b in batches]
+    if shapes != [(rows, *widths)] * config.num_hidden_layers:
+        raise DamagedFileError(name, "its rows have another shape than the model's")
+    last = (config.num_hidden_layers - 1) * layout[2]
+    ends = [at + last + rows * width for at, width in zip(layout, widths, strict=False)]
+    if min(layout) < 0 or max(ends) > data.size:
+        raise DamagedFileError(name, "its rows do not lie where they should")
+    return layout
+
+
+def check_tip(data: pa.Buffer, state: State, config: ModelConfig, fingerprint: str) -> None:
+    """Refuse a state file that a writer could not go on from.
+
+    Raises:
+        DamagedFileError: it is no state, or of another step or shape.
+    """
+    try:
+        tip = decode_state(data, state, fingerprint, torch.device("cpu"))
+    except FingerprintMismatchError as error:
+        raise DamagedFileError(state.file, str(error)) from error
+    shape = (config.num_hidden_layers, config.num_tokens, config.hidden_size)
+    if tip.last_block is None or tuple(tip.last_block.shape) != shape:
+        raise DamagedFileError(state.file, "it has no block of the model's shape")
+
+
+def _widths(rows: RowFormat) -> tuple[int, int]:
+    """Bytes of a row's keys and values, and of its retriever key."""
+    return rows.kv_numbers * rows.number.itemsize, rows.key_numbers * rows.number.itemsize

@@ -1,0 +1,45 @@
+"""What a ledger keeps of the files of a memory: names, checksums and places, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shard:
+    """An immutable file with the rows of consecutive steps.
+
+    Attributes:
+        file: its name in the store.
+        checksum: of the whole file.
+        first_step, steps: which steps' blocks it holds.
+        nbytes: size of the file.
+        layout: byte offsets of layer 0's rows and keys, and the distance from layer to layer.
+    """
+
+    file: str
+    checksum: str
+    first_step: int
+    steps: int
+    nbytes: int
+    layout: tuple[int, int, int]
+
+    @property
+    def end(self) -> int:
+        """One past its last step."""
+        return self.first_step + self.steps
+
+
+@dataclass(frozen=True)
+class State:
+    """An immutable file with what a writer needs to go on after `step` chunks.
+
+    Attributes:
+        history: hash chain of the chunks up to there, in hex.
+    """
+
+    file: str
+    checksum: str
+    step: int
+    nbytes: int
+    history: str

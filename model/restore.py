@@ -1,0 +1,24 @@
+"""A memory from its files: row shards attached where they lie, membership from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.files import Files
+from model.refs import Shard
+from model.shards import check_shard
+from model.store import RowStore
+
+
+def attach(store: RowStore, files: Files, shards: Sequence[Shard], fingerprint: str) -> None:
+    """Add shards to a store, from the step where it ends; nothing of their rows is copied.
+
+    Raises:
+        DamagedFileError: a file is missing or not what was written.
+        FingerprintMismatchError: other weights made it.
+    """
+    # Of a remote file only what is needed is read, so its whole is checked by `mplus verify`.
+    if files.local is not None:
+        for shard in shards:
+            check_shard(files, shard, fingerprint)
+    store.attach(files, shards)

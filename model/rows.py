@@ -1,0 +1,149 @@
+"""How a memory row is stored: as it was computed, rounded, or as 8-bit numbers with scales.
+
+A row is rounded once, when it is born, so a memory in use equals the one that is read back.
+
+Legend: L layers, R rows, G key/value heads, e head dim, s retriever key width, w stored numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.config import ModelConfig
+from model.errors import InvalidInputError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = (*DTYPES, "int8")
+_SCALE = torch.bfloat16  # as wide an exponent as the rows', at two bytes
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows of all layers with consecutive ids, as numbers.
+
+    Attributes:
+        kv: un-rotated keys and values [L, R, 2, G, e].
+        keys: retriever keys [L, R, s]; s = 0 without a long-term memory.
+    """
+
+    kv: Tensor
+    keys: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.kv.shape[1]
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """The same as they are kept: one run of numbers a row, kv [L, R, w] and keys [L, R, w']."""
+
+    kv: Tensor
+    keys: Tensor
+
+    @property
+    def rows(self) -> int:
+        return self.kv.shape[1]
+
+    def steps(self, first: int, end: int, size: int) -> StoredRows:
+        """Blocks first … end - 1 of `size` rows each."""
+        part = slice(first * size, end * size)
+        return StoredRows(self.kv[:, part], self.keys[:, part])
+
+    @classmethod
+    def join(cls, parts: list[StoredRows]) -> StoredRows:
+        return cls(torch.cat([p.kv for p in parts], 1), torch.cat([p.keys for p in parts], 1))
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """What the numbers of a stored row mean.
+
+    Attributes:
+        precision: one of `PRECISIONS`. int8 has a scale for each head of the key and the value,
+            and one for the retriever key, behind the row's numbers.
+        heads, width: G and e of keys and values.
+        key_width: s.
+    """
+
+    precision: str
+    heads: int
+    width: int
+    key_width: int
+
+    @classmethod
+    def of(cls, config: ModelConfig, precision: str) -> RowFormat:
+        """
+        Raises:
+            InvalidInputError: there is no such precision.
+        """
+        if precision not in PRECISIONS:
+            raise InvalidInputError(
+                f"rows cannot be stored as {precision!r}; there are {', '.join(PRECISIONS)}"
+            )
+        keys = config.selector_hidden_dim if config.has_long_term else 0
+        return cls(precision, config.num_key_value_heads, config.head_dim, keys)
+
+    @property
+    def number(self) -> torch.dtype:
+        return DTYPES.get(self.precision, torch.int8)
+
+    @property
+    def kv_numbers(self) -> int:
+        """Stored numbers of one row's key and value."""
+        return 2 * self.heads * self.width + self._behind(2 * self.heads)
+
+    @property
+    def key_numbers(self) -> int:
+        """Stored numbers of one row's retriever key."""
+        return self.key_width + self._behind(1 if self.key_width else 0)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of one layer."""
+        return (self.kv_numbers + self.key_numbers) * self.number.itemsize
+
+    def _behind(self, scales: int) -> int:
+        return scales * _SCALE.itemsize if self.precision == "int8" else 0
+
+    def store(self, rows: RowBlock) -> StoredRows:
+        """Round rows to what is kept of them."""
+        groups = rows.kv.flatten(2, 3)  # [L, R, 2·G, e]
+        if self.precision != "int8":
+            return StoredRows(groups.flatten(2).to(self.number), rows.keys.to(self.number))
+        keys = rows.keys[:, :, None] if self.key_width else rows.keys[:, :, None, :0]
+        return StoredRows(_to_int8(groups), _to_int8(keys))
+
+    def kv(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        """Stored keys and values [n, w] as numbers [n, 2, G, e]."""
+        return self._numbers(stored, 2 * self.heads, self.width, dtype).unflatten(
+            1, (2, self.heads)
+        )
+
+    def keys(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        """Stored retriever keys [..., w'] as numbers [..., s]."""
+        if not self.key_width:
+            return stored.to(dtype)
+        flat = stored.reshape(-1, stored.shape[-1])
+        return self._numbers(flat, 1, self.key_width, dtype).view(*stored.shape[:-1], -1)
+
+    def _numbers(self, stored: Tensor, groups: int, width: int, dtype: torch.dtype) -> Tensor:
+        """[n, w] → [n, groups, width]."""
+        if self.precision != "int8":
+            return stored.to(dtype).view(-1, groups, width)
+        end = groups * width
+        scales = stored[:, end:].contiguous().view(_SCALE).to(dtype)
+        return stored[:, :end].to(dtype).view(-1, groups, width) * scales[..., None]
+
+
+def _to_int8(groups: Tensor) -> Tensor:
+    """[L, R, g, e] → int8 [L, R, g·e + 2·g]: the numbers, then each group's scale."""
+    if not groups.shape[-1]:
+        return groups.flatten(2).to(torch.int8)
+    values = groups.float()
+    scales = (values.abs().amax(-1) / 127).clamp_min(1e-12).to(_SCALE)
+    small = (values / scales.float()[..., None]).round().clamp(-127, 127).to(torch.int8)
+    return torch.cat([small.flatten(2), scales.contiguous().view(torch.int8).flatten(2)], dim=2)

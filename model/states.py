@@ -1,0 +1,64 @@
+"""What a writer needs to go on at a step, as a file: the newest block's hidden rows.
+
+Everything else of the past is in row shards or follows from the seed.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from model.errors import DamagedFileError, FingerprintMismatchError
+from model.files import Files, checksum
+from model.memory import Tip
+from model.refs import State
+from model.shards import read_checked
+
+
+def write_state(files: Files, name: str, tip: Tip, fingerprint: str) -> State:
+    """Write a tip to a new file; it is durable on return.
+
+    Raises:
+        StorageError: the storage refused; nothing of the file stays.
+    """
+    facts = {"step": tip.step, "history": tip.history.hex(), "fingerprint": fingerprint}
+    tensors = {} if tip.last_block is None else {"last_block": tip.last_block.cpu().contiguous()}
+    data = pa.py_buffer(save(tensors, {"mplus": json.dumps(facts)}))
+    files.put(name, data)
+    return State(name, checksum(data), tip.step, data.size, tip.history.hex())
+
+
+def read_state(files: Files, state: State, fingerprint: str, device: torch.device) -> Tip:
+    """The tip that was written.
+
+    Raises:
+        DamagedFileError: it is missing, torn or changed.
+        FingerprintMismatchError: other weights made it.
+    """
+    data = read_checked(files, state.file, state.checksum)
+    return decode_state(data, state, fingerprint, device)
+
+
+def decode_state(buffer: pa.Buffer, state: State, fingerprint: str, device: torch.device) -> Tip:
+    """The tip of a state file's bytes; raises as `read_state` does."""
+    data = buffer.to_pybytes()
+    try:
+        length = int.from_bytes(data[:8], "little")
+        facts = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["mplus"])
+        tensors = load(data)
+        if (facts["step"], facts["history"]) != (state.step, state.history):
+            raise ValueError(f"it is of step {facts['step']}, not of {state.step}")
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise DamagedFileError(state.file, str(error)) from error
+    if facts["fingerprint"] != fingerprint:
+        raise FingerprintMismatchError(
+            f"{state.file} was made with weights {facts['fingerprint']}, not {fingerprint}"
+        )
+    block = tensors.get("last_block")
+    return Tip(
+        state.step, bytes.fromhex(state.history), None if block is None else block.to(device)
+    )

@@ -1,0 +1,105 @@
+"""A question to a tenant: from the head that serves, with the passages the answer draws on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.plans import ReadPlan
+from model.errors import InvalidInputError, SwappedError
+from pipeline.citations import Citation, cite
+from pipeline.head import Serving
+from pipeline.tenant_log import TenantLog
+
+if TYPE_CHECKING:
+    from model import Answer
+
+_TRIES = 3  # each one lost to a head that was replaced while the question was read
+
+
+class ReaderLike(Protocol):
+    """The reader here or in an actor."""
+
+    def ask(
+        self,
+        plan: ReadPlan,
+        question: str,
+        on_text: Callable[[str], None] = ...,
+        **sampling: Any,
+    ) -> Answer: ...
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer with its passages.
+
+    Attributes:
+        step: the memory after so many steps gave it.
+        waiting: steps of the log that are not memorized yet.
+    """
+
+    answer: Answer
+    citations: list[Citation]
+    step: int
+    waiting: int
+
+
+def read_plan(log: TenantLog, serving: Serving, as_of: int | None = None) -> ReadPlan:
+    """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
+
+    Raises:
+        InvalidInputError: the memory was never at that step.
+    """
+    head, tenant = serving.head, log.tenant
+    if as_of is not None and not 0 <= as_of <= head.step:
+        raise InvalidInputError(f"step {as_of} is not in 0 … {head.step}, what is memorized")
+    return ReadPlan(
+        tenant=tenant.id,
+        head=head.id,
+        fingerprint=head.fingerprint,
+        seed=tenant.seed,
+        precision=tenant.precision,
+        retention=tenant.retention,
+        step=head.step if as_of is None else as_of,
+        shards=serving.shards,
+        forgotten=serving.masks,
+    )
+
+
+def ask(
+    log: TenantLog,
+    reader: ReaderLike,
+    question: str,
+    on_text: Callable[[str], None] = lambda piece: None,
+    as_of: int | None = None,
+    **sampling: Any,
+) -> Reply:
+    """Answer from a tenant's memory.
+
+    Args:
+        as_of: answer from the memory as it was after so many steps.
+        sampling: as `model.sampling.Sampling` takes it.
+
+    Raises:
+        DamagedFileError: a file of the memory is lost; `pipeline.upkeep.verify` makes it again.
+    """
+    if log.tenant.cold_after is not None:
+        log.touch()
+    for attempt in range(_TRIES):
+        serving = log.heads.serving()
+        plan = read_plan(log, serving, as_of)
+        # What was said on a first try cannot be taken back, so a second one is silent.
+        shown = on_text if attempt == 0 else _unheard
+        answer = reader.ask(plan, question, shown, **sampling)
+        try:
+            citations = cite(answer.sources, log, plan.head)
+        except SwappedError:
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        return Reply(answer, citations, plan.step, log.length() - serving.head.step)
+    raise AssertionError
+
+
+def _unheard(piece: str) -> None: ...

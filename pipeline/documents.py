@@ -1,0 +1,169 @@
+"""Documents and passages as they are shown: text is there only where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, Select
+
+from model.errors import DocumentNotFoundError, InvalidInputError, StorageError, SwappedError
+from pipeline.schema import chunks, documents, heads
+from pipeline.scope import Scope
+
+DocumentState = Literal["forgetting", "memorized", "waiting"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document of the log, without its text.
+
+    Attributes:
+        id: internal; it tells versions of one document apart.
+        key: the id that the user knows.
+        first_step, end: its steps in the log are first_step … end - 1.
+        created, memorized: seconds since the epoch; None while it was never memorized.
+        forget: id of the request that is removing it.
+    """
+
+    id: str
+    key: str
+    source: str
+    title: str
+    sha256: str
+    metadata: dict[str, Any]
+    state: DocumentState
+    first_step: int
+    end: int
+    tokens: int
+    created: float
+    memorized: float | None
+    forget: str | None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Where a step's text stands: the document, its section and the exact characters."""
+
+    step: int
+    document: str
+    key: str
+    title: str
+    source: str
+    section: str | None
+    text: str
+    start: int
+    end: int
+
+    @property
+    def where(self) -> str:
+        """As a person would name it."""
+        return f"{self.title}, {self.section}" if self.section else self.title
+
+
+def list_documents(
+    connection: Connection, scope: Scope, limit: int | None, after: str | None
+) -> list[Document]:
+    """Documents in the log's order, from the one after the internal id `after` on."""
+    query = _shown(scope).order_by(documents.c.first_step).limit(limit)
+    if after is not None:
+        last = scope.select(documents, documents.c.first_step).where(documents.c.id == after)
+        step = connection.execute(last).scalar_one_or_none()
+        if step is None:
+            raise InvalidInputError(
+                f"the document {after!r}, where the list was to go on, is gone; list from the start"
+            )
+        query = query.where(documents.c.first_step > step)
+    memorized = head_step(connection, scope)
+    return [_document(row, memorized) for row in connection.execute(query)]
+
+
+def find_document(connection: Connection, scope: Scope, key: str) -> Document:
+    """The current version of a document; while only forgotten ones are left, the last of them."""
+    query = (
+        _shown(scope)
+        .where(documents.c.key == key)
+        .order_by(documents.c.forget.is_not(None), documents.c.first_step.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise unknown_document(key)
+    return _document(row, head_step(connection, scope))
+
+
+def find_passage(connection: Connection, scope: Scope, step: int, head: str | None) -> Passage:
+    """The text of `step`, in the numbering of the serving head."""
+    if head is not None and head != _serving(connection, scope).id:
+        raise SwappedError(
+            "the memory that was asked has been replaced meanwhile, and its steps are numbered "
+            "anew; ask again"
+        )
+    query = scope.select(chunks).where(chunks.c.step == step)
+    span = connection.execute(query).one_or_none()
+    if span is None:
+        raise StorageError(
+            f"the memory names step {step}, which is not in the log; the memory's files and the "
+            "ledger are of different origin"
+        )
+    row = connection.execute(scope.select(documents).where(documents.c.id == span.document)).one()
+    return Passage(
+        step=step,
+        document=row.id,
+        key=row.key,
+        title=row.title,
+        source=row.source,
+        section=_section_at(row.metadata.get("sections", []), span.start),
+        text=row.text[span.start : span.end],
+        start=span.start,
+        end=span.end,
+    )
+
+
+def head_step(connection: Connection, scope: Scope) -> int:
+    """How many steps the serving head has."""
+    return int(_serving(connection, scope).step)
+
+
+def unknown_document(key: str) -> DocumentNotFoundError:
+    return DocumentNotFoundError(
+        f"there is no document {key!r}; list the tenant's documents to find its id"
+    )
+
+
+def _serving(connection: Connection, scope: Scope) -> Row[Any]:
+    return connection.execute(
+        scope.select(heads, heads.c.id, heads.c.step).where(heads.c.serving)
+    ).one()
+
+
+def _shown(scope: Scope) -> Select[Any]:
+    columns: list[ColumnElement[Any]] = [c for c in documents.c if c is not documents.c.text]
+    return scope.select(documents, *columns)
+
+
+def _document(row: Row[Any], memorized: int) -> Document:
+    end = row.first_step + row.chunk_count
+    state: DocumentState = "memorized" if end <= memorized else "waiting"
+    return Document(
+        id=row.id,
+        key=row.key,
+        source=row.source,
+        title=row.title,
+        sha256=row.sha256,
+        metadata={name: value for name, value in row.metadata.items() if name != "sections"},
+        state=state if row.forget is None else "forgetting",
+        first_step=row.first_step,
+        end=end,
+        tokens=row.tokens,
+        created=row.created,
+        memorized=row.memorized,
+        forget=row.forget,
+    )
+
+
+def _section_at(sections: Sequence[dict[str, Any]], start: int) -> str | None:
+    """The last heading at or before `start`."""
+    before = [section["title"] for section in sections if section["start"] <= start]
+    return before[-1] if before else None

@@ -1,0 +1,82 @@
+"""What keeping memories, and bringing them up to their logs, needs in one hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from model.errors import BusyError
+from pipeline.chunk import Tokenizer
+from pipeline.leases import Lease
+from pipeline.ledger import Ledger
+from pipeline.memorize import WriterLike
+from pipeline.process import is_gone, new_owner
+from pipeline.tenant_log import TenantLog
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from model.files import Files
+
+LivingSteps = Callable[[int, str, Sequence[int]], "NDArray[np.bool_] | None"]
+
+LEASE_SECONDS = 60.0  # a commit renews it; a holder that is silent for so long is taken for dead
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The ledger and the files: enough for all that needs no weights.
+
+    Attributes:
+        patience: seconds to wait for another writer of the same tenant.
+    """
+
+    ledger: Ledger
+    files: Files
+    patience: float = field(default=24 * 3600.0, kw_only=True)
+
+    @contextmanager
+    def lease(self, log: TenantLog) -> Iterator[Lease]:
+        """Hold a tenant for writing, waiting for another writer to finish.
+
+        Raises:
+            BusyError: it did not within `patience`.
+        """
+        lease = claim(log, self.patience)
+        try:
+            yield lease
+        finally:
+            log.heads.release(lease)
+
+
+@dataclass(frozen=True)
+class Engine(Stores):
+    """The same with a writer and its weights.
+
+    Attributes:
+        fingerprint: of the weights.
+        living_steps: which steps a memory still has rows of, see `MPlus.living_steps`; without
+            it, files of forgotten rows stay.
+    """
+
+    writer: WriterLike
+    tokenizer: Tokenizer
+    fingerprint: str
+    living_steps: LivingSteps | None = None
+
+
+def claim(log: TenantLog, patience: float) -> Lease:
+    """Take a tenant's lease, waiting for its holder to finish or to be found dead."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return log.heads.claim(new_owner(), LEASE_SECONDS, is_gone)
+        except BusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_SECONDS)

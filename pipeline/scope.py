@@ -1,0 +1,90 @@
+"""One tenant's rows. Statements on tenant tables are made here only, so none forgets the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Delete,
+    Row,
+    Select,
+    Table,
+    Update,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from model.errors import TenantNotFoundError
+from pipeline.database import Database
+from pipeline.schema import tenants
+
+
+class Scope:
+    """Transactions and statements that see one tenant.
+
+    Attributes:
+        tenant: its id.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, database: Database, tenant: str, clock: Callable[[], float]) -> None:
+        self.tenant = tenant
+        self.clock = clock
+        self._database = database
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one moment of the ledger."""
+        with self._database.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that no other one of this tenant overlaps.
+
+        Raises:
+            TenantNotFoundError: the tenant was deleted meanwhile.
+        """
+        with self._database.writing() as connection:
+            self.lock(connection)
+            yield connection
+
+    def lock(self, connection: Connection) -> Row[Any]:
+        """Make other writers of this tenant wait for this transaction; returns its settings."""
+        row = connection.execute(
+            select(tenants).where(tenants.c.id == self.tenant).with_for_update()
+        ).one_or_none()
+        if row is None or row.status != "active":
+            raise TenantNotFoundError("the tenant was deleted; nothing of this was kept")
+        return row
+
+    def set(self, connection: Connection, **values: Any) -> None:
+        """Change the tenant's own settings."""
+        connection.execute(update(tenants).where(tenants.c.id == self.tenant).values(**values))
+
+    def select(self, table: Table, *columns: Column[Any] | ColumnElement[Any]) -> Select[Any]:
+        """`columns` of this tenant's rows; all of them if none is named."""
+        return select(*(columns or table.c)).select_from(table).where(self._mine(table))
+
+    def update(self, table: Table) -> Update:
+        return update(table).where(self._mine(table))
+
+    def delete(self, table: Table) -> Delete:
+        return delete(table).where(self._mine(table))
+
+    def insert(
+        self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Insert rows as this tenant's."""
+        if rows:
+            connection.execute(insert(table), [{**row, "tenant": self.tenant} for row in rows])
+
+    def _mine(self, table: Table) -> ColumnElement[bool]:
+        return table.c.tenant == self.tenant

@@ -1,0 +1,127 @@
+"""The tenant as a value."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Row
+
+from model.errors import FingerprintMismatchError, InvalidInputError
+
+PRECISIONS = ("bfloat16", "float32", "float16", "int8")  # the first is the default
+RETENTIONS = ("checkpoint", "unbounded")
+_MAX_NAME = 200
+_SEEDS = 2**63  # what a signed 64-bit column holds
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """The unit of isolation, as it was when it was read from the ledger.
+
+    Attributes:
+        seed: for life.
+        precision: what its rows are kept in: bfloat16, float32, float16 or int8; for life.
+        retention: what becomes of old rows: checkpoint (as the model was trained) or unbounded.
+        max_documents, max_bytes: quotas; None is no limit.
+        cold_after: seconds without use after which its memory may be dropped, to be made again
+            from text; None is never.
+        bytes_per_step: what a step's rows take, for `max_bytes`.
+        geometry: whatever its creator wants to know of the model's shape.
+        created, used: seconds since the epoch.
+        fingerprint: of the weights of its serving head.
+    """
+
+    id: str
+    name: str
+    seed: int
+    fingerprint: str
+    precision: str = "bfloat16"
+    retention: str = "checkpoint"
+    max_documents: int | None = None
+    max_bytes: int | None = None
+    cold_after: float | None = None
+    bytes_per_step: int = 0
+    geometry: dict[str, Any] = field(default_factory=dict, hash=False)
+    created: float = 0.0
+    used: float = field(default=0.0, compare=False)
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Refuse a checkpoint that did not make this tenant's memory."""
+        if fingerprint != self.fingerprint:
+            raise FingerprintMismatchError(
+                f"tenant {self.name!r} belongs to the checkpoint {self.fingerprint[:16]}…, the one "
+                f"loaded is {fingerprint[:16]}…; give the first one with --checkpoint, or use "
+                "another tenant"
+            )
+
+    def check_settings(
+        self, *, seed: int | None, precision: str | None, retention: str | None
+    ) -> None:
+        """Refuse a setting that is another one than this tenant's; None asks for nothing."""
+        for setting, asked in (("seed", seed), ("precision", precision), ("retention", retention)):
+            has = getattr(self, setting)
+            if asked is not None and asked != has:
+                raise InvalidInputError(
+                    f"tenant {self.name!r} exists with {setting} {has}; a {setting} is for life, "
+                    f"so leave --{setting} out or use another tenant"
+                )
+
+
+@dataclass(frozen=True)
+class TenantSummary:
+    """One line of a list of tenants.
+
+    Attributes:
+        documents: without those that are being forgotten.
+        chunks, tokens: of the log.
+        step: how many of the chunks are memorized.
+        nbytes: of the files that hold its memory's rows; forks count shared files each.
+    """
+
+    tenant: Tenant
+    documents: int
+    chunks: int
+    tokens: int
+    step: int
+    nbytes: int
+
+
+def to_tenant(row: Row[Any]) -> Tenant:
+    """A row of `tenants` with its serving head's fingerprint."""
+    return Tenant(**{name: getattr(row, name) for name in Tenant.__dataclass_fields__})
+
+
+def new_tenant(*, now: float, **settings: Any) -> Tenant:
+    """A tenant that is not in the ledger yet."""
+    return Tenant(id=uuid.uuid4().hex, created=now, used=now, **settings)
+
+
+def default_seed(name: str) -> int:
+    """A hash of the name, so that the same documents give the same memory anywhere."""
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
+    return int.from_bytes(digest[:8], "big") % _SEEDS
+
+
+def check_new_tenant(tenant: Tenant) -> None:
+    """Refuse a tenant that no ledger can hold.
+
+    Raises:
+        InvalidInputError: what is wrong with it.
+    """
+    name = tenant.name
+    if not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
+        raise InvalidInputError(
+            f"{name[:_MAX_NAME]!r} cannot name a tenant; use 1 to {_MAX_NAME} printable characters"
+        )
+    if not 0 <= tenant.seed < _SEEDS:
+        raise InvalidInputError(f"the seed {tenant.seed} is not in 0 … 2^63 - 1")
+    if tenant.precision not in PRECISIONS:
+        raise InvalidInputError(f"{tenant.precision!r} is none of {', '.join(PRECISIONS)}")
+    if tenant.retention not in RETENTIONS:
+        raise InvalidInputError(f"{tenant.retention!r} is none of {', '.join(RETENTIONS)}")
+    for limit in (tenant.max_documents, tenant.max_bytes, tenant.cold_after):
+        if limit is not None and not 0 <= limit < 2**63:
+            raise InvalidInputError(f"{limit} is no limit; use 0 or more, or leave it out")
