@@ -22,7 +22,8 @@ from pipeline.tenant import Tenant
 from pipeline.tenant_log import Chunk, TenantLog
 
 MAX_BATCH = 8  # tenants in one forward pass
-_GROUP_STEPS, _GROUP_SECONDS = 64, 1.0  # committed together, at most
+# Committed together, at most.
+_GROUP_STEPS, _GROUP_SECONDS, _GROUP_BYTES = 64, 1.0, 64 << 20
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
 
@@ -94,8 +95,11 @@ class _Work:
 
     @property
     def due(self) -> bool:
-        return self.uncommitted >= _GROUP_STEPS or (
-            self.uncommitted > 0 and time.monotonic() - self.since >= _GROUP_SECONDS
+        nbytes = self.uncommitted * self.job.log.tenant.bytes_per_step
+        return self.uncommitted > 0 and (
+            self.uncommitted >= _GROUP_STEPS
+            or nbytes >= _GROUP_BYTES
+            or time.monotonic() - self.since >= _GROUP_SECONDS
         )
 
 

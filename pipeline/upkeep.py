@@ -14,7 +14,7 @@ from pipeline.memorize import Job, OnStep, quiet, remake
 from pipeline.rebuild import purge
 from pipeline.tenant_log import TenantLog
 
-SHARD_BYTES = 64 << 20  # compaction makes no shard larger than this
+SHARD_BYTES = 64 << 20  # compaction makes no larger shard, unless these are but a few steps
 _FEW = 8  # neighbours of like size are merged when there are so many: each row is copied rarely
 
 
@@ -183,7 +183,8 @@ def _runs(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
     group: list[Shard] = []
     for shard in shards:
         smallest = min((s.nbytes for s in group), default=shard.nbytes)
-        fits = sum(s.nbytes for s in group) + shard.nbytes <= SHARD_BYTES
+        most = max(SHARD_BYTES, _FEW * shard.nbytes // shard.steps)
+        fits = sum(s.nbytes for s in group) + shard.nbytes <= most
         apart = bool(group) and group[-1].end != shard.first_step
         if group and (apart or shard.nbytes >= _FEW * smallest or not fits):
             yield group
