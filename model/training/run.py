@@ -35,17 +35,7 @@ def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> Non
         shutil.copyfile(Path(recipe.start) / "tokenizer.json", out / "tokenizer.json")
     tokenizer = prepare(data, recipe.corpus, recipe.model.vocab_size, out)
     corpus = Corpus.open(out / "corpus.npy")
-    network = Network(recipe.model)
-    network.initialize(recipe.seed)
-    if recipe.plant_induction:
-        plant(network, recipe.seed)
-        plant_retriever(network, recipe.seed)
-    if recipe.start is not None:
-        began = load_networks(
-            Path(recipe.start), recipe.model, torch.device("cpu"), torch.float32, False
-        )
-        network.load_state_dict(began.reader.state_dict())
-    trainer = Trainer(recipe, network, out)
+    trainer = Trainer(recipe, first_weights(recipe), out)
     if resume:
         trainer.resume()
 
@@ -56,3 +46,21 @@ def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> Non
         return MemoryTask(phase, Documents(tokenizer, corpus, passages))
 
     trainer.run(task_of)
+
+
+def first_weights(recipe: Recipe) -> Network:
+    """The network that a run begins with: noise, a planted circuit in it, or a checkpoint's.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, or is of another shape than the recipe's.
+    """
+    network = Network(recipe.model)
+    network.initialize(recipe.seed)
+    if recipe.plant_induction:
+        plant(network, recipe.seed)
+        plant_retriever(network, recipe.seed)
+    if recipe.start is not None:
+        cpu = torch.device("cpu")
+        begun = load_networks(Path(recipe.start), recipe.model, cpu, torch.float32, False)
+        network.load_state_dict(begun.reader.state_dict())
+    return network

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 
 from model.config import ModelConfig
-from model.errors import InvalidInputError
+from model.errors import CheckpointError, InvalidInputError
 from model.library import MPlus
 from model.network import Network
 from model.training.documents import Documents
@@ -23,6 +23,7 @@ from model.training.loop import Trainer, learning_rate
 from model.training.memory import MemoryTask
 from model.training.optimizer import orthogonalize
 from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from model.training.run import first_weights
 from model.training.text import Corpus, train_tokenizer
 
 VOCABULARY = 500
@@ -104,6 +105,22 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert resumed.progress.phase == 1
     for mine, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_a_run_can_begin_with_a_checkpoint(
+    recipe: Recipe, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    earlier = trainer(replace(recipe, seed=9), tmp_path)
+    earlier.save()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    export(recipe, tmp_path, tmp_path / "checkpoint")
+    begun = first_weights(replace(recipe, start=str(tmp_path / "checkpoint")))
+    kept = earlier.network.to(torch.bfloat16).state_dict()
+    for name, weights in begun.state_dict().items():
+        assert torch.equal(weights, kept[name].float()), name
+    other = replace(recipe.model, hidden_size=32)
+    with pytest.raises(CheckpointError):
+        first_weights(replace(recipe, model=other, start=str(tmp_path / "checkpoint")))
 
 
 def test_a_finished_run_goes_on_when_its_recipe_gets_another_phase(
