@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from actors.plans import ReadPlan
+from model.errors import FingerprintMismatchError
 
 if TYPE_CHECKING:
     from model import Answer, MPlus
@@ -21,8 +22,9 @@ _BASE_EVERY = 512  # steps between memberships that are kept to replay earlier s
 @dataclass
 class _Open:
     plan: ReadPlan  # the newest
-    memory: Memory  # at its step
-    bases: list[Membership]
+    memory: Memory  # whose store has the plan's rows
+    bases: list[Membership]  # one in so many steps, to replay earlier ones from
+    latest: Membership
     views: dict[tuple[int, tuple[tuple[int, int], ...]], MemoryView]
 
 
@@ -97,8 +99,13 @@ class Reader:
         return opened
 
     def _begin(self, plan: ReadPlan) -> _Open:
+        if plan.fingerprint != self._model.fingerprint:
+            raise FingerprintMismatchError(
+                f"the memory was made with weights {plan.fingerprint}, but "
+                f"{self._model.fingerprint} are loaded; load those, or `mplus rebuild` the memory"
+            )
         empty = self._model.empty_memory(plan.seed, plan.precision, plan.retention)
-        opened = _Open(plan, empty, [empty.membership], {})
+        opened = _Open(plan, empty, [empty.membership], empty.membership, {})
         self._attach(opened, plan.shards)
         self._tenants[plan.tenant] = opened
         return opened
@@ -111,19 +118,15 @@ class Reader:
         opened.memory = replace(opened.memory, store=store)
 
     def _at(self, opened: _Open, plan: ReadPlan) -> Memory:
-        """The memory after the plan's steps."""
+        """The memory after the plan's steps, replayed from the nearest step that is known."""
         from model.memory import Tip
 
-        base = max(
-            (known for known in opened.bases if known.step <= plan.step), key=lambda m: m.step
-        )
-        while base.step + _BASE_EVERY <= plan.step:
-            base = base.replay(plan.seed, base.step + _BASE_EVERY)
-            opened.bases.append(base)
-        membership = base.replay(plan.seed, plan.step)
-        newest = opened.bases[-1]
-        if membership.step > newest.step and newest.step % _BASE_EVERY:
-            opened.bases.pop()  # only the newest is off the grid
-        if membership.step > opened.bases[-1].step:
-            opened.bases.append(membership)
-        return replace(opened.memory, membership=membership, tip=Tip(plan.step, b"", None))
+        known = [m for m in (*opened.bases, opened.latest) if m.step <= plan.step]
+        membership = max(known, key=lambda m: m.step)
+        first = (membership.step // _BASE_EVERY + 1) * _BASE_EVERY
+        for step in range(first, plan.step + 1, _BASE_EVERY):
+            membership = membership.replay(plan.seed, step)
+            if step > opened.bases[-1].step:
+                opened.bases.append(membership)
+        opened.latest = membership.replay(plan.seed, plan.step)
+        return replace(opened.memory, membership=opened.latest, tip=Tip(plan.step, b"", None))

@@ -22,7 +22,7 @@ def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet)
         StorageError: the storage refused; everything committed so far stands.
     """
     for log in logs:
-        log.tenant.check_fingerprint(engine.fingerprint)
+        engine.check(log)
     with ExitStack() as leases:
         # In one order, so that two callers with the same tenants do not wait for each other.
         ordered = sorted(logs, key=lambda log: log.tenant.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from model.errors import BusyError
@@ -68,6 +68,15 @@ class Engine(Stores):
     tokenizer: Tokenizer
     fingerprint: str
     living_steps: LivingSteps | None = None
+
+    def check(self, log: TenantLog) -> None:
+        """Refuse to write on a memory that other weights made.
+
+        Raises:
+            FingerprintMismatchError: which weights it belongs to.
+        """
+        made_with = log.heads.serving().head.fingerprint
+        replace(log.tenant, fingerprint=made_with).check_fingerprint(self.fingerprint)
 
 
 def claim(log: TenantLog, patience: float) -> Lease:

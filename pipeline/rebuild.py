@@ -26,10 +26,14 @@ def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Rece
 
     The tenant is rebuilt without the documents from the last state before the first of them; the
     new head takes over in one commit; then files and text are purged.
+
+    Raises:
+        FingerprintMismatchError: other weights made the memory; the documents stay masked.
     """
     forgets = log.forgets
     if not forgets.pending():
         return []
+    engine.check(log)
     with engine.lease(log) as lease:
         waiting = [forget for forget in forgets.pending() if forget.receipt.rebuilt is None]
         if waiting:

@@ -122,10 +122,12 @@ def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> Verdict:
     """Read every file of a tenant's memory, and make damaged ones again from the log.
 
     Raises:
+        FingerprintMismatchError: other weights made the memory.
         StorageError: the storage cannot be read at all, or refused to write.
     """
     from model.shards import check_shard, read_checked
 
+    engine.check(log)
     verdict = Verdict()
     with engine.lease(log) as lease:
         serving = log.heads.serving()

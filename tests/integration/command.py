@@ -63,7 +63,12 @@ class Command:
         }
         return {**os.environ, **own, **self.environment}
 
-    def memory(self) -> dict[str, bytes]:
-        """Every file of every tenant's memory."""
-        files = sorted(self.data.glob("tenants/*/memory/**/*"))
-        return {str(path): path.read_bytes() for path in files if path.is_file()}
+    def memory(self) -> dict[str, str]:
+        """Digest of every tenant's memory."""
+        tenants = self("tenants", "list", "--json", "-").json["tenants"]
+        return {tenant["tenant"]: self._digest(tenant["tenant"]) for tenant in tenants}
+
+    def _digest(self, tenant: str) -> str:
+        done = self("digest", "-t", tenant, "--json", "-")
+        assert done.code == 0, done.err
+        return str(done.json["digest"])

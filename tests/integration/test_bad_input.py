@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.command import Command, Outcome
+from tests.integration.command import Outcome
 from tests.integration.tiny import make_tiny_checkpoint
+from tests.integration.warm import WarmCommand, warm_command
 
 
 @pytest.fixture(scope="module")
@@ -19,20 +20,22 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def prepared(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with a tenant, anna, who has a memory."""
+def prepared(
+    checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WarmCommand]:
+    """A tenant, anna, has a memory."""
     folder = tmp_path_factory.mktemp("prepared")
-    birds = folder / "birds.txt"
-    birds.write_text("The raven is black. The owl is brown.")
-    done = Command(folder / "data", checkpoints[0])("ingest", "-t", "anna", birds)
-    assert done.code == 0, done.err
-    return folder
+    (folder / "birds.txt").write_text("The raven is black. The owl is brown.")
+    with warm_command(folder / "data", checkpoints[0]) as mplus:
+        done = mplus("ingest", "-t", "anna", folder / "birds.txt")
+        assert done.code == 0, done.err
+        yield mplus
 
 
 @pytest.fixture
-def mplus(tmp_path: Path, prepared: Path, checkpoints: tuple[Path, Path]) -> Command:
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    return Command(tmp_path / "data", checkpoints[0])
+def mplus(tmp_path: Path, prepared: WarmCommand) -> WarmCommand:
+    shutil.copytree(prepared.data.parent, tmp_path, dirs_exist_ok=True)
+    return prepared.at(tmp_path / "data")
 
 
 def assert_refused(done: Outcome, code: int, *said: str) -> None:
@@ -56,7 +59,7 @@ BAD_FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_a_bad_file_changes_nothing(mplus: Command, tmp_path: Path, case: str) -> None:
+def test_a_bad_file_changes_nothing(mplus: WarmCommand, tmp_path: Path, case: str) -> None:
     name, content, said = BAD_FILES[case]
     (tmp_path / name).write_bytes(content())
     memory = mplus.memory()
@@ -67,7 +70,7 @@ def test_a_bad_file_changes_nothing(mplus: Command, tmp_path: Path, case: str) -
     assert mplus("tenants", "list", "--json", "-").json["tenants"][0]["documents"] == 1
 
 
-def test_a_bad_file_leaves_the_good_ones_alone(mplus: Command, tmp_path: Path) -> None:
+def test_a_bad_file_leaves_the_good_ones_alone(mplus: WarmCommand, tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_bytes(b"\xff")
     (tmp_path / "good.txt").write_text("The swan is white.")
     paths = (tmp_path / "bad.txt", tmp_path / "good.txt")
@@ -77,44 +80,44 @@ def test_a_bad_file_leaves_the_good_ones_alone(mplus: Command, tmp_path: Path) -
     assert mplus("ask", "-t", "anna", "Which?", "--json", "-").json["waiting"] == 0
 
 
-def test_one_token_is_a_document(mplus: Command, tmp_path: Path) -> None:
+def test_one_token_is_a_document(mplus: WarmCommand, tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("a")
     done = mplus("ingest", "-t", "anna", tmp_path / "one.txt", "--json", "-")
     assert (done.code, done.json["tokens"], done.json["chunks"]) == (0, 1, 1)
 
 
 @pytest.mark.parametrize("question", ["", "  "])
-def test_an_empty_question_is_refused(mplus: Command, question: str) -> None:
+def test_an_empty_question_is_refused(mplus: WarmCommand, question: str) -> None:
     assert_refused(mplus("ask", "-t", "anna", question), 2, "question is empty")
 
 
-def test_an_impossible_option_is_refused(mplus: Command) -> None:
+def test_an_impossible_option_is_refused(mplus: WarmCommand) -> None:
     done = mplus("ask", "-t", "anna", "Which?", "--max-tokens", "0")
     assert_refused(done, 2, "max_tokens must be a")
 
 
-def test_an_unknown_tenant_is_refused(mplus: Command) -> None:
+def test_an_unknown_tenant_is_refused(mplus: WarmCommand) -> None:
     assert_refused(mplus("ask", "-t", "nobody", "Which?"), 5, "no tenant 'nobody'")
     assert_refused(mplus("ingest", "-t", "nobody"), 5, "no tenant 'nobody'")
 
 
-def test_an_impossible_tenant_name_is_refused(mplus: Command, tmp_path: Path) -> None:
+def test_an_impossible_tenant_name_is_refused(mplus: WarmCommand, tmp_path: Path) -> None:
     done = mplus("ingest", "-t", "a\nb", tmp_path / "birds.txt")
     assert_refused(done, 2, "cannot name a tenant")
 
 
-def test_a_missing_path_is_refused(mplus: Command, tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(mplus: WarmCommand, tmp_path: Path) -> None:
     done = mplus("ingest", "-t", "anna", tmp_path / "gone.txt")
     assert_refused(done, 2, "gone.txt does not exist")
 
 
-def test_a_missing_checkpoint_is_refused(mplus: Command, tmp_path: Path) -> None:
+def test_a_missing_checkpoint_is_refused(mplus: WarmCommand, tmp_path: Path) -> None:
     done = mplus("ask", "-t", "anna", "Which?", "--checkpoint", tmp_path / "gone")
     assert_refused(done, 3, "gone")
 
 
 def test_another_checkpoint_than_the_memorys_is_refused(
-    mplus: Command, tmp_path: Path, checkpoints: tuple[Path, Path]
+    mplus: WarmCommand, tmp_path: Path, checkpoints: tuple[Path, Path]
 ) -> None:
     memory = mplus.memory()
     other = ("--checkpoint", checkpoints[1])
@@ -127,7 +130,7 @@ def test_another_checkpoint_than_the_memorys_is_refused(
     assert mplus("tenants", "list", "--json", "-").json["tenants"][0]["documents"] == 1
 
 
-def test_a_full_disk_while_saving_keeps_the_memory(mplus: Command, tmp_path: Path) -> None:
+def test_a_full_disk_while_saving_keeps_the_memory(mplus: WarmCommand, tmp_path: Path) -> None:
     """No file may grow beyond a limit, which a process meets as it meets a full disk."""
     memory = mplus.memory()
     largest = max(path.stat().st_size for path in mplus.data.rglob("*") if path.is_file())
@@ -141,7 +144,7 @@ def test_a_full_disk_while_saving_keeps_the_memory(mplus: Command, tmp_path: Pat
     assert mplus("ingest", "-t", "anna", "--json", "-").json["chunks"] == waiting
 
 
-def test_a_full_disk_while_taking_in_keeps_the_log(mplus: Command, tmp_path: Path) -> None:
+def test_a_full_disk_while_taking_in_keeps_the_log(mplus: WarmCommand, tmp_path: Path) -> None:
     memory = mplus.memory()
     (tmp_path / "book.txt").write_text("The swan is white. " * 20_000)
     limit = ("bash", "-c", 'ulimit -f 200 && exec "$@"', "bash")
@@ -151,17 +154,17 @@ def test_a_full_disk_while_taking_in_keeps_the_log(mplus: Command, tmp_path: Pat
     assert mplus("tenants", "list", "--json", "-").json["tenants"][0]["documents"] == 1
 
 
-def test_a_damaged_memory_says_so(mplus: Command) -> None:
+def test_a_damaged_memory_says_so(mplus: WarmCommand) -> None:
     (shard,) = mplus.data.glob("tenants/*/memory/rows-*")
     shard.write_bytes(shard.read_bytes()[:-9] + b"\0" * 9)
     assert_refused(mplus("ask", "-t", "anna", "Which?"), 6, "is damaged")
 
 
-def test_a_damaged_ledger_says_so(mplus: Command) -> None:
+def test_a_damaged_ledger_says_so(mplus: WarmCommand) -> None:
     (mplus.data / "ledger.db").write_bytes(b"not a database, whatever its name says" * 99)
     assert_refused(mplus("ask", "-t", "anna", "Which?"), 6, "file is not a database")
 
 
-def test_a_data_directory_that_is_a_file_says_so(mplus: Command, tmp_path: Path) -> None:
+def test_a_data_directory_that_is_a_file_says_so(mplus: WarmCommand, tmp_path: Path) -> None:
     birds = tmp_path / "birds.txt"
     assert_refused(mplus("ingest", "-t", "x", birds, "--data", birds), 6, "cannot be made")

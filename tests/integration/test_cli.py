@@ -6,13 +6,14 @@ import json
 import shutil
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.command import Command
 from tests.integration.tiny import make_tiny_checkpoint
+from tests.integration.warm import WarmCommand, warm_command
 from tests.unit.test_parse import pdf
 
 BIRDS = "The raven is black.\n\nThe owl is brown.\n\nThe swan is white."
@@ -23,9 +24,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny")
 
 
+@pytest.fixture(scope="module")
+def warm(
+    checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[WarmCommand]:
+    with warm_command(tmp_path_factory.mktemp("nothing") / "data", checkpoint) as mplus:
+        yield mplus
+
+
 @pytest.fixture
-def mplus(tmp_path: Path, checkpoint: Path) -> Command:
-    return Command(tmp_path / "data", checkpoint)
+def mplus(tmp_path: Path, warm: WarmCommand) -> WarmCommand:
+    return warm.at(tmp_path / "data")
 
 
 def write(path: Path, text: str) -> Path:
@@ -33,7 +42,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_documents_in_every_format_are_cited(mplus: Command, tmp_path: Path) -> None:
+def test_documents_in_every_format_are_cited(mplus: WarmCommand, tmp_path: Path) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
     write(folder / "a.txt", "The raven is black.")
@@ -64,7 +73,7 @@ def test_documents_in_every_format_are_cited(mplus: Command, tmp_path: Path) -> 
 
 
 def test_memory_is_kept_between_runs_and_a_document_is_taken_once(
-    mplus: Command, tmp_path: Path
+    mplus: WarmCommand, tmp_path: Path
 ) -> None:
     birds = write(tmp_path / "birds.txt", BIRDS)
     first = mplus("ingest", "--tenant", "anna", birds, "--json", "-").json
@@ -77,17 +86,18 @@ def test_memory_is_kept_between_runs_and_a_document_is_taken_once(
     assert mplus("ingest", "--tenant", "anna", more, "--json", "-").json["chunks"] == 1
 
 
-def test_the_same_documents_give_the_same_memory_anywhere(tmp_path: Path, checkpoint: Path) -> None:
+def test_the_same_documents_give_the_same_memory_anywhere(tmp_path: Path, warm: WarmCommand) -> None:
     birds = write(tmp_path / "birds.txt", BIRDS)
     memories = []
     for name in ("here", "there"):
-        mplus = Command(tmp_path / name, checkpoint)
+        mplus = warm.at(tmp_path / name)
         assert mplus("ingest", "--tenant", "anna", birds).code == 0
-        memories.append([content for _, content in sorted(mplus.memory().items())])
+        memories.append(mplus.memory())
+    assert set(memories[0]) == {"anna"}
     assert memories[0] == memories[1]
 
 
-def test_tenants_see_only_their_own(mplus: Command, tmp_path: Path) -> None:
+def test_tenants_see_only_their_own(mplus: WarmCommand, tmp_path: Path) -> None:
     mplus("ingest", "-t", "anna", write(tmp_path / "a.txt", "The raven is black."))
     mplus("ingest", "-t", "bela", write(tmp_path / "b.txt", "The owl is brown."))
     for tenant, own in (("anna", "The raven is black."), ("bela", "The owl is brown.")):
@@ -100,7 +110,7 @@ def test_tenants_see_only_their_own(mplus: Command, tmp_path: Path) -> None:
     ]
 
 
-def test_a_person_reads_answer_and_passages(mplus: Command, tmp_path: Path) -> None:
+def test_a_person_reads_answer_and_passages(mplus: WarmCommand, tmp_path: Path) -> None:
     mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", "The raven \x1b[31mis black."))
     out = mplus("ask", "-t", "anna", "Which bird?").out
     assert "[1] birds" in out
@@ -108,14 +118,14 @@ def test_a_person_reads_answer_and_passages(mplus: Command, tmp_path: Path) -> N
     assert "\x1b" not in out
 
 
-def test_json_goes_to_a_file_too(mplus: Command, tmp_path: Path) -> None:
+def test_json_goes_to_a_file_too(mplus: WarmCommand, tmp_path: Path) -> None:
     birds = write(tmp_path / "birds.txt", BIRDS)
     done = mplus("ingest", "-t", "anna", birds, "--json", tmp_path / "result.json")
     assert json.loads((tmp_path / "result.json").read_text())["documents"] == 1
     assert "1 documents" in done.out
 
 
-def test_looking_makes_no_data_directory(mplus: Command) -> None:
+def test_looking_makes_no_data_directory(mplus: WarmCommand) -> None:
     assert mplus("tenants", "list", "--json", "-").json == {"tenants": []}
     assert mplus("ask", "-t", "anna", "Who?").code == 5
     assert not mplus.data.exists()
@@ -127,16 +137,16 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(book: Path, checkpoint: Path) -> Any:
+def undisturbed(book: Path, warm: WarmCommand) -> Any:
     """What is answered from a memory whose making nothing interrupted."""
-    mplus = Command(book.with_name("data"), checkpoint)
+    mplus = warm.at(book.with_name("data"))
     assert mplus("ingest", "-t", "anna", book).code == 0
     return _answer(mplus)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_ingest_is_taken_up_exactly(
-    mplus: Command, book: Path, undisturbed: Any, stop: signal.Signals
+    mplus: WarmCommand, book: Path, undisturbed: Any, stop: signal.Signals
 ) -> None:
     process = mplus.start("ingest", "-t", "anna", book)
     while not _chunks(mplus.data / "ledger.db"):
@@ -158,7 +168,7 @@ def test_an_interrupted_ingest_is_taken_up_exactly(
     assert _answer(mplus) == undisturbed
 
 
-def test_two_at_a_time_take_turns(mplus: Command, book: Path, tmp_path: Path) -> None:
+def test_two_at_a_time_take_turns(mplus: WarmCommand, book: Path, tmp_path: Path) -> None:
     more = write(tmp_path / "more.txt", BIRDS)
     processes = [mplus.start("ingest", "-t", "anna", path) for path in (book, more)]
     for process in processes:
@@ -182,7 +192,7 @@ def _chunks(ledger: Path) -> int:
         connection.close()
 
 
-def _answer(mplus: Command) -> Any:
+def _answer(mplus: WarmCommand) -> Any:
     """An answer with all its numbers, but for the ids that a ledger gives to documents."""
     answer = mplus("ask", "-t", "anna", "Which bird?", "--json", "-").json
     for citation in answer["citations"]:
@@ -190,7 +200,7 @@ def _answer(mplus: Command) -> Any:
     return answer
 
 
-def test_a_lost_memory_is_made_anew_from_the_log(mplus: Command, tmp_path: Path) -> None:
+def test_a_lost_memory_is_made_anew_from_the_log(mplus: WarmCommand, tmp_path: Path) -> None:
     mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", BIRDS))
     memory = mplus.memory()
     shutil.rmtree(mplus.data / "tenants")
@@ -198,7 +208,7 @@ def test_a_lost_memory_is_made_anew_from_the_log(mplus: Command, tmp_path: Path)
     assert mplus.memory() == memory
 
 
-def test_parity_fails_with_the_exit_code(mplus: Command, tmp_path: Path) -> None:
+def test_parity_fails_with_the_exit_code(mplus: WarmCommand, tmp_path: Path) -> None:
     done = mplus("parity", tmp_path)
     assert done.code == 3
     assert "has no config.json" in done.err

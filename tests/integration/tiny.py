@@ -17,13 +17,19 @@ _TEXT = "The raven is black. The owl is brown. Where was Maren Tolva born? In Br
 
 
 def make_tiny_checkpoint(
-    folder: Path, seed: int = 0, texts: Sequence[str] = (_TEXT,), vocab: int = 320, chunk: int = 32
+    folder: Path,
+    seed: int = 0,
+    texts: Sequence[str] = (_TEXT,),
+    vocab: int = 320,
+    chunk: int = 32,
+    rows: int = 4,
 ) -> Path:
     """Write one; another seed gives another fingerprint.
 
     Args:
         texts: what its tokenizer is made for.
         vocab, chunk: tokens it knows, and tokens of a chunk.
+        rows: of a step in each layer.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -43,7 +49,7 @@ def make_tiny_checkpoint(
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=16,
-        num_tokens=4,
+        num_tokens=rows,
         num_blocks=8,
         num_ltm_blocks=2,
         chunk_tokens=chunk,

@@ -16,8 +16,9 @@ from model.errors import FingerprintMismatchError, StorageError
 from model.files import Files
 from pipeline.answer import ask
 from pipeline.catch_up import catch_up
-from pipeline.rebuild import upgrade
+from pipeline.rebuild import settle, upgrade
 from pipeline.tenant_log import TenantLog
+from pipeline.upkeep import verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, make_text, opened
 
@@ -142,3 +143,17 @@ class StoppingWriter(Writer):
             raise StorageError("power cut")
         self.steps += len(requests)
         return super().memorize(requests)
+
+
+def test_other_weights_do_not_write_on_a_memory(world: World, new: MPlus) -> None:
+    log = world.grow("anna", DOCUMENTS)
+    log.forgets.request("b")
+    after = renewed(world, new)
+    log = after.ledger.tenant("anna")
+    before = log.heads.serving()
+    for work in (settle, verify):
+        with pytest.raises(FingerprintMismatchError):
+            work(after.engine, log)
+    assert log.heads.serving() == before
+    assert log.heads.building() is None
+    after.close()
