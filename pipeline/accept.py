@@ -14,6 +14,7 @@ from model.errors import InvalidInputError, QuotaError
 from pipeline.chunk import Span
 from pipeline.document import ParsedDocument
 from pipeline.forgets import mark_forgotten
+from pipeline.likeness import Alike, Sketch, find_alike, remember
 from pipeline.schema import chunks, documents
 from pipeline.scope import Scope
 
@@ -30,6 +31,7 @@ class Accepted:
         first_step, chunks: its steps in the log.
         new: whether it was appended now.
         replaced: id of the forget request of the older version it takes the place of.
+        alike: another document that says the same, or nearly; of a new document.
     """
 
     document: str
@@ -38,6 +40,7 @@ class Accepted:
     chunks: int
     new: bool
     replaced: str | None = None
+    alike: Alike | None = None
 
 
 def accept(
@@ -55,6 +58,8 @@ def accept(
     with scope.reading() as connection:
         if found := _found(connection.execute(current).one_or_none(), sha256):
             return found  # the usual case of a repeated ingest, without waiting for writers
+        sketch = Sketch.of(document.text)
+        alike = find_alike(connection, scope, name, sha256, sketch)
     with scope.writing() as connection:
         old = connection.execute(current).one_or_none()
         if found := _found(old, sha256):
@@ -70,8 +75,11 @@ def accept(
             for step, span in enumerate(spans, first_step)
         ]
         scope.insert(connection, chunks, rows)
+        remember(connection, scope, values["id"], sketch)
         scope.set(connection, used=now)
-    return Accepted(values["id"], name, first_step, len(spans), new=True, replaced=replaced)
+    return Accepted(
+        values["id"], name, first_step, len(spans), new=True, replaced=replaced, alike=alike
+    )
 
 
 def next_step(connection: Connection, scope: Scope) -> int:

@@ -27,6 +27,7 @@ from pipeline.archive import (
 from pipeline.chunk import Tokenizer
 from pipeline.engine import Stores
 from pipeline.head import add_files
+from pipeline.likeness import Sketch, remember
 from pipeline.schema import chunks, documents, heads, snapshots
 from pipeline.scope import Scope
 from pipeline.snapshots import check_name
@@ -242,6 +243,7 @@ def _fill(
             "tokens": sum(tokens for _, _, tokens in record.chunks),
         }
         scope.insert(connection, documents, [{**fields, **counted}])
+        remember(connection, scope, number, Sketch.of(record.text))
         spans = [
             {"step": at, "document": number, "start": start, "end": end, "tokens": tokens}
             for at, (start, end, tokens) in enumerate(record.chunks, step)

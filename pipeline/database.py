@@ -126,7 +126,9 @@ class Database:
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with alone.connect() as connection:
             # `VACUUM FULL` writes each table to a new file and deletes the old one.
-            connection.execute(text("VACUUM (FULL) documents, chunks, forgets, failures"))
+            connection.execute(
+                text("VACUUM (FULL) documents, chunks, likenesses, forgets, failures")
+            )
             with suppress(ProgrammingError):  # not every user may; the server's own comes soon
                 connection.execute(text("CHECKPOINT"))  # the old files go with it
 

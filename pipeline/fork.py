@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 from model.errors import InvalidInputError
 from model.refs import Shard
 from pipeline.head import Serving, add_files, add_head, forgotten, new_head, read_head
+from pipeline.likeness import Sketch, remember
 from pipeline.schema import chunks, documents
 from pipeline.scope import Scope
 
@@ -90,6 +91,7 @@ def _copy_log(connection: Connection, source: Scope, target: Scope, step: int) -
         spans = connection.execute(source.select(chunks).where(*steps)).all()
         new = uuid.uuid4().hex
         target.insert(connection, documents, [_document(row, new, spans)])
+        remember(connection, target, new, Sketch.of(row.text))
         target.insert(connection, chunks, [{**s._mapping, "document": new} for s in spans])
 
 

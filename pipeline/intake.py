@@ -1,15 +1,18 @@
-"""Files to the log: parsed, chunked and durable, one document at a time."""
+"""Documents to the log: parsed, chunked and durable, one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from model.errors import DocumentError, QuotaError
+from model.errors import DocumentError, InvalidInputError, QuotaError
+from pipeline.accept import short
 from pipeline.chunk import Tokenizer, chunk
-from pipeline.parse import parse_file
+from pipeline.document import ParsedDocument
+from pipeline.sources import Finished, Idle, Incoming, Item
 from pipeline.tenant_log import Accepted, TenantLog
+
+_SHOWN = 1000  # failures and duplicates that are kept in memory; the log has all of them
 
 
 @dataclass(frozen=True)
@@ -20,17 +23,51 @@ class Failure:
     reason: str
 
 
-@dataclass
-class Intake:
-    """What became of the files.
+@dataclass(frozen=True)
+class Duplicate:
+    """A document that was taken in although the tenant has one like it.
 
     Attributes:
-        full: the quota that ended it; later files were not looked at.
+        document, like: ids that the user knows.
+        similarity: 1.0 for the same text; see `pipeline.likeness`.
     """
 
-    accepted: list[Accepted] = field(default_factory=list)
+    document: str
+    like: str
+    similarity: float
+
+
+@dataclass
+class Intake:
+    """What became of the documents.
+
+    Attributes:
+        new, known: how many were added, and how many were there already.
+        failures: how many were left out.
+        failed, duplicates: the first of them, in order.
+        full: the quota that ended it; later documents were not looked at.
+    """
+
+    new: int = 0
+    known: int = 0
+    failures: int = 0
     failed: list[Failure] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
     full: QuotaError | None = None
+
+    @property
+    def documents(self) -> int:
+        """All that were looked at."""
+        return self.new + self.known + self.failures
+
+    def add(self, accepted: Accepted) -> None:
+        """Count a document that is durable."""
+        if not accepted.new:
+            self.known += 1
+            return
+        self.new += 1
+        if (alike := accepted.alike) and len(self.duplicates) < _SHOWN:
+            self.duplicates.append(Duplicate(accepted.key, alike.key, alike.similarity))
 
 
 @dataclass(frozen=True)
@@ -41,44 +78,111 @@ class Desk:
     tokenizer: Tokenizer
     chunk_tokens: int
 
+    def accept(self, document: ParsedDocument, incoming: Incoming) -> Accepted:
+        """Cut a document and make it durable."""
+        spans = list(chunk(document.text, self.tokenizer, self.chunk_tokens))
+        return self.log.append(document, incoming.source, spans, incoming.key)
+
 
 def take_in(
-    files: Iterable[Path],
+    items: Iterable[Item],
     open_desk: Callable[[], Desk],
-    on_document: Callable[[Path], None] = lambda path: None,
+    on_document: Callable[[Intake, str], None] = lambda intake, source: None,
+    on_idle: Callable[[Intake], None] = lambda intake: None,
     *,
     log: TenantLog | None = None,
-    key: str | None = None,
 ) -> Intake:
-    """Accept every file that can be parsed; one that cannot leaves the others alone.
+    """Accept every document that can be parsed; one that cannot leaves the others alone.
 
-    What failed is noted in the log, and what succeeds after all is struck off.
+    One is in memory at a time. Its source is told when the ledger has it: what failed is noted
+    there, and what succeeds after all is struck off.
 
     Args:
-        open_desk: called when the first document is ready, so that files of which none can be
+        open_desk: called when the first document is ready, so that sources of which none can be
             read load no model and leave no tenant behind.
+        on_document: called after each with its source, when it is durable.
+        on_idle: called when nothing waits at the moment.
         log: of the tenant, if it exists already.
-        key: the id of the document; for a single file.
     """
-    intake = Intake()
-    desk: Desk | None = None
-    for path in files:
-        try:
-            document = parse_file(path)
-        except DocumentError as error:
-            intake.failed.append(Failure(str(path), str(error)))
+    counter = _Counter(open_desk, log)
+    for item in items:
+        if isinstance(item, Idle):
+            on_idle(counter.intake)
+        elif isinstance(item, Finished):
+            counter.strike_off(item.source)
+        elif not counter.take(item):
+            break
         else:
-            desk = desk or open_desk()
-            spans = list(chunk(document.text, desk.tokenizer, desk.chunk_tokens))
-            try:
-                intake.accepted.append(desk.log.append(document, str(path), spans, key))
-            except QuotaError as error:
-                intake.full = error
-                break
-            desk.log.clear_failure(str(path))
-        on_document(path)
-    known = desk.log if desk else log
-    if known is not None:
-        for failure in intake.failed:
-            known.add_failure(failure.source, failure.reason)
-    return intake
+            on_document(counter.intake, item.source)
+    return counter.intake
+
+
+class _Counter:
+    """Takes documents one by one, and knows what of it the log does not know yet."""
+
+    def __init__(self, open_desk: Callable[[], Desk], log: TenantLog | None) -> None:
+        self.intake = Intake()
+        self._open_desk = open_desk
+        self._desk: Desk | None = None
+        self._log = log
+        self._noted = _noted(log)
+        self._unnoted: list[tuple[Failure, Incoming]] = []  # while there is no tenant
+
+    def take(self, incoming: Incoming) -> bool:
+        """Whether there was room for it."""
+        try:
+            document = incoming.load()
+        except DocumentError as error:
+            self._fail(incoming, error)
+            return True
+        desk = self._opened()
+        try:
+            self.intake.add(desk.accept(document, incoming))
+        except QuotaError as error:
+            self.intake.full = error
+            return False
+        except InvalidInputError as error:  # an id that cannot be one
+            self._fail(incoming, error)
+            return True
+        self.strike_off(incoming.source)
+        incoming.done()
+        return True
+
+    def strike_off(self, source: str) -> None:
+        """It was read after all."""
+        if self._log is not None and short(source) in self._noted:
+            self._log.clear_failure(source)
+            self._noted.discard(short(source))
+
+    def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
+        failure = Failure(incoming.source, str(error))
+        self.intake.failures += 1
+        if len(self.intake.failed) < _SHOWN:
+            self.intake.failed.append(failure)
+        self._unnoted.append((failure, incoming))
+        if self._log is None and len(self._unnoted) >= _SHOWN:
+            self._opened()  # so many are worth a tenant
+        self._note()
+
+    def _opened(self) -> Desk:
+        if self._desk is None:
+            self._desk = self._open_desk()
+            self._log = self._desk.log
+            self._noted = _noted(self._log)
+            self._note()
+        return self._desk
+
+    def _note(self) -> None:
+        """Write down what failed, before its source is told that it may forget it."""
+        if self._log is None:
+            return
+        for failure, incoming in self._unnoted:
+            self._log.add_failure(failure.source, failure.reason)
+            self._noted.add(short(failure.source))
+            incoming.done()
+        self._unnoted.clear()
+
+
+def _noted(log: TenantLog | None) -> set[str]:
+    """Names of the sources that could not be read earlier."""
+    return set() if log is None else {failure.source for failure in log.failures()}

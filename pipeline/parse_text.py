@@ -22,9 +22,14 @@ _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ \t]*#*[ \t]*$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 
 
+def encoding_of(start: bytes, declared: str) -> str:
+    """What a byte order mark at the beginning says; without one, what is `declared`."""
+    return next((encoding for bom, encoding in _BOMS if start.startswith(bom)), declared)
+
+
 def decode(data: bytes, name: str, declared: str = "utf-8") -> str:
     """Text with `\\n` line ends, or an error that says where the encoding breaks."""
-    encoding = next((enc for bom, enc in _BOMS if data.startswith(bom)), declared)
+    encoding = encoding_of(data, declared)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:

@@ -78,6 +78,7 @@ documents = Table(
     Column("created", Float, nullable=False),
     Column("memorized", Float),
     Column("forget", _ID),  # the request that is removing it
+    Index("documents_by_content", "tenant", "sha256"),
     Index("documents_by_step", "tenant", "first_step", unique=True),
     Index(
         "documents_by_key",
@@ -87,6 +88,16 @@ documents = Table(
         sqlite_where=text("forget IS NULL"),
         postgresql_where=text("forget IS NULL"),
     ),
+)
+
+# Folded MinHash values, by which documents that are nearly the same find each other.
+likenesses = Table(
+    "likenesses",
+    metadata,
+    _tenant(key=True),
+    Column("band", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", _ID, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Index("likenesses_by_document", "document"),
 )
 
 chunks = Table(

@@ -137,7 +137,11 @@ def retry(
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Read the sources again that could not be read; the rest of an ingest follows."""
+    """Read the sources again that could not be read; the rest of an ingest follows.
+
+    What came over standard input or from a topic cannot be read again and stays on the list.
+    """
+    from pipeline.sources import read_again
     from services.cli_ingest import Order, carry_out
     from services.embedded import Embedded
     from services.settings import Settings
@@ -145,12 +149,13 @@ def retry(
     began = time.monotonic()
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
-        files = [Path(failure.source) for failure in log.failures()]
+        failures = log.failures()
         if drop:
-            for file in files:
-                log.clear_failure(str(file))
-            files = []
-        carry_out(system, Order(tenant, files), began, json)
+            for failure in failures:
+                log.clear_failure(failure.source)
+            failures = []
+        source = read_again(failures) if failures else None
+        carry_out(system, Order(tenant, source), began, json)
 
 
 def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:

@@ -14,26 +14,27 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Queue
-from typing import Any, Self
+from typing import Any
 
 import sqlalchemy
 
-import model.local_files
 import pipeline.upkeep
 from model.errors import TenantNotFoundError
 from pipeline.catch_up import catch_up
 from pipeline.database import Database
 from pipeline.rebuild import purge
 from pipeline.tenant_log import TenantLog
+from tests.kill_points import Hooks
 from tests.worlds import (
     World,
     load_model,
@@ -61,74 +62,9 @@ class Run:
     url: str | None = None
     until: str | None = None
 
-
-@dataclass
-class _Hooks:
-    """Counts changes of the storage in this process, and ends it before one of them."""
-
-    kill: int | None
-    stage: str = ""
-    seen: list[str] = field(default_factory=list)
-
-    def __call__(self, change: str) -> None:
-        if len(self.seen) == self.kill:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.seen.append(f"{self.stage}: {change}")
-
-    def install(self) -> None:
-        """For the rest of this process's life, which is short."""
-        self._before(Path, "mkdir", lambda path, *_, **__: not path.exists())
-        self._before(Path, "unlink", lambda path, **_: path.exists())
-        self._before(Path, "rmdir")
-        self._before(model.local_files, "_take_name")
-        self._before(Database, "scrub")
-        create = model.local_files._create
-
-        def create_torn(path: Path) -> tuple[Any, list[Path]]:
-            self("create")
-            file, made = create(path)
-            return _Torn(file, self), made
-
-        model.local_files._create = create_torn
-        without_flushing()
-        sqlalchemy.event.listen(sqlalchemy.Engine, "commit", lambda connection: self("commit"))
-
-    def _before(
-        self, owner: Any, name: str, changes: Callable[..., bool] = lambda *_, **__: True
-    ) -> None:
-        original = getattr(owner, name)
-
-        def hooked(*args: Any, **more: Any) -> Any:
-            if changes(*args, **more):
-                self(name)
-            return original(*args, **more)
-
-        setattr(owner, name, hooked)
-
-
-@dataclass
-class _Torn:
-    """A file that is there in part for a moment."""
-
-    file: Any
-    change: _Hooks
-
-    def write(self, data: Any) -> None:
-        raw = memoryview(data)
-        self.change("write")
-        self.file.write(raw[: len(raw) // 2])
-        self.file.flush()
-        self.change("write the rest")
-        self.file.write(raw[len(raw) // 2 :])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
+    @property
+    def ledger(self) -> str:
+        return self.url or f"sqlite:///{self.folder / 'ledger.db'}"
 
 
 class _Scenario:
@@ -137,7 +73,7 @@ class _Scenario:
     def __init__(self, world: World, run: Run) -> None:
         self.world, self.run = world, run
 
-    def play(self, hooks: _Hooks) -> None:
+    def play(self, hooks: Hooks) -> None:
         notes = self.run.folder / "notes"
         done = notes.read_text().splitlines() if notes.exists() else []
         for stage, action in STAGES.items():
@@ -200,21 +136,21 @@ class _Scenario:
 
 
 STAGES: dict[str, Callable[[_Scenario], Any]] = {
-    "accept a": lambda s: s._accept("a", "a", 3),
-    "accept b": lambda s: s._accept("b", "b", 2),
-    "accept c": lambda s: s._accept("c", "c", 4),
+    "accept a": lambda s: s._accept("a", "a", 2),
+    "accept b": lambda s: s._accept("b", "b", 4),
+    "accept c": lambda s: s._accept("c", "c", 1),
     "memorize": _Scenario._catch_up,
     "accept a again": lambda s: s._accept("a", "another a", 2),
-    "accept d": lambda s: s._accept("d", "d", 2),
+    "accept d": lambda s: s._accept("d", "d", 1),
     "replace": _Scenario._catch_up,
     "snapshot": _Scenario._snapshot,
-    "request": lambda s: s.log.forgets.request("b"),
+    "request": lambda s: s.log.forgets.request("c"),
     "forget": _Scenario._catch_up,
     "fork": _Scenario._fork,
     "compact": lambda s: merge_all(s.world, s.log),
     "delete": _Scenario._delete,
     "cool": lambda s: pipeline.upkeep.cool(s.world.engine, s.log),
-    "accept e": lambda s: s._accept("e", "e", 3),
+    "accept e": lambda s: s._accept("e", "e", 1),
     "warm": _Scenario._catch_up,
 }
 
@@ -229,11 +165,22 @@ class Forge:
 
     def __init__(self, shared: Path, server: str | None) -> None:
         many_files()
+        without_flushing()
         self.shared, self.server = shared, server
         self.model = load_model(shared / "checkpoint")
+        self._warm_up()
         gc.collect()
         gc.freeze()  # children would copy the pages of all objects to count them
         gc.disable()
+
+    def _warm_up(self) -> None:
+        """Import and prepare here, once, what every child would on its first time."""
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(Path(folder))
+            with opened(self.model, run.ledger, run.folder / "rows") as world:
+                scenario = _Scenario(world, run)
+                scenario.play(Hooks(None))
+                scenario.outcome()
 
     def undisturbed(self) -> dict[str, dict[str, Any]]:
         """The outcome after every stage, with its changes and how many seconds it takes.
@@ -243,7 +190,7 @@ class Forge:
         outcomes = {}
         run = Run(self.shared / "undisturbed")
         run.folder.mkdir()
-        Database(f"sqlite:///{run.folder / 'ledger.db'}").close()
+        Database(run.ledger).close()
         for stage in STAGES:
             shutil.copytree(run.folder, self.shared / "before" / stage)
             began = time.monotonic()
@@ -305,10 +252,9 @@ class Forge:
             os._exit(0)
 
     def _live(self, run: Run, kill: int | None) -> None:
-        hooks = _Hooks(kill)
+        hooks = Hooks(kill)
         hooks.install()
-        url = run.url or f"sqlite:///{run.folder / 'ledger.db'}"
-        with opened(self.model, url, run.folder / "rows") as world:
+        with opened(self.model, run.ledger, run.folder / "rows") as world:
             scenario = _Scenario(world, run)
             scenario.play(hooks)
             changes, hooks.kill = list(hooks.seen), None

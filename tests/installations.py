@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import pipeline.upkeep
 from model import MPlus
+from pipeline.ledger import Ledger
 from tests.worlds import World, load_model, many_files, opened, without_flushing
 
 if TYPE_CHECKING:
@@ -20,15 +23,32 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
     return load_model(tmp_path_factory.mktemp("model") / "checkpoint")
 
 
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to begin with: a copy is made faster than the tables."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    Ledger(f"sqlite:///{file}").close()
+    return file
+
+
 @pytest.fixture
-def world(tiny_model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(
+    tiny_model: MPlus, empty_ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[World]:
     """On SQLite, with many small files."""
     many_files(monkeypatch.setattr)
     without_flushing(monkeypatch.setattr)
     folder = tmp_path / "data"
     folder.mkdir()
+    shutil.copy(empty_ledger, folder / "ledger.db")
     with opened(tiny_model, f"sqlite:///{folder / 'ledger.db'}", folder / "rows") as made:
         yield made
+
+
+@pytest.fixture
+def unmerged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards stay as they were written until a test merges them."""
+    monkeypatch.setattr(pipeline.upkeep, "_FEW", 1000)
 
 
 @pytest.fixture

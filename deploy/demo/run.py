@@ -18,7 +18,7 @@ from pipeline.engine import Engine
 from pipeline.intake import Desk, take_in
 from pipeline.ledger import Ledger
 from pipeline.memorize import OnStep
-from pipeline.sources import find_files
+from pipeline.sources import open_sources
 from pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _accept(tenant: DemoTenant, writer: RemoteWriter, ledger: Ledger) -> TenantL
     card = writer.card
     log = ledger.create_tenant(tenant.name, card.fingerprint)
     desk = Desk(log, card.tokenizer, card.chunk_tokens)
-    take_in(find_files([tenant.folder]), lambda: desk)
+    take_in(open_sources([str(tenant.folder)]), lambda: desk)
     return log
 
 

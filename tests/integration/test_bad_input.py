@@ -15,8 +15,10 @@ from tests.integration.warm import WarmCommand, warm_command
 
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The first has so many rows that a file of them is larger than a ledger."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    return make_tiny_checkpoint(folder / "one"), make_tiny_checkpoint(folder / "other", seed=1)
+    one = make_tiny_checkpoint(folder / "one", rows=128)
+    return one, make_tiny_checkpoint(folder / "other", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +135,10 @@ def test_another_checkpoint_than_the_memorys_is_refused(
 def test_a_full_disk_while_saving_keeps_the_memory(mplus: WarmCommand, tmp_path: Path) -> None:
     """No file may grow beyond a limit, which a process meets as it meets a full disk."""
     memory = mplus.memory()
-    largest = max(path.stat().st_size for path in mplus.data.rglob("*") if path.is_file())
     (tmp_path / "book.txt").write_text("The swan is white. " * 600)
-    limit = ("bash", "-c", f'ulimit -f {largest // 1024 + 64} && exec "$@"', "bash")
+    limit = ("bash", "-c", 'ulimit -f 480 && exec "$@"', "bash")
     done = mplus("ingest", "-t", "anna", tmp_path / "book.txt", prefix=limit)
-    assert_refused(done, 6, "free some space")
+    assert_refused(done, 6, "-rows-", "raise the limit on the size of files")
     assert mplus.memory() == memory
     waiting = mplus("ask", "-t", "anna", "Which?", "--json", "-").json["waiting"]
     assert waiting > 0
@@ -154,10 +155,18 @@ def test_a_full_disk_while_taking_in_keeps_the_log(mplus: WarmCommand, tmp_path:
     assert mplus("tenants", "list", "--json", "-").json["tenants"][0]["documents"] == 1
 
 
-def test_a_damaged_memory_says_so(mplus: WarmCommand) -> None:
-    (shard,) = mplus.data.glob("tenants/*/memory/rows-*")
+def test_a_damaged_memory_is_made_again(mplus: WarmCommand) -> None:
+    memory = mplus.memory()
+    (shard,) = mplus.data.glob("rows/*/*/*-rows-*")
     shard.write_bytes(shard.read_bytes()[:-9] + b"\0" * 9)
-    assert_refused(mplus("ask", "-t", "anna", "Which?"), 6, "is damaged")
+    assert_refused(mplus("digest", "-t", "anna"), 6, shard.name, "is damaged")
+    asked = mplus("ask", "-t", "anna", "Which?", "--json", "-")
+    assert asked.code == 0, asked.err
+    assert f"{shard.name}: " in asked.err
+    assert "making it again from the documents" in asked.err
+    assert asked.json["citations"]
+    assert not shard.exists()
+    assert mplus.memory() == memory
 
 
 def test_a_damaged_ledger_says_so(mplus: WarmCommand) -> None:

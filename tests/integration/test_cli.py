@@ -25,9 +25,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def warm(
-    checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[WarmCommand]:
+def warm(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmCommand]:
     with warm_command(tmp_path_factory.mktemp("nothing") / "data", checkpoint) as mplus:
         yield mplus
 
@@ -86,7 +84,9 @@ def test_memory_is_kept_between_runs_and_a_document_is_taken_once(
     assert mplus("ingest", "--tenant", "anna", more, "--json", "-").json["chunks"] == 1
 
 
-def test_the_same_documents_give_the_same_memory_anywhere(tmp_path: Path, warm: WarmCommand) -> None:
+def test_the_same_documents_give_the_same_memory_anywhere(
+    tmp_path: Path, warm: WarmCommand
+) -> None:
     birds = write(tmp_path / "birds.txt", BIRDS)
     memories = []
     for name in ("here", "there"):
@@ -200,12 +200,20 @@ def _answer(mplus: WarmCommand) -> Any:
     return answer
 
 
-def test_a_lost_memory_is_made_anew_from_the_log(mplus: WarmCommand, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mending", [("ask", "Which bird?"), ("verify",)], ids=["ask", "verify"])
+def test_a_lost_memory_is_made_anew_from_the_log(
+    mplus: WarmCommand, tmp_path: Path, mending: tuple[str, ...]
+) -> None:
+    command, *arguments = mending
     mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", BIRDS))
     memory = mplus.memory()
-    shutil.rmtree(mplus.data / "tenants")
-    assert mplus("ingest", "-t", "anna").code == 0
+    shutil.rmtree(mplus.data / "rows")
+    done = mplus(command, "-t", "anna", *arguments)
+    assert done.code == (0 if command == "ask" else 1), done.err
+    assert ("making it again" in done.err) is (command == "ask")
+    assert ("made again" in done.out) is (command == "verify")
     assert mplus.memory() == memory
+    assert mplus("verify", "-t", "anna").code == 0
 
 
 def test_parity_fails_with_the_exit_code(mplus: WarmCommand, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_scenario_is_what_it_should_be(expected: dict[str, Outcome]) -> None
     digests = {stage: outcome["digest"] for stage, outcome in expected.items()}
     assert len(set(digests.values())) == 5, "empty, three documents, one replaced, one less, more"
     assert all(not o["garbage"] and not o["damaged"] for o in expected.values())
-    assert expected[_LAST]["receipts"] == [["a", False, False], ["b", False, False]]
+    assert expected[_LAST]["receipts"] == [["a", False, False], ["c", False, False]]
     assert expected["fork"]["tenants"] == 2
     assert expected[_LAST]["tenants"] == 1
 

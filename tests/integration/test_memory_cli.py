@@ -186,8 +186,10 @@ def test_the_past_is_answered_and_forked(mplus: WarmCommand) -> None:
 
     files = shards(mplus)
     ok(mplus("fork", "-t", "anna", "past", "--snapshot", "birds"))
-    ok(mplus("fork", "-t", "anna", "odd", "--step", str(step - 1)))
     assert shards(mplus) == files
+    ok(mplus("fork", "-t", "anna", "odd", "--step", str(step - 1)))
+    assert set(shards(mplus)) > set(files)
+    assert len(shards(mplus)) == len(files) + 1, "its own of the file that it cuts"
     assert digest(mplus, "past") == past
     assert digest(mplus, "odd") == digest(mplus, "anna", "--as-of", str(step - 1))
     ok(mplus("verify", "-t", "odd"))

@@ -25,6 +25,7 @@ from model.errors import (
 )
 from pipeline.intake import Desk, take_in
 from pipeline.ledger import Ledger
+from pipeline.sources import open_sources
 from services import cli
 from services.cli_init import _fields
 from services.cli_tenants import _limits
@@ -244,11 +245,12 @@ class TestIntakeNotes:
         log = ledger.create_tenant("anna", "weights")
         bad = tmp_path / "bad.txt"
         bad.write_bytes(b"\xff")
-        take_in([bad], lambda: pytest.fail("a model was wanted"), log=log)
+        take_in(open_sources([str(bad)]), lambda: pytest.fail("a model was wanted"), log=log)
         assert [failure.source for failure in log.failures()] == [str(bad)]
         bad.write_text("A text after all.")
         desk = Desk(log, FakeTokenizer(), 8)
-        assert take_in([bad], lambda: desk, key="mine").accepted[0].key == "mine"
+        take_in(open_sources([str(bad)], key="mine"), lambda: desk)
+        assert [document.key for document in log.documents()] == ["mine"]
         assert log.failures() == []
         ledger.close()
 
@@ -258,7 +260,9 @@ class TestIntakeNotes:
         files = [tmp_path / "a.txt", tmp_path / "b.txt"]
         for file in files:
             file.write_text(f"The text of {file.name}.")
-        intake = take_in(files, lambda: Desk(log, FakeTokenizer(), 8), log=log)
-        assert len(intake.accepted) == 1
+        intake = take_in(
+            open_sources(list(map(str, files))), lambda: Desk(log, FakeTokenizer(), 8), log=log
+        )
+        assert intake.new == 1
         assert "--max-documents 2" in str(intake.full)
         ledger.close()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.postgres import Postgres
 
 pytest_plugins = ["tests.installations", "tests.postgres"]
+pytestmark = pytest.mark.usefixtures("unmerged")
 
 DOCUMENTS = {name[0]: make_text(name, int(name[1])) for name in ("a3", "b4", "c2", "d5", "e3")}
 
@@ -87,7 +88,7 @@ class TestAtOnce:
 
 
 class TestAfterwards:
-    @pytest.mark.parametrize("keys", ["a", "c", "e", "bd", "ab", "de", "abcde"])
+    @pytest.mark.parametrize("keys", ["a", "c", "e", "bd", "abcde"])
     def test_it_never_came(self, world: World, keys: str) -> None:
         log = fill(world)
         secrets = needles(world, log, *keys)
@@ -105,7 +106,7 @@ class TestAfterwards:
 
     def test_out_of_large_shards(self, world: World) -> None:
         log = fill(world)
-        merge_all(world, log)
+        assert merge_all(world, log)
         secrets = needles(world, log, "c")
         log.forgets.request("c")
         settle(world.engine, log)

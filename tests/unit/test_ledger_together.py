@@ -170,6 +170,7 @@ def test_a_scope_sees_its_own_tenant_only(ledger: Ledger) -> None:
     anna.snapshots.take("s")
     anna.add_failure("f", "r")
     put(anna, "a", version="2")
+    put(anna, "long", count=8)  # enough words to be compared with others
     building = anna.heads.begin_build(lease, fingerprint="f2", reason="upgrade")
     cut_rest(anna.scope, lease, building.id, (), lambda text: [Span(0, len(text), 1)])
     anna.heads.replace_shards(

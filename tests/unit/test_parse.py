@@ -12,7 +12,8 @@ from reportlab.pdfgen.canvas import Canvas
 
 from model.errors import DocumentError
 from pipeline.document import Section
-from pipeline.parse import MAX_WORD, parse_bytes, parse_file
+from pipeline.parse import parse_bytes, parse_file
+from pipeline.parse_check import MAX_WORD
 
 
 def pdf(*pages: str, title: str | None = None) -> bytes:

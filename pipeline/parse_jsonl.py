@@ -1,0 +1,39 @@
+"""Newline-delimited JSON: one document a line, read as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from model.errors import DocumentError
+from pipeline.parse_record import MAX_RECORD, Record, parse_json
+
+
+def read_jsonl(file: BinaryIO, name: str) -> Iterator[Record]:
+    """The documents of a file, one line in memory at a time."""
+    title = Path(name).stem
+    for number, line in bounded_lines(file):
+        where = f"{name}, line {number}"
+        if line is None:
+            yield Record(number, too_long(where))
+        else:
+            yield parse_json(line, number, where, f"{title} {number}", "jsonl")
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """(number, line) of the lines that are not blank; None for one longer than a record may be."""
+    number = 0
+    while line := file.readline(MAX_RECORD + 1):
+        number += 1
+        if len(line) > MAX_RECORD and not line.endswith(b"\n"):
+            while (rest := file.readline(MAX_RECORD)) and not rest.endswith(b"\n"):
+                pass
+            yield number, None
+        elif not line.isspace():
+            yield number, line
+
+
+def too_long(where: str) -> DocumentError:
+    """Of a line beyond `MAX_RECORD`."""
+    return DocumentError(f"{where} is longer than {MAX_RECORD // 2**20} MiB; split the document")

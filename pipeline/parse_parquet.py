@@ -1,0 +1,93 @@
+"""Parquet: one document a row, read by record batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from model.errors import DocumentError
+from pipeline.parse_record import Record
+from pipeline.parse_table import Columns
+
+_BATCH = 32  # rows in memory at a time
+_BUFFER = 2**20  # bytes of a column chunk read at a time
+_MAX_COLUMN = 2**30  # unpacked bytes of a column chunk that packs suspiciously well
+_MAX_RATIO = 200
+
+
+def read_parquet(file: BinaryIO, name: str) -> Iterator[Record]:
+    """The documents of a file, never more than a batch of them in memory.
+
+    Raises:
+        DocumentError: it is no Parquet file, is damaged, or has no column with text.
+    """
+    try:
+        yield from _records(file, name)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DocumentError(
+            f"{name} is a damaged or unsupported Parquet file ({error}); write it again"
+        ) from error
+
+
+def _records(file: BinaryIO, name: str) -> Iterator[Record]:
+    found = pq.ParquetFile(file)
+    _check_sizes(found.metadata, name)
+    schema = found.schema_arrow
+    names = [field.name for field in schema if _is_plain(field.type)]
+    if len(set(schema.names)) < len(schema.names):
+        raise DocumentError(f"{name} has two columns of one name; rename one")
+    texts = [field.name for field in schema if _is_text(field.type)]
+    # Kept as a dictionary, a value that is repeated a million times is in memory once.
+    table = pq.ParquetFile(file, read_dictionary=texts, buffer_size=_BUFFER, pre_buffer=False)
+    batches = table.iter_batches(batch_size=_BATCH, columns=names, use_threads=False)
+    first = next(batches, None)
+    if first is None:
+        return
+    columns = Columns.choose(names, _sizes(first, texts), name)
+    number = 0
+    for batch in chain([first], batches):
+        for place in range(batch.num_rows):
+            number += 1
+            row = {key: _plain(batch.column(key)[place].as_py()) for key in names}
+            yield columns.record(row, number, name, f"{Path(name).stem} {number}", "parquet")
+
+
+def _check_sizes(metadata: Any, name: str) -> None:
+    for group in range(metadata.num_row_groups):
+        for index in range(metadata.num_columns):
+            column = metadata.row_group(group).column(index)
+            unpacked, packed = column.total_uncompressed_size, column.total_compressed_size
+            if unpacked > _MAX_COLUMN and unpacked > _MAX_RATIO * packed:
+                raise DocumentError(
+                    f"{name}, column {column.path_in_schema}: {packed:,} bytes would unpack to "
+                    f"{unpacked:,}; write it again with smaller row groups"
+                )
+
+
+def _is_plain(kind: Any) -> bool:
+    """Lists, structures and binary data are no metadata of a text."""
+    types = pa.types
+    return not (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _sizes(batch: Any, names: list[str]) -> dict[str, int]:
+    return {name: sum(len(v.as_py() or "") for v in batch.column(name)) for name in names}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value)

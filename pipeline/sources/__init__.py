@@ -1,0 +1,17 @@
+"""Where documents come from. A source is a small class in a file of its own."""
+
+from pipeline.sources.files import find_files
+from pipeline.sources.named import open_sources, read_again
+from pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
+
+__all__ = [
+    "Finished",
+    "Idle",
+    "Incoming",
+    "Item",
+    "Source",
+    "Until",
+    "find_files",
+    "open_sources",
+    "read_again",
+]

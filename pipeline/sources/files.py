@@ -1,0 +1,95 @@
+"""Files, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from model.errors import DocumentError, InvalidInputError
+from pipeline.parse import SUFFIXES, parse_file
+from pipeline.sources.records import OneFile
+from pipeline.sources.source import Item
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files in the order given; each is read when its turn comes.
+
+    Attributes:
+        key: the id of the document, where it is one.
+    """
+
+    paths: Sequence[Path]
+    key: str | None = None
+    endless = False
+
+    def __iter__(self) -> Iterator[Item]:
+        for path in self.paths:
+            yield from local_file(path, self.key).items()
+
+
+def local_file(path: Path, key: str | None = None, only: Collection[int] | None = None) -> OneFile:
+    """A file of this machine.
+
+    Args:
+        only: places of the wanted records of a file of many; None: all.
+    """
+    name = str(path)
+    return OneFile(name, name, lambda: parse_file(path), lambda: _opened(path), key, only)
+
+
+def find_files(paths: Iterable[str | Path]) -> list[Path]:
+    """Every named file, and in folders every file of a supported format, in a stable order.
+
+    A name that does not exist is tried as a glob (`**` for any depth). A file named by itself is
+    taken whatever it is, so that parsing can say what is wrong with it.
+
+    Raises:
+        InvalidInputError: a path does not exist, or a folder has nothing to read.
+    """
+    found: dict[Path, None] = {}
+    for given in paths:
+        for path in _expanded(Path(given).expanduser()):
+            files = list(in_folder(path)) if path.is_dir() else [path]
+            if not files:
+                raise InvalidInputError(
+                    f"the folder {path} has no document in it; supported are "
+                    f"{', '.join(sorted(SUFFIXES))}"
+                )
+            found.update(dict.fromkeys(file.resolve() for file in files))
+    return list(found)
+
+
+def in_folder(folder: Path) -> Iterator[Path]:
+    """Every file of a supported format, without hidden ones."""
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
+            yield path
+
+
+def _expanded(path: Path) -> list[Path]:
+    if path.exists():
+        return [path]
+    if not glob.has_magic(str(path)):
+        raise InvalidInputError(f"{path} does not exist")
+    # Not `Path.glob`, which does not leave hidden files out.
+    found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207
+    # `**` names a folder and, beside it, everything in it; the files are enough.
+    files = [name for name in found if not name.is_dir()] or found
+    if not files:
+        raise InvalidInputError(f"nothing matches {path}")
+    return files
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise DocumentError(f"{path} cannot be read: {error.strerror or error}") from error

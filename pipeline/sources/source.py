@@ -1,0 +1,90 @@
+"""What a source is: a stream of documents, each of which is told when it is safe."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.document import ParsedDocument
+
+
+def _nobody() -> None:
+    """Nobody asked to be told."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A document on its way in.
+
+    Attributes:
+        source: where it came from, as it is shown, noted and, where that can be, read again.
+        load: parses it, or raises a DocumentError that says why it cannot be.
+        key: the id that the user knows it by; None: its source.
+        done: to be called once the ledger has it, as a document or as a failure.
+    """
+
+    source: str
+    load: Callable[[], ParsedDocument]
+    key: str | None = None
+    done: Callable[[], None] = _nobody
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A file of many documents was read to its end: what was noted against it is void."""
+
+    source: str
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Nothing waits at the moment; more may come."""
+
+
+Item = Incoming | Finished | Idle
+
+
+class Source(Protocol):
+    """Documents one after another; it reads on only when it is asked for the next."""
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes on until it is stopped."""
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+@dataclass(frozen=True)
+class Until:
+    """When an endless source ends.
+
+    Attributes:
+        stop: set it, and the source ends before its next document.
+        idle: seconds without a new document after which it ends; None: never.
+    """
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    idle: float | None = None
+
+
+class Quiet:
+    """How long nothing has come."""
+
+    def __init__(self, until: Until, clock: Callable[[], float]) -> None:
+        self._until = until
+        self._clock = clock
+        self._last = clock()
+
+    def reset(self) -> None:
+        """Something came."""
+        self._last = self._clock()
+
+    @property
+    def over(self) -> bool:
+        """Whether the source is to end."""
+        idle = self._until.idle
+        return self._until.stop.is_set() or (
+            idle is not None and self._clock() - self._last >= idle
+        )

@@ -1,0 +1,54 @@
+"""Standard input, or any other stream, as newline-delimited JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from model.errors import DocumentError
+from pipeline.parse_jsonl import bounded_lines, too_long
+from pipeline.parse_record import Record, parse_json
+from pipeline.sources.records import broken
+from pipeline.sources.source import Incoming, Item
+
+_NAME = "standard input"
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """One document a line, in one pass: `{"id"?, "title"?, "text", "metadata"?}`.
+
+    The id of a document that names none is a hash of its line, so that the same stream again
+    finds it. A bad line is a failure with its number, and cannot be read again.
+    """
+
+    stream: BinaryIO
+    endless = False
+
+    def __iter__(self) -> Iterator[Item]:
+        for number, line in bounded_lines(self.stream):
+            where = f"{_NAME}, line {number}"
+            if line is None:
+                yield broken(where, gone(too_long(where)))
+                continue
+            mark = hashlib.sha256(line.strip()).hexdigest()[:32]
+            record = parse_json(line, number, where, f"line {number}", "ndjson")
+            # With the mark, so that a line of another stream does not replace the note of this.
+            yield incoming(record, f"{where} ({mark[:8]})", f"stdin:{mark}")
+
+
+def incoming(record: Record, source: str, key: str) -> Incoming:
+    """A document of a stream; `key` is its id if it names none itself."""
+    if isinstance(record.outcome, DocumentError):
+        return broken(source, gone(record.outcome))
+    return Incoming(source, record.load, record.id or key)
+
+
+def gone(error: DocumentError) -> DocumentError:
+    """The same, of something that passed by."""
+    return DocumentError(
+        f"{error}; a stream cannot be read again: hand it in once more, then strike it off with "
+        "`mplus documents retry --drop`"
+    )
