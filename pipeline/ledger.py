@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from pipeline.fork import copy_past
 from pipeline.head import add_head, new_head
 from pipeline.removal import begin_removal, finish_removal
 from pipeline.schema import chunks, documents, heads, shards, states, tenants
-from pipeline.scope import Scope
+from pipeline.scope import Scope, now
 from pipeline.tenant import (
     PRECISIONS,
     RETENTIONS,
@@ -38,7 +37,7 @@ _AT_ONCE = 500  # file names in one query
 class Ledger:
     """Tenants by name; what is inside a tenant is reached through its `TenantLog` only."""
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, clock: Callable[[], float] = now) -> None:
         self._database = Database(url)
         self._clock = clock
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +25,11 @@ from sqlalchemy import (
 from model.errors import TenantNotFoundError
 from pipeline.database import Database
 from pipeline.schema import tenants
+
+
+def now() -> float:
+    """Seconds since the epoch in whole microseconds: a time that was shown names its moment."""
+    return round(time.time(), 6)
 
 
 class Scope:

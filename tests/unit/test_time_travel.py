@@ -12,6 +12,7 @@ from pipeline.catch_up import catch_up
 from pipeline.schema import TENANT_TABLES
 from pipeline.tenant_log import TenantLog
 from pipeline.upkeep import cool, delete, sweep, verify
+from services.moments import iso, step_of
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 
 pytest_plugins = ["tests.installations"]
@@ -180,3 +181,10 @@ class TestDeletion:
             catch_up(world.engine, [log], intervene)
         sweep(world.engine)
         assert world.names() == set()
+
+
+def test_a_time_that_was_shown_names_its_moment(world: World) -> None:
+    for number in range(8):  # a rounded time may by chance not be an earlier one
+        log = world.grow(f"tenant {number}", [("x", make_text("x", 1))])
+        shown = iso(log.document("x").memorized)
+        assert step_of(log, shown, None) == 1
