@@ -97,7 +97,10 @@ def test_many_questions_together_are_one_by_one(crowd, who, seed, steps):
     for at, (tenant, prompt) in enumerate(zip(who, prompts, strict=True)):
         alone, own = begin(networks.reader, [views[tenant]], [prompt])
         single = [own[0]] + [extend(networks.reader, alone, ids[at][None]) for ids in more]
-        assert worst(torch.stack([r[at] for r in rows]), torch.cat(single)) < 1e-5
+        # Rounding grows with the numbers: 1e-5 of the largest logit.
+        expected = torch.cat(single)
+        largest = max(1.0, float(expected.abs().max()))
+        assert worst(torch.stack([r[at] for r in rows]), expected) < 1e-5 * largest
         fetched = [ids.tolist() for ids in alone[0].retrieved]
         assert [ids.tolist() for ids in together[at].retrieved] == fetched
         assert (alone[0].votes is None) == (together[at].votes is None)
