@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+_LANES = 32  # the AVX-512 product reads whole vectors, beyond the end of a narrower key
 
 
 def quantize(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys [..., R, s] → int8 [..., R, s] and bfloat16 scales [..., R], one a row."""
+    """Keys [..., R, s] → int8 [..., R, s'] and bfloat16 scales [..., R], one a row.
+
+    s' is s rounded up to whole vectors, filled with zeros.
+    """
     scales = (keys.float().abs().amax(-1) / 127).clamp_min(1e-12).bfloat16()
-    return (keys.float() / scales.float()[..., None]).round().clamp(-127, 127).char(), scales
+    rounded = (keys.float() / scales.float()[..., None]).round().clamp(-127, 127).char()
+    return pad(rounded, (0, -keys.shape[-1] % _LANES)), scales
 
 
 def approximate_scores(queries: Tensor, keys: Tensor, scales: Tensor) -> Tensor:
-    """sigmoid(mean q · k) instead of the mean of sigmoids: [n, s], int8 [R, s] → [R] float32."""
-    mean = queries.mean(0, keepdim=True).bfloat16()
+    """sigmoid(mean q · k) instead of the mean of sigmoids: [n, s], int8 [R, s'] → [R] float32."""
+    mean = pad(queries.mean(0, keepdim=True), (0, keys.shape[1] - queries.shape[1])).bfloat16()
     return torch._weight_int8pack_mm(mean, keys, scales)[0].float().sigmoid_()
 
 

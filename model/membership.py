@@ -9,7 +9,7 @@ Legend: L layers, K rows a block, N rows of a full pool, K0 retrieved rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -249,11 +249,8 @@ class Membership:
 
     def living_steps(self) -> NDArray[np.bool_]:
         """[step], true where a row of the step is in the pool or the long-term memory."""
-        living = np.zeros(self.step, dtype=bool)
-        for layer, pool in enumerate(self.pool):
-            for ids in (pool, self.retrievable(layer)):
-                living[ids[ids >= 0] // self.config.num_tokens] = True
-        return living
+        retrievable = (self.retrievable(layer) for layer in range(len(self.pool)))
+        return steps_of((*self.pool, *retrievable), self.step, self.config.num_tokens)
 
     def without_memory(self) -> Membership:
         """The same step with nothing remembered."""
@@ -262,6 +259,14 @@ class Membership:
     def pool_only(self) -> Membership:
         """The same pool with no long-term memory: what MemoryLLM would have."""
         return replace(self.without_memory(), pool=self.pool)
+
+
+def steps_of(rows: Iterable[Ids], steps: int, rows_per_step: int) -> NDArray[np.bool_]:
+    """[steps], true where a step has one of these rows; genesis rows belong to no step."""
+    found = np.zeros(steps, dtype=bool)
+    for ids in rows:
+        found[ids[ids >= 0] // rows_per_step] = True
+    return found
 
 
 @lru_cache

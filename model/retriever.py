@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.blocks import layer_scores
 from model.coarse import approximate_scores, quantile_threshold
-from model.membership import Ids
+from model.membership import Ids, steps_of
 from model.store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
@@ -144,10 +144,7 @@ def rows_of_best_blocks(
     Only steps with a row in the long-term memory of some layer stand for election; those of
     their rows that are still in the pool are attended there.
     """
-    standing = np.zeros(len(votes), dtype=bool)
-    for ids in retrievable:
-        standing[ids[ids >= 0] // rows_per_block] = True  # genesis rows belong to no step
-    candidates = np.flatnonzero(standing)
+    candidates = np.flatnonzero(steps_of(retrievable, len(votes), rows_per_block))
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
     best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
     chosen = np.zeros(len(votes) + 1, dtype=bool)  # the last one stands for genesis rows

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.membership import Ids
+from model.membership import Ids, steps_of
 from model.memory import Memory
 from model.network import Network
 from model.retriever import Candidates
@@ -81,11 +81,9 @@ class MemoryView:
     @cached_property
     def known_steps(self) -> NDArray[np.bool_]:
         """[steps], true where a row of the step can be read at all."""
-        known = np.zeros(self.memory.step, dtype=bool)
         pool = (self._known(ids) for ids in self.memory.membership.pool)
-        for ids in (*pool, *self.retrievable):
-            known[ids[ids >= 0] // self.network.config.num_tokens] = True
-        return known
+        rows = (*pool, *self.retrievable)
+        return steps_of(rows, self.memory.step, self.network.config.num_tokens)
 
     @property
     def nbytes(self) -> int:
