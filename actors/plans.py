@@ -17,6 +17,8 @@ class WritePlan:
         seed, precision: of the tenant.
         step: committed steps; rows up to there exist already.
         states: where memorizing can begin, oldest first, none after `step`.
+        history: hash chain at `step`, in hex, by which a writer knows what it has kept; "" where
+            that is not to be used.
     """
 
     tenant: str
@@ -26,6 +28,7 @@ class WritePlan:
     precision: str
     step: int
     states: tuple[State, ...]
+    history: str = ""
 
 
 @dataclass(frozen=True)

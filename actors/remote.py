@@ -111,6 +111,11 @@ class RemoteWriter:
     def seal(self, tenant: str, leaving: bool = False) -> Sealed | None:
         return _result(self._actor.seal.remote(tenant, leaving))
 
+    def seal_later(self, tenant: str, leaving: bool = False) -> Callable[[], Sealed | None]:
+        """What is there now is sealed, in the actor, while the caller goes on."""
+        reference = self._actor.seal.remote(tenant, leaving)
+        return lambda: _result(reference)
+
     def close(self, tenant: str) -> None:
         _result(self._actor.close.remote(tenant))
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
     from model import MPlus
     from model.files import Files
     from model.memory import Tip
-    from model.refs import State
+    from model.refs import Shard, State
     from model.rows import RowFormat, StoredRows
 
 _log = logging.getLogger(__name__)
 
 STATE_EVERY = 64  # steps; what forgetting, forking or a crash makes to be done again, at most
+RESTING_BYTES = 256 << 20  # of newest blocks, kept of tenants that are not open
 
 
 @dataclass
@@ -34,6 +36,7 @@ class _Open:
     step: int  # committed; rows of earlier steps are in files
     states: list[State]
     lost: list[State]  # that cannot be read; another one of the same step may take their place
+    newest_state: int  # its step, also while its file is being written
     pending: list[StoredRows] = field(default_factory=list)
 
 
@@ -44,6 +47,7 @@ class Writer:
         self._model = model
         self._files = files
         self._tenants: dict[str, _Open] = {}
+        self._resting: OrderedDict[str, tuple[str, Tip]] = OrderedDict()  # head and tip
 
     def open(self, plan: WritePlan) -> int:
         """Take a tenant over; returns the step from which its chunks are wanted.
@@ -53,10 +57,11 @@ class Writer:
         """
         from model.rows import RowFormat
 
-        tip = self._model.empty_memory().tip
+        rested = self._rested(plan)
+        tip = rested or self._model.empty_memory().tip
         states = [state for state in plan.states if state.step <= plan.step]
         lost: list[State] = []
-        while states:
+        while states and rested is None:
             try:
                 tip = self._model.read_tip(self._files, states[-1])
                 break
@@ -64,7 +69,8 @@ class Writer:
                 _log.warning("going back to an earlier state: %s", error)
                 lost.append(states.pop())
         rows = RowFormat.of(self._model.config, plan.precision)
-        self._tenants[plan.tenant] = _Open(plan, rows, tip, plan.step, states, lost)
+        newest = states[-1].step if states else 0
+        self._tenants[plan.tenant] = _Open(plan, rows, tip, plan.step, states, lost, newest)
         return tip.step
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
@@ -95,48 +101,90 @@ class Writer:
             leaving: the tenant will be idle, so the next writer should find a state at its head.
 
         Raises:
-            StorageError: the storage refused; the rows are still pending.
+            StorageError: the storage refused; close the tenant and open it again.
         """
-        from model.rows import StoredRows
-        from model.shards import ShardHeader, write_shard
-        from model.states import write_state
+        return self.seal_later(tenant, leaving)()
 
+    def seal_later(self, tenant: str, leaving: bool = False) -> Callable[[], Sealed | None]:
+        """The same in two parts: what is pending is taken now, and written by the call returned.
+
+        That call may be made in another thread while this one memorizes on; calls for one tenant
+        in the order in which they were got.
+        """
         opened = self._tenants[tenant]
         tip = opened.tip
         if tip.step < opened.step:  # not yet back at the head
-            return None
-        shards = []
-        if opened.pending:
-            header = ShardHeader(
-                self._model.fingerprint, opened.rows, opened.step, len(opened.pending)
-            )
-            rows = StoredRows.join(opened.pending)
-            shards.append(write_shard(self._files, _name(opened.plan, "rows"), header, rows))
-        newest = opened.states[-1].step if opened.states else 0
-        dropped: list[State] = []
-        states = []
-        if tip.step >= newest + STATE_EVERY or (leaving and tip.step > newest):
-            name = _name(opened.plan, "state")
-            states.append(write_state(self._files, name, tip, self._model.fingerprint))
-            dropped = _superseded(opened.states, tip.step, opened.plan.tenant)
-        if not shards and not states:
-            return None
-        dropped, opened.lost = dropped + opened.lost, []
+            return _nothing
+        first, rows = opened.step, opened.pending
+        newest = opened.newest_state
+        with_state = tip.step >= newest + STATE_EVERY or (leaving and tip.step > newest)
+        if not rows and not with_state:
+            return _nothing
         opened.pending, opened.step = [], tip.step
-        opened.states = [s for s in opened.states if s not in dropped] + states
-        return Sealed(
-            tenant,
-            opened.plan.head,
-            tip.step,
-            tip.history.hex(),
-            tuple(shards),
-            tuple(states),
-            tuple(dropped),
-        )
+        if with_state:
+            opened.newest_state = tip.step
+
+        def write() -> Sealed:
+            shards = (self._write_shard(opened, first, rows),) if rows else ()
+            states, dropped = self._write_state(opened, tip) if with_state else ((), [])
+            dropped, opened.lost = dropped + opened.lost, []
+            return Sealed(
+                tenant,
+                opened.plan.head,
+                tip.step,
+                tip.history.hex(),
+                shards,
+                states,
+                tuple(dropped),
+            )
+
+        return write
 
     def close(self, tenant: str) -> None:
-        """Let go of a tenant; what was not sealed is to be memorized again."""
-        self._tenants.pop(tenant, None)
+        """Let go of a tenant; what was not sealed is to be memorized again.
+
+        Where everything was, it is kept in memory for a while, so that the next `open` at the
+        same step reads no file.
+        """
+        opened = self._tenants.pop(tenant, None)
+        if opened is None or opened.pending or opened.tip.step != opened.step:
+            return
+        if opened.tip.last_block is None:  # nothing was memorized
+            return
+        self._resting[tenant] = (opened.plan.head, opened.tip)
+        self._resting.move_to_end(tenant)
+        nbytes = opened.tip.last_block.nbytes
+        while len(self._resting) * nbytes > RESTING_BYTES:
+            self._resting.popitem(last=False)
+
+    def _rested(self, plan: WritePlan) -> Tip | None:
+        """What is kept of the tenant, if nobody wrote its memory since."""
+        head, tip = self._resting.pop(plan.tenant, ("", None))
+        if tip is None or (head, tip.step, tip.history.hex()) != (
+            plan.head,
+            plan.step,
+            plan.history,
+        ):
+            return None
+        return tip
+
+    def _write_shard(self, opened: _Open, first: int, pending: list[StoredRows]) -> Shard:
+        from model.rows import StoredRows
+        from model.shards import ShardHeader, write_shard
+
+        header = ShardHeader(self._model.fingerprint, opened.rows, first, len(pending))
+        rows = StoredRows.join(pending)
+        return write_shard(self._files, _name(opened.plan, "rows"), header, rows)
+
+    def _write_state(self, opened: _Open, tip: Tip) -> tuple[tuple[State, ...], list[State]]:
+        """The new state, and those that it replaces."""
+        from model.states import write_state
+
+        name = _name(opened.plan, "state")
+        state = write_state(self._files, name, tip, self._model.fingerprint)
+        dropped = _superseded(opened.states, tip.step, opened.plan.tenant)
+        opened.states = [s for s in opened.states if s not in dropped] + [state]
+        return (state,), dropped
 
     def _check(self, requests: Sequence[WriteRequest]) -> None:
         seen = set()
@@ -148,6 +196,10 @@ class Writer:
                     + ("the tenant is not open" if opened is None else f"{opened.tip.step} is")
                 )
             seen.add(request.tenant)
+
+
+def _nothing() -> None:
+    """Of a tenant that has nothing to commit."""
 
 
 def _superseded(states: list[State], newest: int, tenant: str) -> list[State]:

@@ -105,8 +105,17 @@ def swap(connection: Connection, scope: Scope, lease: Lease, head_id: str) -> He
     return require_head(connection, scope, head_id)
 
 
-def mark_memorized(connection: Connection, scope: Scope, step: int, since: int = 0) -> None:
-    """Date the documents that are complete at `step` and have no date; `since` spares a scan."""
+def mark_memorized(
+    connection: Connection, scope: Scope, step: int, since: int = 0
+) -> tuple[float, ...]:
+    """Date the documents that are complete at `step` and have no date.
+
+    Args:
+        since: a step before which all have one; it spares a scan.
+
+    Returns:
+        How many seconds each of them had waited.
+    """
     # Documents lie in order: none before the one at `since` can have become complete now.
     at_since = connection.execute(
         scope.select(documents, documents.c.first_step)
@@ -114,13 +123,17 @@ def mark_memorized(connection: Connection, scope: Scope, step: int, since: int =
         .order_by(documents.c.first_step.desc())
         .limit(1)
     ).scalar_one_or_none()
-    connection.execute(
-        scope.update(documents)
-        .where(documents.c.first_step >= (at_since or 0), documents.c.first_step < step)
-        .where(documents.c.first_step + documents.c.chunk_count <= step)
-        .where(documents.c.memorized.is_(None))
-        .values(memorized=scope.clock())
+    complete = (
+        (documents.c.first_step >= (at_since or 0))
+        & (documents.c.first_step < step)
+        & (documents.c.first_step + documents.c.chunk_count <= step)
+        & documents.c.memorized.is_(None)
     )
+    created = connection.execute(scope.select(documents, documents.c.created).where(complete))
+    now = scope.clock()
+    delays = tuple(max(0.0, now - at) for at in created.scalars())
+    connection.execute(scope.update(documents).where(complete).values(memorized=now))
+    return delays
 
 
 def _check_forgotten(connection: Connection, scope: Scope, excluded: Sequence[str]) -> None:

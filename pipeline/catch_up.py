@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from pipeline.engine import Engine
-from pipeline.memorize import Job, OnStep, memorize, quiet
+from pipeline.job import Job, OnStep, quiet
+from pipeline.memorize import memorize
 from pipeline.rebuild import settle
 from pipeline.tenant_log import TenantLog
 from pipeline.upkeep import compact, drop_forgotten

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from model.errors import BusyError
 from pipeline.chunk import Tokenizer
+from pipeline.job import WriterLike
 from pipeline.leases import Lease
 from pipeline.ledger import Ledger
-from pipeline.memorize import WriterLike
 from pipeline.process import is_gone, new_owner
 from pipeline.tenant_log import TenantLog
 

@@ -43,6 +43,18 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Committed:
+    """A head that was advanced.
+
+    Attributes:
+        delays: seconds from acknowledged to answerable of each document that it completed.
+    """
+
+    head: Head
+    delays: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Serving:
     """All that reading or continuing a head needs, as of one moment.
 

@@ -11,6 +11,7 @@ from model.errors import InvalidInputError, StorageError
 from model.refs import Shard, State
 from pipeline import builds, leases
 from pipeline.head import (
+    Committed,
     Head,
     Serving,
     add_files,
@@ -107,8 +108,8 @@ class TenantHeads:
         shards: Sequence[Shard] = (),
         states: Sequence[State] = (),
         drop_states: Sequence[State] = (),
-    ) -> Head:
-        """Advance a head to `step` by the shards that continue it; returns it as it is now.
+    ) -> Committed:
+        """Advance a head to `step` by the shards that continue it.
 
         Documents that are complete with it are memorized from now on, if the head serves.
 
@@ -126,9 +127,10 @@ class TenantHeads:
             self._drop_states(connection, head_id, drop_states)
             add_files(connection, self._scope, head_id, shards, states)
             self._move(connection, lease, head_id, step, history)
+            delays: tuple[float, ...] = ()
             if head.serving:
-                builds.mark_memorized(connection, self._scope, step, since=head.step)
-            return require_head(connection, self._scope, head_id)
+                delays = builds.mark_memorized(connection, self._scope, step, since=head.step)
+            return Committed(require_head(connection, self._scope, head_id), delays)
 
     def begin_build(
         self,

@@ -8,16 +8,26 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, union, update
 from sqlalchemy.exc import IntegrityError
 
 from model.errors import BusyError, InvalidInputError, TenantNotFoundError
 from model.refs import Shard
+from pipeline.backlog import Backlog, Waiting, select_size, select_waiting
 from pipeline.database import Database
 from pipeline.fork import copy_past
 from pipeline.head import add_head, new_head
 from pipeline.removal import begin_removal, finish_removal
-from pipeline.schema import chunks, documents, heads, shards, states, tenants
+from pipeline.schema import (
+    chunks,
+    documents,
+    failures,
+    heads,
+    leases,
+    shards,
+    states,
+    tenants,
+)
 from pipeline.scope import Scope, now
 from pipeline.tenant import (
     PRECISIONS,
@@ -180,6 +190,76 @@ class Ledger:
             )
             for r in rows
         ]
+
+    def tallies(self) -> dict[str, Row[Any]]:
+        """By tenant id: `failed` sources, the `documents_left` and `tokens_left` that the serving
+        head lacks, and whether it was dropped although the log can make it again (`cold`)."""
+        failed = _per_tenant(failures.c.tenant, func.count().label("failed"))
+        first = (documents.c.tenant == tenants.c.id) & (documents.c.first_step == 0)
+        was_memorized = select(documents.c.id).where(first, documents.c.memorized.is_not(None))
+        rest = (chunks.c.tenant == tenants.c.id) & (chunks.c.step >= heads.c.step)
+        pieces, tokens = func.count(chunks.c.document.distinct()), func.sum(chunks.c.tokens)
+        query = _active(
+            select(pieces).where(rest).scalar_subquery().label("documents_left"),
+            func.coalesce(select(tokens).where(rest).scalar_subquery(), 0).label("tokens_left"),
+            func.coalesce(failed.c.failed, 0).label("failed"),
+            ((heads.c.step == 0) & was_memorized.exists()).label("cold"),
+        )
+        query = query.outerjoin(failed, failed.c.tenant == tenants.c.id)
+        with self._database.reading() as connection:
+            return {row.id: row for row in connection.execute(query)}
+
+    def holders(self) -> list[Row[Any]]:
+        """(name, owner, epoch, expires) of every lease that was not given back, overdue or not."""
+        columns = (tenants.c.name, leases.c.owner, leases.c.epoch, leases.c.expires)
+        query = (
+            select(*columns)
+            .join_from(leases, tenants, leases.c.tenant == tenants.c.id)
+            .where(leases.c.owner != "", tenants.c.status == "active")
+            .order_by(leases.c.owner, tenants.c.name)
+        )
+        with self._database.reading() as connection:
+            return list(connection.execute(query))
+
+    def named_files(self) -> list[Row[Any]]:
+        """(tenant id, file, nbytes) of the files that heads name; a fork names shared ones too."""
+        parts = (select(t.c.tenant, t.c.file, t.c.nbytes) for t in (shards, states))
+        with self._database.reading() as connection:
+            return list(connection.execute(union(*parts)))
+
+    def waiting(self) -> list[Waiting]:
+        """Tenants whose memory lacks something, those whose turn is next first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select_waiting()).all()
+        found = [
+            Waiting(
+                self._log(to_tenant(row)),
+                chunks=int(row.chunks),
+                since=row.since,
+                committed=row.committed,
+                forgets=int(row.forgets),
+                owner=row.owner,
+                expires=row.expires,
+            )
+            for row in rows
+        ]
+        return sorted(found, key=lambda waiting: (waiting.turn, waiting.log.tenant.id))
+
+    def backlog(self) -> Backlog:
+        """All that waits, summed up."""
+        waiting = self.waiting()
+        lacking = [one for one in waiting if one.chunks]
+        with self._database.reading() as connection:
+            sizes = [connection.execute(select_size(one.log.tenant.id)).one() for one in lacking]
+        oldest = min((one.since for one in lacking), default=None)
+        return Backlog(
+            tenants=len(lacking),
+            documents=sum(size.documents for size in sizes),
+            chunks=sum(one.chunks for one in lacking),
+            tokens=sum(int(size.tokens) for size in sizes),
+            forgets=sum(one.forgets for one in waiting),
+            oldest=0.0 if oldest is None else max(0.0, self._clock() - oldest),
+        )
 
     def idle_tenants(self) -> list[TenantLog]:
         """Tenants without use for longer than their `cold_after`."""

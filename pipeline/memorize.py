@@ -10,88 +10,59 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
 
-from actors.plans import Sealed, WritePlan, WriteRequest
-from model.refs import Shard
+from actors.plans import Sealed, WriteRequest
+from model.errors import MPlusError
 from pipeline.chunk import Tokenizer
-from pipeline.leases import Lease
-from pipeline.recut import cut_chunks
-from pipeline.tenant import Tenant
-from pipeline.tenant_log import Chunk, TenantLog
+from pipeline.job import Job, OnStep, WriterLike, quiet
+from pipeline.observe import Batch, Commit, Observer, Unobserved
+from pipeline.tenant_log import Chunk
+
+__all__ = ["MAX_BATCH", "Ended", "Job", "Line", "OnStep", "memorize", "quiet"]
 
 MAX_BATCH = 8  # tenants in one forward pass
 # Committed together, at most.
 _GROUP_STEPS, _GROUP_SECONDS, _GROUP_BYTES = 64, 1.0, 64 << 20
+_AHEAD = 4  # chunks of a job that are read and tokenized before their turn
+_BEHIND = 4  # commits under way in the line; more, and the forward pass waits
 
-OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
-
-
-def quiet(tenant: Tenant, tokens: int) -> None:
-    """An `OnStep` for when nobody looks."""
-
-
-class WriterLike(Protocol):
-    """The writer here or in an actor."""
-
-    def open(self, plan: WritePlan) -> int: ...
-
-    def memorize(self, requests: Sequence[WriteRequest]) -> list[int]: ...
-
-    def seal(self, tenant: str, leaving: bool = False) -> Sealed | None: ...
-
-    def close(self, tenant: str) -> None: ...
+Ready = tuple[Chunk, list[int]]  # a chunk and its token ids
 
 
 @dataclass(frozen=True)
-class Job:
-    """A head that is to catch up with its log.
+class Ended:
+    """A job that left the line.
 
     Attributes:
-        lease: of the tenant, held by the caller.
-        plan: the head as it is.
-        excluded: ids of documents that the head leaves out.
-        recut: the head has chunks of its own, see `pipeline.recut`.
+        steps: memorized and committed in it.
+        error: what ended it before its end; what was committed stands.
     """
 
-    log: TenantLog
-    lease: Lease
-    plan: WritePlan
-    excluded: tuple[str, ...] = ()
-    recut: bool = False
-
-    @classmethod
-    def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> Job:
-        """For the serving head, or for the one that is being built."""
-        found = log.heads.building() if building else log.heads.serving()
-        assert found is not None
-        head = found.head
-        plan = WritePlan(
-            tenant=log.tenant.id,
-            head=head.id,
-            epoch=lease.epoch,
-            seed=log.tenant.seed,
-            precision=log.tenant.precision,
-            step=head.step,
-            states=found.states,
-        )
-        return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
-
-    def chunks(self, from_step: int) -> Iterator[Chunk]:
-        """What is to be memorized, from a step of the head on."""
-        if not self.recut:
-            return self.log.chunks(from_step, excluded=self.excluded)
-        cut = cut_chunks(self.log.scope, self.plan.head, from_step)
-        return (Chunk(step, text) for step, text in cut)
+    job: Job
+    steps: int
+    error: MPlusError | None = None
 
 
 @dataclass
 class _Work:
+    """A job in the line; `visit` counts its steps since it came, `told` is (step, tokens)."""
+
     job: Job
     chunks: Iterator[Chunk]
+    head: int  # steps that are committed
+    ready: deque[Ready] = field(default_factory=deque)
+    coming: Future[list[Ready]] | None = None
+    commits: deque[Future[None]] = field(default_factory=deque)
     uncommitted: int = 0
     since: float = field(default_factory=time.monotonic)
+    visit: int = 0
+    told: deque[tuple[int, int]] = field(default_factory=deque)
+    ends: bool = False
 
     @property
     def due(self) -> bool:
@@ -101,6 +72,254 @@ class _Work:
             or nbytes >= _GROUP_BYTES
             or time.monotonic() - self.since >= _GROUP_SECONDS
         )
+
+
+class Line:
+    """Jobs on their way: one thread reads and tokenizes ahead of the forward pass, which runs in
+    the caller's, and one behind it writes files and commits.
+
+    A job has one chunk at most in a pass, so it goes in order; results do not depend on who
+    shares the pass. Bounded on both sides: a slow disk makes the forward pass wait.
+
+    Args:
+        room: jobs in one pass.
+        on_step: called after each new step, in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        writer: WriterLike,
+        tokenizer: Tokenizer,
+        on_step: OnStep = quiet,
+        room: int = MAX_BATCH,
+        observer: Observer | None = None,
+    ) -> None:
+        self._writer = writer
+        self._tokenizer = tokenizer
+        self._on_step = on_step
+        self._room = room
+        self._observer = observer or Unobserved()
+        self._works: deque[_Work] = deque()
+        self._leaving: list[_Work] = []
+        self._broken: list[Ended] = []
+        self._before = ThreadPoolExecutor(1, "tokenize")
+        self._after = ThreadPoolExecutor(1, "commit")
+        self._running: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing goes on after it; what is under way is finished first."""
+        self._before.shutdown(cancel_futures=True)
+        self._after.shutdown()
+        for work in [*self._works, *self._leaving]:
+            self._writer.close(work.job.plan.tenant)
+        self._works.clear()
+        self._leaving.clear()
+
+    def __len__(self) -> int:
+        """Jobs that it has, also those whose last commit is under way."""
+        return len(self._works) + len(self._leaving)
+
+    def add(self, job: Job) -> None:
+        """Take a job, whose tenant the line has no other of."""
+        step = self._writer.open(job.plan)
+        work = _Work(job, job.chunks(step), head=job.plan.step)
+        self._read_ahead(work)
+        self._works.append(work)
+
+    @property
+    def active(self) -> int:
+        """Jobs that take part in passes."""
+        return len(self._works)
+
+    def visit(self, tenant: str) -> int:
+        """Steps of a tenant (its id) since its job was added."""
+        return next((w.visit for w in self._works if w.job.plan.tenant == tenant), 0)
+
+    def dismiss(self, tenant: str, leaving: bool = False) -> None:
+        """Let a tenant's job end after a last commit, wherever it is."""
+        for work in self._works:
+            if work.job.plan.tenant == tenant:
+                self._works.remove(work)
+                self._end(work, leaving)
+                return
+
+    def step(self) -> list[Ended]:
+        """One forward pass with the next chunk of up to `room` jobs, in turn.
+
+        Returns the jobs that have left since: a job does at the end of its log, or by an error.
+        Waits only where there is nothing else to do.
+        """
+        ended = self._failed()
+        began = time.monotonic()
+        batch = self._next_batch()
+        if batch:
+            requests = [
+                WriteRequest(work.job.plan.tenant, chunk.step, ids) for work, (chunk, ids) in batch
+            ]
+            waited = time.monotonic() - began
+            began = time.monotonic()
+            self._writer.memorize(requests)
+            self._observer.batched(
+                Batch(
+                    tenants=len(batch),
+                    room=self._room,
+                    tokens=sum(len(request.token_ids) for request in requests),
+                    waited=waited,
+                    forward=time.monotonic() - began,
+                )
+            )
+            for work, request in zip((work for work, _ in batch), requests, strict=True):
+                self._count(work, request)
+        elif self._leaving:
+            with suppress(MPlusError):
+                self._leaving[0].commits[-1].result()
+        ended += self._broken
+        self._broken = []
+        return ended + self._left()
+
+    def finish(self) -> list[Ended]:
+        """Commit what every job has, and let them all go."""
+        for work in list(self._works):
+            self.dismiss(work.job.plan.tenant, leaving=True)
+        ended = []
+        while self._leaving:
+            ended += self.step()
+        return ended
+
+    def _next_batch(self) -> list[tuple[_Work, Ready]]:
+        batch: list[tuple[_Work, Ready]] = []
+        for _ in range(len(self._works)):
+            if len(batch) == self._room:
+                break
+            work = self._works.popleft()
+            try:
+                ready = self._next(work)
+            except MPlusError as error:
+                self._broken.append(self._close(work, error))
+                continue
+            if ready is None:
+                self._end(work, leaving=True)
+            else:
+                batch.append((work, ready))
+                self._works.append(work)
+        return batch
+
+    def _next(self, work: _Work) -> Ready | None:
+        if not work.ready and work.coming is not None:
+            work.ready.extend(work.coming.result())
+            work.coming = None
+            self._read_ahead(work)
+        if not work.ready:
+            return None
+        return work.ready.popleft()
+
+    def _read_ahead(self, work: _Work) -> None:
+        """At the end of the log nothing comes, and nothing is asked for again."""
+        if work.ends:
+            return
+
+        def read() -> list[Ready]:
+            found = []
+            for chunk in work.chunks:
+                found.append((chunk, self._tokenizer.encode(chunk.text)))
+                if len(found) == _AHEAD:
+                    return found
+            work.ends = True
+            return found
+
+        work.coming = self._before.submit(read)
+
+    def _count(self, work: _Work, request: WriteRequest) -> None:
+        work.visit += 1
+        if request.step >= work.job.plan.step:
+            work.uncommitted += 1
+            work.told.append((request.step, len(request.token_ids)))
+            self._on_step(work.job.log.tenant, len(request.token_ids))
+        if work.due:
+            self._commit(work)
+
+    def _end(self, work: _Work, leaving: bool) -> None:
+        self._commit(work, leaving)
+        self._leaving.append(work)
+
+    def _commit(self, work: _Work, leaving: bool = False) -> None:
+        """Make what a tenant has durable, and then visible, behind the line."""
+        while len(self._running) >= _BEHIND:
+            with suppress(MPlusError):
+                self._running.popleft().result()
+        write = self._writer.seal_later(work.job.plan.tenant, leaving)
+        previous = work.commits[-1] if work.commits else None
+        future = self._after.submit(self._write, work, write, previous)
+        work.commits.append(future)
+        self._running.append(future)
+        work.uncommitted, work.since = 0, time.monotonic()
+
+    def _write(
+        self, work: _Work, write: Callable[[], Sealed | None], previous: Future[None] | None
+    ) -> None:
+        if previous is not None:
+            previous.result()  # after a failed commit nothing of the job can be committed
+        began = time.monotonic()
+        sealed = write()
+        written = time.monotonic()
+        if sealed is None:
+            return
+        committed = work.job.log.heads.commit(
+            work.job.lease,
+            sealed.head,
+            step=sealed.step,
+            history=sealed.history,
+            shards=sealed.shards,
+            states=sealed.states,
+            drop_states=sealed.drop_states,
+        )
+        steps, work.head = sealed.step - work.head, sealed.step
+        tokens = 0
+        while work.told and work.told[0][0] < sealed.step:
+            tokens += work.told.popleft()[1]
+        self._observer.committed(
+            Commit(
+                tenant=work.job.plan.tenant,
+                step=sealed.step,
+                steps=steps,
+                tokens=tokens,
+                seal=written - began,
+                ledger=time.monotonic() - written,
+                delays=committed.delays,
+            )
+        )
+
+    def _failed(self) -> list[Ended]:
+        """Jobs whose commits went wrong; their rows are to be memorized again."""
+        ended = []
+        for work in list(self._works):
+            while work.commits and work.commits[0].done():
+                error = work.commits[0].exception()
+                if error is not None:
+                    self._works.remove(work)
+                    ended.append(self._close(work, error))
+                    break
+                work.commits.popleft()
+        return ended
+
+    def _left(self) -> list[Ended]:
+        done = [work for work in self._leaving if work.commits[-1].done()]
+        self._leaving = [work for work in self._leaving if work not in done]
+        return [self._close(work, work.commits[-1].exception()) for work in done]
+
+    def _close(self, work: _Work, error: BaseException | None) -> Ended:
+        self._writer.close(work.job.plan.tenant)
+        if error is not None and not isinstance(error, MPlusError):
+            raise error
+        return Ended(work.job, work.head - work.job.plan.step, error)
 
 
 def memorize(
@@ -116,84 +335,21 @@ def memorize(
         StaleLeaseError: another writer took a tenant over; its memory is in that one's hands.
         StorageError: the storage refused; everything committed so far stands.
     """
-    works = [_begin(job, writer) for job in jobs]
-    waiting, steps = deque(works), 0
-    try:
-        while batch := _next_batch(waiting, tokenizer, max_batch, writer):
-            writer.memorize([request for _, request in batch])
-            for work, request in batch:
-                if request.step >= work.job.plan.step:
-                    steps += 1
-                    work.uncommitted += 1
-                    on_step(work.job.log.tenant, len(request.token_ids))
-                if work.due:
-                    _commit(work, writer)
-    except KeyboardInterrupt:
-        for work in waiting:
-            _commit(work, writer, leaving=True)
-        raise
-    finally:
-        for work in works:
-            writer.close(work.job.plan.tenant)
+    steps = 0
+    with Line(writer, tokenizer, on_step, max_batch) as line:
+        for job in jobs:
+            line.add(job)
+        try:
+            while line:
+                steps += _checked(line.step())
+        except KeyboardInterrupt:
+            _checked(line.finish())
+            raise
     return steps
 
 
-def remake(
-    job: Job, shard: Shard, writer: WriterLike, tokenizer: Tokenizer, on_step: OnStep = quiet
-) -> Shard:
-    """Memorize the steps of a shard again, into a new file that no head names yet."""
-    states = tuple(state for state in job.plan.states if state.step <= shard.first_step)
-    plan = replace(job.plan, step=shard.first_step, states=states)
-    step = writer.open(plan)
-    try:
-        for chunk in job.chunks(step):
-            if chunk.step >= shard.end:
-                break
-            ids = tokenizer.encode(chunk.text)
-            writer.memorize([WriteRequest(plan.tenant, chunk.step, ids)])
-            on_step(job.log.tenant, len(ids))
-        sealed = writer.seal(plan.tenant)
-    finally:
-        writer.close(plan.tenant)
-    assert sealed is not None
-    return sealed.shards[0]
-
-
-def _begin(job: Job, writer: WriterLike) -> _Work:
-    step = writer.open(job.plan)
-    return _Work(job, job.chunks(step))
-
-
-def _next_batch(
-    waiting: deque[_Work], tokenizer: Tokenizer, size: int, writer: WriterLike
-) -> list[tuple[_Work, WriteRequest]]:
-    """The next step of up to `size` tenants, in turn; tenants without one leave."""
-    batch: list[tuple[_Work, WriteRequest]] = []
-    for _ in range(len(waiting)):
-        if len(batch) == size:
-            break
-        work = waiting.popleft()
-        chunk = next(work.chunks, None)
-        if chunk is None:
-            _commit(work, writer, leaving=True)
-            continue
-        ids = tokenizer.encode(chunk.text)
-        batch.append((work, WriteRequest(work.job.plan.tenant, chunk.step, ids)))
-        waiting.append(work)
-    return batch
-
-
-def _commit(work: _Work, writer: WriterLike, leaving: bool = False) -> None:
-    """Make what a writer has of a tenant durable, and then visible."""
-    sealed = writer.seal(work.job.plan.tenant, leaving)
-    if sealed is not None:
-        work.job.log.heads.commit(
-            work.job.lease,
-            sealed.head,
-            step=sealed.step,
-            history=sealed.history,
-            shards=sealed.shards,
-            states=sealed.states,
-            drop_states=sealed.drop_states,
-        )
-    work.uncommitted, work.since = 0, time.monotonic()
+def _checked(ended: Sequence[Ended]) -> int:
+    for job in ended:
+        if job.error is not None:
+            raise job.error
+    return sum(job.steps for job in ended)

@@ -15,8 +15,9 @@ from pipeline.chunk import Span, chunk
 from pipeline.engine import Engine, Stores
 from pipeline.forgets import Receipt
 from pipeline.head import Serving
+from pipeline.job import Job, OnStep, quiet
 from pipeline.leases import Lease
-from pipeline.memorize import Job, OnStep, memorize, quiet
+from pipeline.memorize import memorize
 from pipeline.recut import cut_rest
 from pipeline.tenant_log import TenantLog
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from model.errors import DamagedFileError
 from model.refs import Shard, State
 from pipeline.engine import Engine, Stores
+from pipeline.job import Job, OnStep, quiet, remake
 from pipeline.leases import Lease
-from pipeline.memorize import Job, OnStep, quiet, remake
 from pipeline.rebuild import purge
 from pipeline.tenant_log import TenantLog
 

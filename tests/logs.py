@@ -62,7 +62,7 @@ def memorize(log: TenantLog, lease: Lease, ends: Sequence[int], head: Head | Non
             history=history(end),
             shards=[shard(at.step, end)],
             states=[state(end)],
-        )
+        ).head
     return at
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from itertools import count
+import time
 from pathlib import Path
 from typing import Any
 
 import pipeline.engine
+from actors.writer import Writer
 from model.errors import MPlusError
 from model.files import Files
 from pipeline.catch_up import catch_up
-from pipeline.memorize import OnStep, quiet
 from tests.worlds import load_model, many_files, merge_all, opened
 
 POINTS = ("memorized", "written", "deleting")
@@ -25,49 +25,41 @@ POINTS = ("memorized", "written", "deleting")
 
 def _stop() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(0.1)  # this thread may run on for a moment
 
 
-def _stop_at_third_step() -> OnStep:
-    steps = count(1)
+def _stop_once(owner: type, name: str, before: bool) -> None:
+    """Stop before or after the first call of a method."""
+    original = getattr(owner, name)
 
-    def on_step(*_: object) -> None:
-        if next(steps) == 3:
-            _stop()
-
-    return on_step
-
-
-def _stop_once(name: str, before: bool) -> None:
-    """Stop before or after the first call of a method of the files."""
-    original = getattr(Files, name)
-
-    def stopping(*args: Any) -> None:
-        setattr(Files, name, original)
+    def stopping(*args: Any, **more: Any) -> Any:
+        setattr(owner, name, original)
         if before:
             _stop()
-        original(*args)
+        result = original(*args, **more)
         if not before:
             _stop()
+        return result
 
-    setattr(Files, name, stopping)
+    setattr(owner, name, stopping)
 
 
 def main(checkpoint: str, url: str, store: str, point: str) -> None:
     many_files()
     pipeline.engine.LEASE_SECONDS = 0.2
+    if point == "memorized":
+        _stop_once(Writer, "_write_shard", before=True)
     if point == "written":
-        _stop_once("put", before=False)
+        _stop_once(Files, "put", before=False)
     if point == "deleting":
-        _stop_once("delete", before=True)
+        _stop_once(Files, "delete", before=True)
     with opened(load_model(Path(checkpoint)), url, Path(store)) as world:
         log = world.ledger.tenant("anna")
         try:
             if point == "deleting":
                 merge_all(world, log)
             else:
-                catch_up(
-                    world.engine, [log], _stop_at_third_step() if point == "memorized" else quiet
-                )
+                catch_up(world.engine, [log])
         except MPlusError as error:
             print(type(error).__name__)
         else:

@@ -108,7 +108,7 @@ class TestCommit:
         shards, states = [shard(0, 2), shard(2, 3)], [state(2), state(3)]
         moved = log.heads.commit(
             lease, head.id, step=3, history=history(3), shards=shards, states=states
-        )
+        ).head
         serving = log.heads.serving()
         assert serving.head == moved == replace(head, step=3, epoch=1, history=history(3))
         assert (serving.shards, serving.states) == (tuple(shards), tuple(states))

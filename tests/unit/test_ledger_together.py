@@ -145,9 +145,9 @@ def test_every_tenant_table_has_the_column() -> None:
 
 
 def test_statements_on_tenants_rows_are_made_by_their_scope() -> None:
-    """`Scope` binds the tenant; only the ledger itself, which is about all tenants, goes past."""
+    """`Scope` binds the tenant; only what is about all tenants goes past."""
     makers = {"select", "insert", "update", "delete", "text"}
-    free = {"scope.py", "ledger.py", "database.py", "schema.py", "removal.py"}
+    free = {"scope.py", "ledger.py", "backlog.py", "database.py", "schema.py", "removal.py"}
     found = {}
     for path in PIPELINE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -1,0 +1,99 @@
+"""A head that is to catch up with its log, and who does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from actors.plans import Sealed, WritePlan, WriteRequest
+from model.refs import Shard
+from pipeline.chunk import Tokenizer
+from pipeline.leases import Lease
+from pipeline.recut import cut_chunks
+from pipeline.tenant import Tenant
+from pipeline.tenant_log import Chunk, TenantLog
+
+OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
+
+
+def quiet(tenant: Tenant, tokens: int) -> None:
+    """An `OnStep` for when nobody looks."""
+
+
+class WriterLike(Protocol):
+    """The writer here or in an actor."""
+
+    def open(self, plan: WritePlan) -> int: ...
+
+    def memorize(self, requests: Sequence[WriteRequest]) -> list[int]: ...
+
+    def seal(self, tenant: str, leaving: bool = False) -> Sealed | None: ...
+
+    def seal_later(self, tenant: str, leaving: bool = False) -> Callable[[], Sealed | None]: ...
+
+    def close(self, tenant: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """A head that is to catch up with its log.
+
+    Attributes:
+        lease: of the tenant, held by the caller.
+        plan: the head as it is.
+        excluded: ids of documents that the head leaves out.
+        recut: the head has chunks of its own, see `pipeline.recut`.
+    """
+
+    log: TenantLog
+    lease: Lease
+    plan: WritePlan
+    excluded: tuple[str, ...] = ()
+    recut: bool = False
+
+    @classmethod
+    def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> Job:
+        """For the serving head, or for the one that is being built."""
+        found = log.heads.building() if building else log.heads.serving()
+        assert found is not None
+        head = found.head
+        plan = WritePlan(
+            tenant=log.tenant.id,
+            head=head.id,
+            epoch=lease.epoch,
+            seed=log.tenant.seed,
+            precision=log.tenant.precision,
+            step=head.step,
+            states=found.states,
+            history=head.history,
+        )
+        return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
+
+    def chunks(self, from_step: int) -> Iterator[Chunk]:
+        """What is to be memorized, from a step of the head on."""
+        if not self.recut:
+            return self.log.chunks(from_step, excluded=self.excluded)
+        cut = cut_chunks(self.log.scope, self.plan.head, from_step)
+        return (Chunk(step, text) for step, text in cut)
+
+
+def remake(
+    job: Job, shard: Shard, writer: WriterLike, tokenizer: Tokenizer, on_step: OnStep = quiet
+) -> Shard:
+    """Memorize the steps of a shard again, into a new file that no head names yet."""
+    states = tuple(state for state in job.plan.states if state.step <= shard.first_step)
+    plan = replace(job.plan, step=shard.first_step, states=states, history="")
+    step = writer.open(plan)
+    try:
+        for chunk in job.chunks(step):
+            if chunk.step >= shard.end:
+                break
+            ids = tokenizer.encode(chunk.text)
+            writer.memorize([WriteRequest(plan.tenant, chunk.step, ids)])
+            on_step(job.log.tenant, len(ids))
+        sealed = writer.seal(plan.tenant)
+    finally:
+        writer.close(plan.tenant)
+    assert sealed is not None
+    return sealed.shards[0]

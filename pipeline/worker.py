@@ -1,0 +1,277 @@
+"""A writer that looks for work: it claims tenants, brings them up to their logs, and lets go.
+
+Fairness: tenants are served in the order in which their oldest document was acknowledged or in
+which they were served last, and who has had `QUANTUM` steps while others wait goes to the back.
+So a newcomer, with n tenants at work or before it and `slots` of them in each pass, is claimed
+after at most (ceil((n + 1) / slots) - 1) * QUANTUM passes and a look at the ledger, however much
+the others have waiting; more writers make it sooner.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from model.errors import BusyError, MPlusError, StaleLeaseError, TenantNotFoundError
+from pipeline.backlog import Waiting
+from pipeline.engine import LEASE_SECONDS, Engine
+from pipeline.job import Job
+from pipeline.leases import Lease
+from pipeline.memorize import MAX_BATCH, Ended, Line
+from pipeline.observe import Observer, Unobserved
+from pipeline.process import is_gone, new_owner
+from pipeline.rebuild import settle
+from pipeline.tenant_log import TenantLog
+from pipeline.upkeep import compact, drop_forgotten
+
+_log = logging.getLogger(__name__)
+
+QUANTUM = 64  # steps of a tenant while others wait
+_LOOK_SECONDS = 0.1  # between looks at the ledger while there are free slots
+_RENEW_SECONDS = LEASE_SECONDS / 4
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds a tenant is left alone after a failure
+
+
+_COMPACT_AFTER = 8  # shards that a tenant got
+
+
+@dataclass
+class _Held:
+    """A tenant that is claimed, and when its lease was renewed last."""
+
+    job: Job
+    renewed: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class _Pause:
+    """A tenant is left alone after a failure, each time for longer."""
+
+    until: float
+    seconds: float
+
+
+class Worker:
+    """Memorizes for all tenants whose memory the engine's weights made.
+
+    The thread that runs it does the forward passes; others tokenize, commit, and see to
+    forgetting and compaction, which hold up no tenant but their own.
+
+    Args:
+        slots: tenants held at a time, and chunks in one forward pass.
+        observer: told of every pass, commit and failure.
+    """
+
+    def __init__(
+        self, engine: Engine, slots: int = MAX_BATCH, observer: Observer | None = None
+    ) -> None:
+        self._engine = engine
+        self._slots = slots
+        self._observer = observer or Unobserved()
+        self._owner = new_owner()
+        self._held: dict[str, _Held] = {}
+        self._pauses: dict[str, _Pause] = {}
+        self._shards: Counter[str] = Counter()  # that a tenant got since it was compacted
+        self._logs: dict[str, TenantLog] = {}  # of these
+        self._chores: dict[str, tuple[TenantLog, Future[None]]] = {}
+        self._failures: list[MPlusError] = []
+
+    def run(self, stop: threading.Event) -> int:
+        """Go on until told to stop; what is begun is committed then. Returns the steps made.
+
+        A tenant that fails is left alone for a while; a ledger that is away is waited for.
+        """
+        return self._work(stop.is_set, stop.wait)
+
+    def drain(self) -> int:
+        """Memorize all that waits and forget what was asked for; returns the steps made.
+
+        What another writer holds is waited for.
+
+        Raises:
+            MPlusError: the first failure; what was committed stands.
+        """
+        self._failures = []
+        steps = self._work(lambda: bool(self._failures), time.sleep, self._nothing_waits)
+        if self._failures:
+            raise self._failures[0]
+        return steps
+
+    def _work(
+        self,
+        stopped: Callable[[], bool],
+        wait: Callable[[float], object],
+        done: Callable[[], bool] = lambda: False,
+    ) -> int:
+        engine, steps, looked = self._engine, 0, -_LOOK_SECONDS
+        with (
+            ThreadPoolExecutor(1, "chores") as chores,
+            Line(
+                engine.writer, engine.tokenizer, room=self._slots, observer=self._observer
+            ) as line,
+        ):
+            try:
+                while not stopped():
+                    if time.monotonic() - looked >= _LOOK_SECONDS:
+                        self._look(line, chores)
+                        looked = time.monotonic()
+                    if line:
+                        steps += self._let_go(line.step())
+                        self._renew()
+                    elif done():
+                        break
+                    else:
+                        wait(_LOOK_SECONDS)
+            finally:
+                steps += self._let_go(line.finish())
+        self._collect_chores()
+        return steps
+
+    def _nothing_waits(self) -> bool:
+        self._collect_chores()
+        try:
+            return not self._chores and not self._waiting()
+        except MPlusError as error:
+            self._failures.append(error)
+            return True
+
+    def _waiting(self) -> list[Waiting]:
+        """What this writer's weights can do, in the order of turns."""
+        fingerprint = self._engine.fingerprint
+        waiting = self._engine.ledger.waiting()
+        return [one for one in waiting if one.log.tenant.fingerprint == fingerprint]
+
+    def _look(self, line: Line, chores: ThreadPoolExecutor) -> None:
+        """Claim tenants for the free slots, and take slots from those that had their share."""
+        self._collect_chores()
+        try:
+            waiting = self._waiting()
+        except MPlusError as error:  # what is held goes on as long as it can
+            _log.warning("the backlog cannot be read: %s", error)
+            self._failures = [*self._failures, error][:1]
+            return
+        free = [one for one in waiting if self._is_free(one)]
+        lacking = [one for one in free if one.chunks]
+        if len(lacking) > self._slots - line.active:
+            for tenant in list(self._held):
+                if line.visit(tenant) >= QUANTUM:
+                    line.dismiss(tenant)
+        for one in lacking:
+            if line.active >= self._slots:
+                break
+            self._claim(line, one)
+        for one in free:
+            if not one.chunks:
+                self._begin_chore(chores, one.log)
+        for tenant, count in list(self._shards.items()):
+            idle = tenant not in self._held and tenant not in self._chores
+            if count >= _COMPACT_AFTER and idle:
+                self._begin_chore(chores, self._logs[tenant])
+
+    def _is_free(self, one: Waiting) -> bool:
+        """Whether it may be claimed, as far as is known; claiming it finds out."""
+        tenant = one.log.tenant.id
+        pause = self._pauses.get(tenant)
+        if tenant in self._held or tenant in self._chores:
+            return False
+        if pause is not None and pause.until > time.monotonic():
+            return False
+        held = one.owner not in ("", self._owner) and one.expires > one.log.scope.clock()
+        return not held or is_gone(one.owner)
+
+    def _claim(self, line: Line, one: Waiting) -> None:
+        log = one.log
+        try:
+            lease = log.heads.claim(self._owner, LEASE_SECONDS, is_gone)
+        except (BusyError, TenantNotFoundError):
+            return  # another writer was quicker, or the tenant is gone
+        except MPlusError as error:
+            self._fail(log, error)
+            return
+        try:
+            job = Job.of(log, lease)
+            line.add(job)
+        except MPlusError as error:
+            self._release(log, lease)
+            self._fail(log, error)
+            return
+        self._held[log.tenant.id] = _Held(job)
+        self._observer.opened(log.tenant.id, max(0.0, log.scope.clock() - one.since))
+
+    def _let_go(self, ended: Sequence[Ended]) -> int:
+        """Give back what left the line; returns its steps."""
+        for one in ended:
+            log, tenant = one.job.log, one.job.plan.tenant
+            del self._held[tenant]
+            self._release(log, one.job.lease)
+            if isinstance(one.error, StaleLeaseError):
+                _log.warning("another writer took tenant %s over: %s", tenant, one.error)
+                self._observer.lost(tenant)
+            elif one.error is not None:
+                self._fail(log, one.error)
+            else:
+                self._pauses.pop(tenant, None)
+                self._observer.closed(tenant)
+            if one.steps:
+                self._shards[tenant] += 1 + one.steps // QUANTUM
+                self._logs[tenant] = log
+        return sum(one.steps for one in ended)
+
+    def _renew(self) -> None:
+        """Keep leases that no commit renews, because a pass or the storage takes long."""
+        now = time.monotonic()
+        for held in self._held.values():
+            if now - held.renewed >= _RENEW_SECONDS:
+                held.renewed = now
+                with suppress(MPlusError):  # a lost lease shows at the next commit
+                    held.job.log.heads.renew(held.job.lease)
+
+    def _release(self, log: TenantLog, lease: Lease) -> None:
+        try:
+            log.heads.release(lease)
+        except MPlusError as error:  # it runs out by itself, and this writer may claim it again
+            _log.info("the lease of tenant %s was not given back: %s", log.tenant.id, error)
+
+    def _fail(self, log: TenantLog, error: MPlusError) -> None:
+        """Leave a tenant alone for a while, unless it is gone."""
+        tenant = log.tenant.id
+        if isinstance(error, TenantNotFoundError):
+            self._pauses.pop(tenant, None)
+            self._observer.closed(tenant)
+            return
+        last = self._pauses.get(tenant)
+        seconds = min(_LONGEST_PAUSE, last.seconds * 2 if last else _FIRST_PAUSE)
+        self._pauses[tenant] = _Pause(time.monotonic() + seconds, seconds)
+        self._failures = [*self._failures, error][:1]
+        _log.warning("tenant %s is left alone for %.1f s: %s", tenant, seconds, error)
+        self._observer.failed(tenant, error, seconds)
+
+    def _begin_chore(self, chores: ThreadPoolExecutor, log: TenantLog) -> None:
+        def work() -> None:
+            engine = replace(self._engine, patience=0.0)
+            settle(engine, log)
+            if compact(engine, log):
+                drop_forgotten(engine, log)
+
+        self._shards.pop(log.tenant.id, None)
+        self._logs.pop(log.tenant.id, None)
+        self._chores[log.tenant.id] = (log, chores.submit(work))
+
+    def _collect_chores(self) -> None:
+        for tenant, (log, chore) in list(self._chores.items()):
+            if not chore.done():
+                continue
+            del self._chores[tenant]
+            error = chore.exception()
+            if isinstance(error, BusyError):
+                continue  # another writer's, or readers of the ledger; the next look finds it
+            if isinstance(error, MPlusError):
+                self._fail(log, error)
+            elif error is not None:
+                raise error
