@@ -261,6 +261,19 @@ class Ledger:
             oldest=0.0 if oldest is None else max(0.0, self._clock() - oldest),
         )
 
+    def release_leases(self, process: str) -> int:
+        """Give back what a process held that is gone; returns how many tenants that frees.
+
+        If it is not gone after all, its next commit is refused.
+
+        Args:
+            process: what its holders begin with, see `pipeline.process.process_owner`.
+        """
+        held = leases.c.owner.startswith(process, autoescape=True)
+        with self._database.writing() as connection:
+            freed = connection.execute(update(leases).where(held).values(owner="", expires=0.0))
+        return freed.rowcount
+
     def idle_tenants(self) -> list[TenantLog]:
         """Tenants without use for longer than their `cold_after`."""
         query = _active().where(tenants.c.used + tenants.c.cold_after <= self._clock())

@@ -10,7 +10,12 @@ from pathlib import Path
 
 def new_owner() -> str:
     """Unlike any other holder that may share a ledger; begins with the host's name."""
-    return f"{_place()}/{os.getpid()}/{_started(os.getpid())}/{uuid.uuid4().hex[:8]}"
+    return f"{process_owner()}{uuid.uuid4().hex[:8]}"
+
+
+def process_owner() -> str:
+    """What all holders in this process begin with."""
+    return f"{_place()}/{os.getpid()}/{_started(os.getpid())}/"
 
 
 def is_gone(owner: str) -> bool:

@@ -89,7 +89,7 @@ class Worker:
         """
         return self._work(stop.is_set, stop.wait)
 
-    def drain(self) -> int:
+    def drain(self, stop: threading.Event | None = None) -> int:
         """Memorize all that waits and forget what was asked for; returns the steps made.
 
         What another writer holds is waited for.
@@ -97,8 +97,10 @@ class Worker:
         Raises:
             MPlusError: the first failure; what was committed stands.
         """
-        self._failures = []
-        steps = self._work(lambda: bool(self._failures), time.sleep, self._nothing_waits)
+        self._failures, stop = [], stop or threading.Event()
+        steps = self._work(
+            lambda: stop.is_set() or bool(self._failures), stop.wait, self._nothing_waits
+        )
         if self._failures:
             raise self._failures[0]
         return steps

@@ -15,8 +15,10 @@ from services import (
     cli_documents,
     cli_ingest,
     cli_init,
+    cli_memorize,
     cli_memory,
     cli_parity,
+    cli_status,
     cli_tenants,
     cli_train,
 )
@@ -32,6 +34,8 @@ app.command("ingest")(cli_ingest.ingest)
 app.command("ask")(cli_ask.ask)
 app.add_typer(cli_documents.app, name="documents")
 app.add_typer(cli_tenants.app, name="tenants")
+app.command("memorize")(cli_memorize.memorize)
+app.command("status")(cli_status.status)
 app.command("snapshot")(cli_memory.snapshot)
 app.command("fork")(cli_memory.fork)
 app.command("digest")(cli_memory.digest)

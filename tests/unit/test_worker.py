@@ -147,7 +147,8 @@ def test_a_storage_that_refuses_is_tried_again(
 ) -> None:
     monkeypatch.setattr(pipeline.worker, "_FIRST_PAUSE", 0.01)
     logs = [waiting(world, name, 5) for name in "ab"]
-    put, refused, stop = Files.put, [], threading.Event()
+    put, stop = Files.put, threading.Event()
+    refused: list[object] = []
 
     def refusing(files: Files, *args: object) -> None:
         if len(refused) < 3:

@@ -1,0 +1,194 @@
+"""As many writers as the backlog wants, between a minimum and a maximum.
+
+The fleet starts and stops writers and replaces those that die; what they do they find in the
+ledger themselves. So it may die as well: nothing is lost, and another fleet begins anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from model.errors import InvalidInputError, MPlusError
+from pipeline.backlog import Waiting
+from pipeline.ledger import Ledger
+from pipeline.memorize import MAX_BATCH
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 60.0  # seconds before a writer that died while starting is started again
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How many writers there may be.
+
+    Attributes:
+        smallest, largest: writers; `smallest` may be 0.
+        slots: tenants that one writer memorizes for at a time. A tenant is one writer's at a
+            time, so more writers than waiting tenants are of no use.
+        worth: chunks that another writer is started for.
+        patience: seconds for which fewer writers must do before one is stopped.
+    """
+
+    smallest: int = 1
+    largest: int = 1
+    slots: int = MAX_BATCH
+    worth: int = 256
+    patience: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.smallest <= self.largest or self.largest < 1:
+            raise InvalidInputError(
+                f"{self.smallest}:{self.largest} writers are none; give MIN:MAX with "
+                "0 <= MIN <= MAX and MAX >= 1"
+            )
+
+    def wanted(self, waiting: Sequence[Waiting]) -> int:
+        """Writers for what waits, held by a writer already or not."""
+        busy = [one for one in waiting if one.chunks or one.forgets]
+        chunks = sum(one.chunks for one in busy)
+        by_tenants = -(-len(busy) // self.slots)
+        by_chunks = max(1, -(-chunks // self.worth))
+        return max(self.smallest, min(self.largest, by_tenants, by_chunks))
+
+
+class State(Enum):
+    STARTING = "starting"
+    WORKING = "working"
+    STOPPING = "stopping"
+    GONE = "gone"
+
+
+class WriterHandle(Protocol):
+    """One writer, wherever it runs. No call waits for it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def owner(self) -> str:
+        """What its leases' owners begin with; "" while that is not known."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its weights; "" while that is not known."""
+
+    def poll(self) -> State:
+        """How it is. GONE is for good: it ended, or its process or node did.
+
+        Raises:
+            MPlusError: it cannot start, and no other could.
+        """
+
+    def stop(self) -> None:
+        """Let it commit what it has and end."""
+
+    def kill(self) -> None: ...
+
+    def metrics(self) -> str:
+        """What it counts, in Prometheus's text format; "" if it does not say soon."""
+
+
+@dataclass
+class Fleet:
+    """Call `tick` about once a second.
+
+    Args:
+        start: starts a writer; it may wait for a node to come.
+        fingerprint: of the writers' weights, once one has said it; memories of others are not
+            this fleet's.
+        deaths: writers that ended with work in hand or before they began.
+    """
+
+    ledger: Ledger
+    start: Callable[[], WriterHandle]
+    scale: Scale
+    fingerprint: str = ""
+    clock: Callable[[], float] = time.monotonic
+    writers: list[WriterHandle] = field(default_factory=list)
+    deaths: int = 0
+    _too_many_since: float | None = None
+    _pause: float = 0.0
+    _not_before: float = 0.0
+
+    def tick(self) -> int:
+        """Look after the writers; returns how many there are that are not stopping.
+
+        Raises:
+            MPlusError: a writer cannot start, for a reason that no other attempt would change.
+        """
+        states = [(writer, self._look_after(writer)) for writer in list(self.writers)]
+        staying = [w for w, state in states if state in (State.STARTING, State.WORKING)]
+        try:
+            waiting = self.ledger.waiting()
+        except MPlusError as error:  # the writers wait for it, too
+            _log.warning("the backlog cannot be read: %s", error)
+            return len(staying)
+        wanted = self.scale.wanted([one for one in waiting if self._ours(one)])
+        now = self.clock()
+        if len(staying) <= wanted:
+            self._too_many_since = None
+            if now >= self._not_before:
+                self.writers += [self.start() for _ in range(wanted - len(staying))]
+                return wanted
+        elif self._too_many_since is None:
+            self._too_many_since = now
+        elif now - self._too_many_since >= self.scale.patience:
+            for writer in staying[wanted:]:  # the last ones came last
+                _log.info("writer %s is not needed any more", writer.name)
+                writer.stop()
+            self._too_many_since = None
+            return wanted
+        return len(staying)
+
+    def idle(self) -> bool:
+        """Nothing waits."""
+        return not any(self._ours(one) for one in self.ledger.waiting())
+
+    def stop(self, seconds: float = 30.0) -> None:
+        """End all writers: those that do not in time are killed; what they had is done again."""
+        for writer in self.writers:
+            writer.stop()
+        deadline = self.clock() + seconds
+        while self.writers and self.clock() < deadline:
+            for writer in list(self.writers):
+                self._look_after(writer)
+            time.sleep(0.05)
+        for writer in self.writers:
+            writer.kill()
+        self.writers = []
+
+    def _ours(self, waiting: Waiting) -> bool:
+        return self.fingerprint in ("", waiting.log.tenant.fingerprint)
+
+    def _look_after(self, writer: WriterHandle) -> State:
+        state = writer.poll()
+        if state is State.WORKING:
+            self._pause = 0.0
+            self.fingerprint = self.fingerprint or writer.fingerprint
+        elif state is State.GONE:
+            self.writers.remove(writer)
+            self._bury(writer)
+        return state
+
+    def _bury(self, writer: WriterHandle) -> None:
+        """Free the tenants of a writer that is gone; if it is not, their epochs shut it out."""
+        if writer.owner:
+            try:
+                freed = self.ledger.release_leases(writer.owner)
+            except MPlusError as error:  # then they run out by themselves
+                _log.warning("the leases of writer %s remain: %s", writer.name, error)
+            else:
+                if freed:
+                    self.deaths += 1
+                    _log.warning("writer %s ended with %d tenants in hand", writer.name, freed)
+            return
+        self.deaths += 1
+        self._pause = min(_LONGEST_PAUSE, max(1.0, self._pause * 2))
+        self._not_before = self.clock() + self._pause
+        _log.warning("writer %s ended while starting; again in %.0f s", writer.name, self._pause)

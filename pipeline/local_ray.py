@@ -1,0 +1,67 @@
+"""A Ray of one machine and one program, that leaves nothing behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+OBJECT_STORE_BYTES = 256 * 2**20  # only messages pass through it
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What this Ray may use."""
+
+    cpus: int
+    gpus: int
+
+
+@contextmanager
+def local_ray(
+    cpus: int | None = None, gpus: int | None = None, oom_retries: int | None = None
+) -> Iterator[Resources]:
+    """Start Ray for this program alone; end it and remove its files on leaving.
+
+    Args:
+        cpus, gpus: that its tasks may use together; None: those of the machine.
+        oom_retries: how often a task begins again that Ray ended for want of memory; None: as
+            often as Ray likes.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    # Ray listens on every interface, so it takes a secret that only this program's processes have.
+    if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    import ray  # it reads its environment when it is imported
+    import ray._private.worker as driver
+
+    # Ray's socket paths must stay below 108 characters, so not in a deep temporary directory.
+    folder = Path(tempfile.mkdtemp(prefix="mplus-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp")))
+    settings = {} if oom_retries is None else {"task_oom_retries": oom_retries}
+    # Ray writes to standard output when a worker dies, whatever it is told, and a command's
+    # result goes there.
+    printing, driver._worker_logs_enabled = driver._worker_logs_enabled, False
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            num_gpus=gpus,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+            _system_config=settings,
+        )
+        found = ray.cluster_resources()
+        yield Resources(cpus=int(found["CPU"]), gpus=int(found.get("GPU", 0)))
+    finally:
+        ray.shutdown()
+        driver._worker_logs_enabled = printing
+        shutil.rmtree(folder, ignore_errors=True)
