@@ -34,7 +34,7 @@ class Database:
         self.url = _without_password(url)
         with _as_storage_error(self.url):
             try:
-                self._engine = create_engine(url, **_engine_options(url))
+                self._engine = create_engine(url, hide_parameters=True, **_engine_options(url))
             except ModuleNotFoundError as error:
                 raise InvalidInputError(
                     f"the driver for {self.url} is not installed ({error}); "

@@ -213,7 +213,6 @@ class Worker:
             del self._held[tenant]
             self._release(log, one.job.lease)
             if isinstance(one.error, StaleLeaseError):
-                _log.warning("another writer took tenant %s over: %s", tenant, one.error)
                 self._observer.lost(tenant)
             elif one.error is not None:
                 self._fail(log, one.error)
@@ -251,7 +250,6 @@ class Worker:
         seconds = min(_LONGEST_PAUSE, last.seconds * 2 if last else _FIRST_PAUSE)
         self._pauses[tenant] = _Pause(time.monotonic() + seconds, seconds)
         self._failures = [*self._failures, error][:1]
-        _log.warning("tenant %s is left alone for %.1f s: %s", tenant, seconds, error)
         self._observer.failed(tenant, error, seconds)
 
     def _begin_chore(self, chores: ThreadPoolExecutor, log: TenantLog) -> None:

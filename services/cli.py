@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import typer
@@ -21,6 +20,7 @@ from services import (
     cli_status,
     cli_tenants,
     cli_train,
+    logs,
 )
 
 app = typer.Typer(
@@ -52,11 +52,11 @@ app.add_typer(cli_bench.app, name="bench")
 
 def main() -> None:
     """Run the command; an error the user can act on becomes one line and its exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     arguments = sys.argv[1:]
     if arguments[-1:] == ["--json"]:
         arguments.append("-")  # typer has no options whose value may be left out
     try:
+        logs.configure()
         app(arguments)
     except MPlusError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from deploy.demo.report import Report
 from deploy.demo.run import ask_questions, memorize_documents
-from deploy.local_ray import local_ray
 from model.errors import MPlusError
 from pipeline.ledger import Ledger
+from pipeline.local_ray import local_ray
 from services.output import write_json
 from services.progress import memorizing
 from services.settings import Settings

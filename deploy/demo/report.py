@@ -8,7 +8,7 @@ from rich.console import Console
 
 from actors.remote import ModelCard
 from deploy.demo.run import Reply
-from deploy.local_ray import Resources
+from pipeline.local_ray import Resources
 from services.output import printable
 
 _PASSAGES = 3

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from actors.remote import ModelCard, RemoteReader, RemoteWriter, StoreUrl
 from deploy.demo.questions import TENANTS, DemoTenant, Question
-from deploy.local_ray import Resources
 from pipeline.answer import ask, read_plan
 from pipeline.catch_up import catch_up
 from pipeline.citations import Citation
 from pipeline.engine import Engine
 from pipeline.intake import Desk, take_in
 from pipeline.ledger import Ledger
+from pipeline.local_ray import Resources
 from pipeline.memorize import OnStep
 from pipeline.sources import open_sources
 from pipeline.tenant_log import TenantLog
