@@ -4,7 +4,8 @@ Fairness: tenants are served in the order in which their oldest document was ack
 which they were served last, and who has had `QUANTUM` steps while others wait goes to the back.
 So a newcomer, with n tenants at work or before it and `slots` of them in each pass, is claimed
 after at most (ceil((n + 1) / slots) - 1) * QUANTUM passes and a look at the ledger, however much
-the others have waiting; more writers make it sooner.
+the others have waiting; with at most `SHORT` chunks, where none but those at work are before it,
+after `SHORT` passes. More writers make it sooner.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from pipeline.upkeep import compact, drop_forgotten
 
 _log = logging.getLogger(__name__)
 
-QUANTUM = 64  # steps of a tenant while others wait
+QUANTUM = 64  # steps of a tenant while others wait; to change hands costs about 10 ms
+SHORT = 8  # chunks that are a chat turn rather than a bulk load, and steps to let one go first
 _LOOK_SECONDS = 0.1  # between looks at the ledger while there are free slots
 _RENEW_SECONDS = LEASE_SECONDS / 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds a tenant is left alone after a failure
@@ -160,10 +162,7 @@ class Worker:
             return
         free = [one for one in waiting if self._is_free(one)]
         lacking = [one for one in free if one.chunks]
-        if len(lacking) > self._slots - line.active:
-            for tenant in list(self._held):
-                if line.visit(tenant) >= QUANTUM:
-                    line.dismiss(tenant)
+        self._make_room(line, lacking)
         for one in lacking:
             if line.active >= self._slots:
                 break
@@ -175,6 +174,15 @@ class Worker:
             idle = tenant not in self._held and tenant not in self._chores
             if count >= _COMPACT_AFTER and idle:
                 self._begin_chore(chores, self._logs[tenant])
+
+    def _make_room(self, line: Line, lacking: Sequence[Waiting]) -> None:
+        """Dismiss as many as others need, of those that had their share, the longest first."""
+        crowd = len(lacking) - (self._slots - line.active)
+        short = sum(one.chunks <= SHORT for one in lacking)
+        visits = sorted(((line.visit(tenant), tenant) for tenant in self._held), reverse=True)
+        for rank, (visit, tenant) in enumerate(visits[: max(0, crowd)]):
+            if visit >= (SHORT if rank < short else QUANTUM):
+                line.dismiss(tenant)
 
     def _is_free(self, one: Waiting) -> bool:
         """Whether it may be claimed, as far as is known; claiming it finds out."""

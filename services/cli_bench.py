@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -38,3 +39,65 @@ def bench_memory(
     from services.output import write_json
 
     write_json(json, main(quick, checkpoint))
+
+
+@app.command("ingest")
+def bench_ingest(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less of everything, in three minutes instead of 20.")
+    ] = False,
+    turns: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet file of dialogues (column text, a message a line) for the small "
+            "documents; by default sentences of the repository's documents.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Documents arriving: how fast they become memory, how soon, and for how many at once."""
+    from bench.ingest.run import main
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint, turns))
+
+
+@app.command("short")
+def bench_short(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A third of the questions, for wider bounds.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """How well facts are remembered from short documents, full chunks and packed ones."""
+    from bench.ingest.short import main
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint))
+
+
+@app.command("soak")
+def bench_soak(
+    minutes: Annotated[
+        float, typer.Option(help="Of killing; draining and comparing come after that.", min=0.05)
+    ] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of the documents and of the kills.")] = 0,
+    writers: Annotated[int, typer.Option(help="Processes that write.", min=1)] = 2,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Kill writers while documents come and go, and compare with an undisturbed run.
+
+    The exit code is 1 if any tenant's memory differs, or a writer failed by itself.
+    """
+    from bench.soak.run import main
+    from services.output import write_json
+
+    result = main(minutes, seed, writers, checkpoint)
+    write_json(json, result)
+    if not result["ok"]:
+        raise typer.Exit(1)

@@ -98,6 +98,7 @@ def test_no_tenant_waits_for_more_than_its_share_of_rounds(
     """The bound in the module's docstring, in forward passes, with a look after every pass."""
     quantum, before = 4, 3
     monkeypatch.setattr(pipeline.worker, "QUANTUM", quantum)
+    monkeypatch.setattr(pipeline.worker, "SHORT", 0)
     monkeypatch.setattr(pipeline.worker, "_LOOK_SECONDS", 0.0)
     for n in range(others):
         waiting(world, f"bulk{n}", 60)
@@ -118,6 +119,28 @@ def test_no_tenant_waits_for_more_than_its_share_of_rounds(
     rounds = -(-(others + 1) // slots) - 1
     assert claimed[0] - before <= rounds * quantum
     assert is_exact(world, late[0])
+
+
+def test_a_chat_turn_waits_for_a_few_passes_of_those_at_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.worker, "_LOOK_SECONDS", 0.0)
+    for n in range(2):
+        waiting(world, f"bulk{n}", 60)
+    claimed: list[int] = []
+
+    class Arriving(Notes):
+        def batched(self, batch: Batch) -> None:
+            super().batched(batch)
+            if len(self.batches) == 1:
+                waiting(world, "turn", 1)
+
+        def opened(self, tenant: str, waited: float) -> None:
+            if self.batches:
+                claimed.append(len(self.batches))
+
+    Worker(world.engine, slots=2, observer=Arriving()).drain()
+    assert 1 <= claimed[0] <= pipeline.worker.SHORT
 
 
 def test_it_goes_on_until_it_is_told_to_stop(world: World) -> None:

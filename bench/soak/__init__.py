@@ -1,0 +1,1 @@
+"""Writers that are killed again and again while documents come and go."""
