@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, func
+from sqlalchemy import Connection, func
 
 from model.errors import InvalidInputError, QuotaError
 from pipeline.chunk import Span
 from pipeline.document import ParsedDocument
 from pipeline.forgets import mark_forgotten
-from pipeline.likeness import Alike, Sketch, find_alike, remember
+from pipeline.likeness import Alike, Pending, Sketch, find_alike, remember_all
+from pipeline.quota import Room
 from pipeline.schema import chunks, documents
 from pipeline.scope import Scope
 
@@ -43,43 +45,162 @@ class Accepted:
     alike: Alike | None = None
 
 
-def accept(
-    scope: Scope, document: ParsedDocument, source: str, spans: Sequence[Span], key: str | None
-) -> Accepted:
-    """See `TenantLog.append`."""
-    if not spans:
-        raise InvalidInputError(f"{source} has no text, so there is nothing to memorize")
-    name = short(source) if key is None else _checked(key)
-    sha256 = hashlib.sha256(document.text.encode()).hexdigest()
-    c = documents.c
-    current = scope.select(documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count).where(
-        c.key == name, c.forget.is_(None)
-    )
+@dataclass(frozen=True)
+class Entry:
+    """A document that is handed in; see `TenantLog.append`."""
+
+    document: ParsedDocument
+    source: str
+    spans: Sequence[Span]
+    key: str | None = None
+
+
+Outcome = Accepted | InvalidInputError | QuotaError
+
+
+def accept(scope: Scope, entries: Sequence[Entry]) -> list[Outcome]:
+    """See `TenantLog.append_many`."""
+    drafts = [_draft(entry) for entry in entries]
+    good = [draft for draft in drafts if isinstance(draft, _Draft)]
     with scope.reading() as connection:
-        if found := _found(connection.execute(current).one_or_none(), sha256):
-            return found  # the usual case of a repeated ingest, without waiting for writers
-        sketch = Sketch.of(document.text)
-        alike = find_alike(connection, scope, name, sha256, sketch)
+        current = _current(connection, scope, good)
+        fresh = [draft for draft in good if draft.found(current) is None]
+        # Before anybody has to wait for this one: it takes long for a long text.
+        alike = {
+            id(first): find_alike(connection, scope, first.name, first.sha256, first.sketch)
+            for first in fresh[:1]
+        }
+    if not fresh:
+        # The usual case of a repeated ingest, without waiting for writers.
+        return [d.known(current) if isinstance(d, _Draft) else d for d in drafts]
     with scope.writing() as connection:
-        old = connection.execute(current).one_or_none()
-        if found := _found(old, sha256):
+        group = _Group(connection, scope, _current(connection, scope, good), alike)
+        outcomes: list[Outcome] = []
+        for draft in drafts:
+            outcomes.append(group.add(draft) if isinstance(draft, _Draft) else draft)
+            if isinstance(outcomes[-1], QuotaError):
+                break
+        group.close()
+    return outcomes
+
+
+@dataclass(frozen=True)
+class _Current:
+    """The version of a document that the log has under a key."""
+
+    id: str
+    key: str
+    sha256: str
+    first_step: int
+    chunk_count: int
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A document whose id is possible and that has something to memorize."""
+
+    entry: Entry
+    name: str
+    sha256: str
+
+    @cached_property
+    def sketch(self) -> Sketch:
+        return Sketch.of(self.entry.document.text)
+
+    def found(self, current: Mapping[str, _Current]) -> Accepted | None:
+        """What the log has of the same content under its key."""
+        at = current.get(self.name)
+        if at is None or at.sha256 != self.sha256:
+            return None
+        return Accepted(at.id, at.key, at.first_step, at.chunk_count, new=False)
+
+    def known(self, current: Mapping[str, _Current]) -> Accepted:
+        found = self.found(current)
+        assert found is not None
+        return found
+
+
+class _Group:
+    """Documents that become durable in one transaction, one after the other.
+
+    Their rows are inserted together, before anything looks for them in the ledger.
+
+    Args:
+        current: what the log has under their keys.
+        alike: by the identity of a draft, what is known already to be like it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        scope: Scope,
+        current: dict[str, _Current],
+        alike: Mapping[int, Alike | None],
+    ) -> None:
+        self._connection = connection
+        self._scope = scope
+        self._current = current
+        self._known = alike
+        self._room = Room.of(connection, scope)
+        self._step = next_step(connection, scope)
+        self._used: float | None = None
+        self._pending: list[Pending] = []
+        self._documents: list[dict[str, Any]] = []
+        self._chunks: list[dict[str, Any]] = []
+
+    def add(self, draft: _Draft) -> Accepted | QuotaError:
+        """Find it, append it, or put it in the place of an older version."""
+        if found := draft.found(self._current):
             return found
-        _check_quotas(connection, scope, old, len(spans))
-        replaced = mark_forgotten(connection, scope, old.id, name).receipt.id if old else None
-        first_step = next_step(connection, scope)
-        values = _values(document, storable(source), name, sha256, spans)
-        now = scope.clock()
-        scope.insert(connection, documents, [{**values, "first_step": first_step, "created": now}])
-        rows = [
-            {"step": step, "document": values["id"], **asdict(span)}
-            for step, span in enumerate(spans, first_step)
+        spans, text = draft.entry.spans, draft.entry.document.text
+        old = self._current.get(draft.name)
+        try:
+            self._room.take(len(spans), old.chunk_count if old else None)
+        except QuotaError as error:
+            return error
+        alike = self._alike(draft)
+        replaced = self._replace(old)
+        values = _values(draft.entry.document, storable(draft.entry.source), draft, spans)
+        identity, first = values["id"], self._step
+        self._used = self._scope.clock()
+        self._documents.append({**values, "first_step": first, "created": self._used})
+        self._chunks += [
+            {"step": step, "document": identity, **asdict(span)}
+            for step, span in enumerate(spans, first)
         ]
-        scope.insert(connection, chunks, rows)
-        remember(connection, scope, values["id"], sketch)
-        scope.set(connection, used=now)
-    return Accepted(
-        values["id"], name, first_step, len(spans), new=True, replaced=replaced, alike=alike
-    )
+        self._step += len(spans)
+        bands = tuple(draft.sketch.bands)
+        self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
+        self._current[draft.name] = _Current(identity, draft.name, draft.sha256, first, len(spans))
+        return Accepted(
+            identity, draft.name, first, len(spans), new=True, replaced=replaced, alike=alike
+        )
+
+    def close(self) -> None:
+        """Nothing follows."""
+        self._flush()
+        if self._used is not None:
+            self._scope.set(self._connection, used=self._used)
+
+    def _alike(self, draft: _Draft) -> Alike | None:
+        if id(draft) in self._known:
+            return self._known[id(draft)]
+        return find_alike(
+            self._connection, self._scope, draft.name, draft.sha256, draft.sketch, self._pending
+        )
+
+    def _replace(self, old: _Current | None) -> str | None:
+        if old is None:
+            return None
+        self._flush()  # the older version may be of this group
+        return mark_forgotten(self._connection, self._scope, old.id, old.key).receipt.id
+
+    def _flush(self) -> None:
+        self._scope.insert(self._connection, documents, self._documents)
+        self._scope.insert(self._connection, chunks, self._chunks)
+        bands = {new.id: new.bands for new in self._pending}
+        remember_all(self._connection, self._scope, bands)
+        self._documents, self._chunks, self._pending = [], [], []
 
 
 def next_step(connection: Connection, scope: Scope) -> int:
@@ -111,51 +232,36 @@ def _checked(key: str) -> str:
     return key
 
 
-def _found(row: Row[Any] | None, sha256: str) -> Accepted | None:
-    if row is None or row.sha256 != sha256:
-        return None
-    return Accepted(row.id, row.key, row.first_step, row.chunk_count, new=False)
+def _draft(entry: Entry) -> _Draft | InvalidInputError:
+    try:
+        if not entry.spans:
+            raise InvalidInputError(f"{entry.source} has no text, so there is nothing to memorize")
+        name = short(entry.source) if entry.key is None else _checked(entry.key)
+    except InvalidInputError as error:
+        return error
+    return _Draft(entry, name, hashlib.sha256(entry.document.text.encode()).hexdigest())
+
+
+def _current(connection: Connection, scope: Scope, drafts: Sequence[_Draft]) -> dict[str, _Current]:
+    c = documents.c
+    query = scope.select(documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count).where(
+        c.key.in_({draft.name for draft in drafts}), c.forget.is_(None)
+    )
+    return {row.key: _Current(*row) for row in connection.execute(query)}
 
 
 def _values(
-    document: ParsedDocument, source: str, key: str, sha256: str, spans: Sequence[Span]
+    document: ParsedDocument, source: str, draft: _Draft, spans: Sequence[Span]
 ) -> dict[str, Any]:
     sections = [asdict(section) for section in document.sections]
     return {
         "id": uuid.uuid4().hex,
-        "key": key,
+        "key": draft.name,
         "source": source,
         "title": storable(document.title),
-        "sha256": sha256,
+        "sha256": draft.sha256,
         "text": document.text,
         "metadata": {**document.metadata, "sections": sections},
         "chunk_count": len(spans),
         "tokens": sum(span.tokens for span in spans),
     }
-
-
-def _check_quotas(
-    connection: Connection, scope: Scope, replaced: Row[Any] | None, new_steps: int
-) -> None:
-    """Documents that are being forgotten do not count: they are on their way out."""
-    limits = scope.lock(connection)
-    if limits.max_documents is None and limits.max_bytes is None:
-        return
-    count, steps = connection.execute(
-        scope.select(
-            documents, func.count(), func.coalesce(func.sum(documents.c.chunk_count), 0)
-        ).where(documents.c.forget.is_(None))
-    ).one()
-    if replaced is not None:
-        count, steps = count - 1, steps - replaced.chunk_count
-    nbytes = int(steps + new_steps) * limits.bytes_per_step
-    for limit, value, unit, option in (
-        (limits.max_documents, count + 1, "documents", "--max-documents"),
-        (limits.max_bytes, nbytes, "bytes of memory", "--max-bytes"),
-    ):
-        if limit is not None and value > limit:
-            raise QuotaError(
-                f"tenant {limits.name!r} may have {limit} {unit}, with this document it would have "
-                f"{value}; forget others first, or raise the limit with "
-                f"`mplus tenants set {limits.name} {option} {value}`"
-            )

@@ -1,17 +1,19 @@
-"""Documents to the log: parsed, chunked and durable, one at a time."""
+"""Documents to the log: parsed, chunked and durable, small ones together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from model.errors import DocumentError, InvalidInputError, QuotaError
+from model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
 from pipeline.accept import short
 from pipeline.chunk import Tokenizer, chunk
 from pipeline.document import ParsedDocument
 from pipeline.sources import Finished, Idle, Incoming, Item
-from pipeline.tenant_log import Accepted, TenantLog
+from pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
 
+# Small documents that share a transaction, which waits for the disk.
+_GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024
 _SHOWN = 1000  # failures and duplicates that are kept in memory; the log has all of them
 
 
@@ -43,6 +45,7 @@ class Intake:
 
     Attributes:
         new, known: how many were added, and how many were there already.
+        chunks, tokens: of the new ones.
         failures: how many were left out.
         failed, duplicates: the first of them, in order.
         full: the quota that ended it; later documents were not looked at.
@@ -50,6 +53,8 @@ class Intake:
 
     new: int = 0
     known: int = 0
+    chunks: int = 0
+    tokens: int = 0
     failures: int = 0
     failed: list[Failure] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
@@ -60,12 +65,14 @@ class Intake:
         """All that were looked at."""
         return self.new + self.known + self.failures
 
-    def add(self, accepted: Accepted) -> None:
-        """Count a document that is durable."""
+    def add(self, accepted: Accepted, tokens: int) -> None:
+        """Count a document that is durable, and its tokens."""
         if not accepted.new:
             self.known += 1
             return
         self.new += 1
+        self.chunks += accepted.chunks
+        self.tokens += tokens
         if (alike := accepted.alike) and len(self.duplicates) < _SHOWN:
             self.duplicates.append(Duplicate(accepted.key, alike.key, alike.similarity))
 
@@ -78,10 +85,17 @@ class Desk:
     tokenizer: Tokenizer
     chunk_tokens: int
 
+    def entry(self, document: ParsedDocument, incoming: Incoming) -> Entry:
+        """A document cut into chunks."""
+        spans = list(chunk(document.text, self.tokenizer, self.chunk_tokens))
+        return Entry(document, incoming.source, spans, incoming.key)
+
     def accept(self, document: ParsedDocument, incoming: Incoming) -> Accepted:
         """Cut a document and make it durable."""
-        spans = list(chunk(document.text, self.tokenizer, self.chunk_tokens))
-        return self.log.append(document, incoming.source, spans, incoming.key)
+        (outcome,) = self.log.append_many([self.entry(document, incoming)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 def take_in(
@@ -91,62 +105,118 @@ def take_in(
     on_idle: Callable[[Intake], None] = lambda intake: None,
     *,
     log: TenantLog | None = None,
+    intake: Intake | None = None,
 ) -> Intake:
     """Accept every document that can be parsed; one that cannot leaves the others alone.
 
-    One is in memory at a time. Its source is told when the ledger has it: what failed is noted
-    there, and what succeeds after all is struck off.
+    A large one is in memory by itself, small ones share a transaction. Its source is told when
+    the ledger has it: what failed is noted there, and what succeeds after all is struck off.
 
     Args:
         open_desk: called when the first document is ready, so that sources of which none can be
             read load no model and leave no tenant behind.
-        on_document: called after each with its source, when it is durable.
+        on_document: called after each with its source, when it is durable; nothing more is read
+            until it returns.
         on_idle: called when nothing waits at the moment.
         log: of the tenant, if it exists already.
+        intake: to be filled, for who looks at it even if this is interrupted.
     """
-    counter = _Counter(open_desk, log)
-    for item in items:
-        if isinstance(item, Idle):
-            on_idle(counter.intake)
-        elif isinstance(item, Finished):
-            counter.strike_off(item.source)
-        elif not counter.take(item):
-            break
-        else:
-            on_document(counter.intake, item.source)
+    counter = _Counter(open_desk, on_document, log, intake or Intake())
+    try:
+        for item in items:
+            if isinstance(item, Idle):
+                counter.flush()
+                on_idle(counter.intake)
+            elif isinstance(item, Finished):
+                counter.finish(item.source)
+            else:
+                counter.take(item)
+            if counter.intake.full is not None:
+                return counter.intake
+    except MPlusError:
+        counter.flush()  # a source that breaks off takes nothing back
+        raise
+    counter.flush()
     return counter.intake
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A document that is parsed and cut."""
+
+    incoming: Incoming
+    entry: Entry
+
+    @property
+    def tokens(self) -> int:
+        return sum(span.tokens for span in self.entry.spans)
 
 
 class _Counter:
     """Takes documents one by one, and knows what of it the log does not know yet."""
 
-    def __init__(self, open_desk: Callable[[], Desk], log: TenantLog | None) -> None:
-        self.intake = Intake()
+    def __init__(
+        self,
+        open_desk: Callable[[], Desk],
+        on_document: Callable[[Intake, str], None],
+        log: TenantLog | None,
+        intake: Intake,
+    ) -> None:
+        self.intake = intake
         self._open_desk = open_desk
+        self._on_document = on_document
         self._desk: Desk | None = None
         self._log = log
         self._noted = _noted(log)
         self._unnoted: list[tuple[Failure, Incoming]] = []  # while there is no tenant
+        self._group: list[_Ready] = []
 
-    def take(self, incoming: Incoming) -> bool:
-        """Whether there was room for it."""
+    def take(self, incoming: Incoming) -> None:
+        """Parse a document; it is durable at the next `flush`, which may be at once."""
         try:
             document = incoming.load()
         except DocumentError as error:
-            self._fail(incoming, error)
-            return True
-        desk = self._opened()
-        try:
-            self.intake.add(desk.accept(document, incoming))
-        except QuotaError as error:
-            self.intake.full = error
-            return False
-        except InvalidInputError as error:  # an id that cannot be one
-            self._fail(incoming, error)
-            return True
-        self.strike_off(incoming.source)
-        incoming.done()
-        return True
+            self.flush()  # what came before is told of before
+            if self.intake.full is None:
+                self._fail(incoming, error)
+                self._on_document(self.intake, incoming.source)
+            return
+        characters = sum(len(ready.entry.document.text) for ready in self._group)
+        large = characters + len(document.text) > _GROUP_CHARACTERS
+        if large:
+            self.flush()
+        if self.intake.full is not None:
+            return
+        self._group.append(_Ready(incoming, self._opened().entry(document, incoming)))
+        if large or incoming.prompt or len(self._group) >= _GROUP_DOCUMENTS:
+            self.flush()
+
+    def finish(self, source: str) -> None:
+        """A file of many documents was read to its end."""
+        self.flush()
+        self.strike_off(source)
+
+    def flush(self) -> None:
+        """Make durable what waits for it, and say so."""
+        if not self._group:
+            return
+        group, self._group = self._group, []
+        outcomes = self._opened().log.append_many([ready.entry for ready in group])
+        for ready, outcome in zip(group, outcomes, strict=False):
+            self._note_outcome(ready, outcome)
+        for ready, outcome in zip(group, outcomes, strict=False):
+            if not isinstance(outcome, QuotaError):
+                self._on_document(self.intake, ready.incoming.source)
+
+    def _note_outcome(self, ready: _Ready, outcome: Outcome) -> None:
+        if isinstance(outcome, Accepted):
+            self.intake.add(outcome, ready.tokens)
+            self.strike_off(ready.incoming.source)
+            ready.incoming.done()
+        elif isinstance(outcome, QuotaError):
+            self.intake.full = outcome
+        else:  # an id that cannot be one
+            self._fail(ready.incoming, outcome)
 
     def strike_off(self, source: str) -> None:
         """It was read after all."""

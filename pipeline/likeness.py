@@ -12,7 +12,7 @@ import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -88,19 +88,51 @@ class Sketch:
         return common / max(len(self.shingles) + len(other) - common, 1)
 
 
+@dataclass(frozen=True)
+class Pending:
+    """A document of a transaction that has not inserted it yet."""
+
+    id: str
+    key: str
+    sha256: str
+    text: str
+    bands: Sequence[int]
+
+
 def remember(connection: Connection, scope: Scope, document: str, sketch: Sketch) -> None:
     """Keep what later documents are compared with; it goes with the document."""
-    rows = [{"document": document, "band": band} for band in dict.fromkeys(sketch.bands)]
+    remember_all(connection, scope, {document: sketch.bands})
+
+
+def remember_all(connection: Connection, scope: Scope, bands: Mapping[str, Sequence[int]]) -> None:
+    """The same for the bands of several documents."""
+    rows = [
+        {"document": document, "band": band}
+        for document, found in bands.items()
+        for band in dict.fromkeys(found)
+    ]
     scope.insert(connection, likenesses, rows)
 
 
 def find_alike(
-    connection: Connection, scope: Scope, key: str, sha256: str, sketch: Sketch
+    connection: Connection,
+    scope: Scope,
+    key: str,
+    sha256: str,
+    sketch: Sketch,
+    pending: Sequence[Pending] = (),
 ) -> Alike | None:
-    """A document under another key than `key` that says the same, if there is one."""
+    """A document under another key than `key` that says the same, if there is one.
+
+    Args:
+        pending: documents that came before and are not in the ledger yet.
+    """
     others = documents.c.key != key, documents.c.forget.is_(None)
     same = scope.select(documents, documents.c.key).where(documents.c.sha256 == sha256, *others)
     found = connection.execute(same.limit(1)).scalar_one_or_none()
+    pending = [other for other in pending if other.key != key]
+    if found is None:
+        found = next((other.key for other in pending if other.sha256 == sha256), None)
     if found is not None:
         return Alike(found, 1.0)
     if not sketch.bands:
@@ -109,12 +141,19 @@ def find_alike(
         likenesses.c.band.in_(sketch.bands)
     )
     hits = Counter(connection.execute(bands.limit(_HITS)).scalars())
+    wanted = frozenset(sketch.bands)
+    hits.update({other.id: n for other in pending if (n := len(wanted.intersection(other.bands)))})
     candidates = [document for document, _ in hits.most_common(_CANDIDATES)]
     texts = scope.select(documents, documents.c.key, documents.c.text).where(
         documents.c.id.in_(candidates), *others
     )
+    rows: list[tuple[str, str]] = [
+        (other.key, other.text) for other in pending if other.id in candidates
+    ]
+    if len(rows) < len(candidates):
+        rows += [(row.key, row.text) for row in connection.execute(texts)]
     best = max(
-        (Alike(row.key, sketch.similarity(row.text)) for row in connection.execute(texts)),
+        (Alike(other, sketch.similarity(text)) for other, text in rows),
         key=lambda alike: alike.similarity,
         default=None,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, func
 
 from model.errors import StorageError
-from pipeline.accept import Accepted, accept, next_step, short, storable
+from pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
 from pipeline.chunk import Span
 from pipeline.database import Database
 from pipeline.document import ParsedDocument
@@ -24,12 +24,22 @@ from pipeline.documents import (
 from pipeline.exclusion import exclusion
 from pipeline.forgets import Forgets
 from pipeline.heads import TenantHeads
-from pipeline.schema import chunks, documents, failures
+from pipeline.schema import chunks, documents, failures, heads
 from pipeline.scope import Scope
 from pipeline.snapshots import Snapshots
 from pipeline.tenant import Tenant
 
-__all__ = ["Accepted", "Chunk", "Document", "FailedDocument", "Passage", "Tenant", "TenantLog"]
+__all__ = [
+    "Accepted",
+    "Chunk",
+    "Document",
+    "Entry",
+    "FailedDocument",
+    "Outcome",
+    "Passage",
+    "Tenant",
+    "TenantLog",
+]
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,32 @@ class TenantLog:
             InvalidInputError: the key is impossible, or there are no spans.
             QuotaError: the tenant would have more documents or memory than it may.
         """
-        return accept(self.scope, document, source, spans, key)
+        (outcome,) = self.append_many([Entry(document, source, spans, key)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def append_many(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Append documents one after the other, all in one transaction.
+
+        Returns what became of each, or the error that `append` would raise; such a document
+        leaves the others alone. A full tenant ends it: what comes after the first QuotaError is
+        not looked at, and that error is the last outcome.
+        """
+        return accept(self.scope, entries)
 
     def length(self, excluded: Collection[str] = ()) -> int:
         """Steps in the log, without those of the documents with these internal ids."""
         with self.scope.reading() as connection:
             left_out = exclusion(connection, self.scope, excluded)
             return left_out.to_head(next_step(connection, self.scope))
+
+    def waiting(self) -> int:
+        """Steps that the memory which answers lacks."""
+        head = self.scope.select(heads, heads.c.step).where(heads.c.serving)
+        with self.scope.reading() as connection:
+            step = connection.execute(head).scalar_one_or_none() or 0
+            return max(next_step(connection, self.scope) - int(step), 0)
 
     def tokens(self, from_step: int = 0) -> int:
         """Tokens in the steps from `from_step` on."""

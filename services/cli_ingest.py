@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.ingest_run import MAX_BACKLOG, Order, Run
 from services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from rich.status import Status
-
-    from pipeline.intake import Desk, Intake
-    from pipeline.sources import Source
-    from pipeline.tenant_log import TenantLog
+    from pipeline.intake import Intake
     from services.embedded import Embedded
 
-_MEMORIZE_EVERY = 256  # documents of a source that never rests
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be ingested for whom.
-
-    Attributes:
-        source: None: finish what was interrupted.
-        seed: of a new tenant.
-        wait: memorize what is taken in; else it waits in the log.
-    """
-
-    tenant: str
-    source: Source | None
-    seed: int | None = None
-    wait: bool = True
+__all__ = ["Order", "carry_out", "ingest"]
 
 
 def ingest(
@@ -65,8 +45,27 @@ def ingest(
     ] = None,
     wait: Annotated[
         bool,
-        typer.Option(help="Memorize at once; else the next ingest does."),
+        typer.Option(
+            help="Memorize at once; else `mplus memorize` or the next ingest does, and documents "
+            "are taken in no faster than that.",
+        ),
     ] = True,
+    max_backlog: Annotated[
+        int,
+        typer.Option(
+            metavar="CHUNKS",
+            min=0,
+            help="Take no more in while so many chunks of the tenant wait; 0: no such bound.",
+        ),
+    ] = MAX_BACKLOG,
+    parse_workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Parse files and objects of buckets in so many processes (2 or more).",
+            show_default=False,
+        ),
+    ] = None,
     follow: Annotated[
         bool,
         typer.Option("--follow", help="Watch a folder for new and changed files until Ctrl-C."),
@@ -90,6 +89,7 @@ def ingest(
     without sources, goes on where it stopped.
     """
     from model.errors import InvalidInputError
+    from pipeline.bulk import count_workers
     from pipeline.sources import Until, open_sources
     from services.embedded import Embedded
     from services.settings import Settings
@@ -103,16 +103,24 @@ def ingest(
     endless = source is not None and source.endless
     if until_idle is not None and not endless:
         raise InvalidInputError("--until-idle is for sources without an end: --follow and kafka")
+    parsers = 0
+    if parse_workers is not None:
+        if source is None:
+            raise InvalidInputError("--parse-workers is for sources, and none is named")
+        parsers = count_workers(parse_workers)
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         if source is None:
             log = system.existing_tenant(tenant)
             log.tenant.check_fingerprint(system.model.fingerprint)
         with stopped_by_signals(until.stop, endless):
-            carry_out(system, Order(tenant, source, seed, wait), began, json)
+            order = Order(tenant, source, seed, wait, max_backlog, parsers, until.stop)
+            carry_out(system, order, began, json)
 
 
 def carry_out(system: Embedded, order: Order, began: float, json: str | None) -> None:
     """Take documents in, memorize what waits, and say what became of them.
+
+    Interrupted, it says that and what is safe, and the same order goes on from there.
 
     Args:
         began: as of `time.monotonic`.
@@ -121,19 +129,45 @@ def carry_out(system: Embedded, order: Order, began: float, json: str | None) ->
         DocumentError: some could not be read; the others are memorized.
         QuotaError: the tenant is full; what came before is memorized.
     """
-    from services.output import human, write_json
+    from services.output import human, stderr
+    from services.progress import Ingesting
 
-    run = _Run(system, order)
-    intake = run.take_in()
-    if intake.new or intake.known or order.source is None:
-        run.memorize()
+    with Ingesting(stderr(), order.tenant) as progress:
+        run = Run(system, order, progress)
+        try:
+            run.take_in()
+            run.finish()
+        except KeyboardInterrupt:
+            progress.stop()
+            again = f"`mplus ingest --tenant {order.tenant}` goes on from here"
+            if not run.took_all:
+                again = "what is in the log is safe, and the same command goes on from here"
+            stderr().print(f"stopped: {run.summary(time.monotonic() - began)}; {again}")
+            raise
+    intake = run.intake
+    seconds = time.monotonic() - began
+    _write_result(run, round(seconds, 3), json)
+    human(json).print(run.summary(seconds))
+    _print_duplicates(intake, json)
+    if intake.full is not None:
+        raise intake.full
+    if intake.failures:
+        raise _all_failed(intake)
+
+
+def _write_result(run: Run, seconds: float, json: str | None) -> None:
+    from services.output import write_json
+
+    intake = run.intake
     result: dict[str, Any] = {
-        "tenant": order.tenant,
+        "tenant": run.order.tenant,
         "documents": intake.new,
         "known": intake.known,
         "chunks": run.steps,
         "tokens": run.tokens,
-        "seconds": round(time.monotonic() - began, 3),
+        "seconds": seconds,
+        "accepted": {"chunks": intake.chunks, "tokens": intake.tokens},
+        "waiting": run.waiting(),
         "failures": intake.failures,
         "failed": [{"source": f.source, "reason": f.reason} for f in intake.failed],
         "duplicates": [
@@ -142,95 +176,6 @@ def carry_out(system: Embedded, order: Order, began: float, json: str | None) ->
         ],
     }
     write_json(json, result)
-    known = f" ({intake.known} known already)" if intake.known else ""
-    console = human(json)
-    console.print(
-        f"{order.tenant}: {intake.new} documents{known}, {run.steps} chunks, {run.tokens:,} "
-        f"tokens memorized in {result['seconds']:.1f} s"
-    )
-    _print_duplicates(intake, json)
-    if intake.full is not None:
-        raise intake.full
-    if intake.failures:
-        raise _all_failed(intake)
-
-
-class _Run:
-    """One order on its way, and what is memorized of it so far."""
-
-    def __init__(self, system: Embedded, order: Order) -> None:
-        self.steps = self.tokens = 0
-        self._system = system
-        self._order = order
-        self._waiting = 0  # documents taken in since it was memorized last
-
-    def take_in(self) -> Intake:
-        from pipeline.intake import Intake, take_in
-        from services.output import stderr
-
-        source = self._order.source
-        if source is None:
-            return Intake()
-        with stderr().status("reading documents") as status:
-
-            def on_document(intake: Intake, name: str) -> None:
-                self._waiting += 1
-                status.update(_progress(intake, name))
-                if source.endless and self._waiting >= _MEMORIZE_EVERY:
-                    on_idle(intake)
-
-            def on_idle(intake: Intake) -> None:
-                if self._waiting and intake.new + intake.known:
-                    status.stop()  # there is one line for progress
-                    self.memorize()
-                    status.start()
-                status.update(_progress(intake, "waiting for more"))
-
-            return take_in(
-                source,
-                lambda: self._open_desk(status),
-                on_document,
-                on_idle,
-                log=_known(self._system, self._order.tenant),
-            )
-
-    def memorize(self) -> None:
-        """All that waits in the log, unless it is to wait there."""
-        from services.warm import memorize_waiting
-
-        self._waiting = 0
-        if self._order.wait:
-            log = self._system.ledger.tenant(self._order.tenant)
-            steps, tokens = memorize_waiting(self._system, log)
-            self.steps += steps
-            self.tokens += tokens
-
-    def _open_desk(self, status: Status) -> Desk:
-        from pipeline.intake import Desk
-
-        status.update(f"loading {self._system.settings.checkpoint}")
-        model = self._system.model
-        log = self._system.create_tenant(self._order.tenant, seed=self._order.seed)
-        return Desk(log, model.tokenizer, model.config.chunk_tokens)
-
-
-def _progress(intake: Intake, doing: str) -> str:
-    from rich.markup import escape
-
-    from services.output import printable
-
-    failed = f", {intake.failures:,} failed" if intake.failures else ""
-    return f"{intake.new + intake.known:,} taken in{failed}: {escape(printable(doing))}"
-
-
-def _known(system: Embedded, tenant: str) -> TenantLog | None:
-    """The tenant's log, if it is there already."""
-    from model.errors import TenantNotFoundError
-
-    try:
-        return system.existing_tenant(tenant)
-    except TenantNotFoundError:
-        return None
 
 
 def _print_duplicates(intake: Intake, json: str | None) -> None:

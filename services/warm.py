@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.job import OnStep
     from pipeline.tenant_log import TenantLog
     from services.embedded import Embedded
 
+Watch = Callable[[int, int], "AbstractContextManager[OnStep]"]  # of so many chunks and tokens
 
-def memorize_waiting(system: Embedded, log: TenantLog) -> tuple[int, int]:
-    """Memorize what waits, and forget what was asked for; returns (chunks, tokens)."""
+
+def memorize_waiting(system: Embedded, log: TenantLog, watch: Watch) -> None:
+    """Memorize what waits, and forget what was asked for."""
     from pipeline.catch_up import catch_up
-    from services.output import stderr
-    from services.progress import memorizing
 
-    console = stderr()
     step = log.heads.serving().head.step
     waiting = log.length() - step
     if waiting == 0 and not log.forgets.pending():
-        return 0, 0
-    tokens = log.tokens(from_step=step)
-    try:
-        with memorizing(console, {log: waiting}) as on_step:
-            return catch_up(system.engine, [log], on_step), tokens
-    except KeyboardInterrupt:
-        console.print(f"stopped; `mplus ingest --tenant {log.tenant.name}` goes on from here")
-        raise
+        return
+    with watch(waiting, log.tokens(from_step=step)) as on_step:
+        catch_up(system.engine, [log], on_step)
 
 
 def warm(system: Embedded, log: TenantLog) -> None:
@@ -37,8 +34,15 @@ def warm(system: Embedded, log: TenantLog) -> None:
     """
     from pipeline.catch_up import is_cold
     from services.output import stderr
+    from services.progress import memorizing
 
-    if is_cold(log):
-        with stderr().status(f"loading {system.settings.checkpoint}"):
-            log.tenant.check_fingerprint(system.model.fingerprint)
-        memorize_waiting(system, log)
+    if not is_cold(log):
+        return
+    console = stderr()
+    with console.status(f"loading {system.settings.checkpoint}"):
+        log.tenant.check_fingerprint(system.model.fingerprint)
+    try:
+        memorize_waiting(system, log, lambda chunks, _: memorizing(console, {log: chunks}))
+    except KeyboardInterrupt:
+        console.print(f"stopped; `mplus ingest --tenant {log.tenant.name}` goes on from here")
+        raise

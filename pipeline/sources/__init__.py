@@ -1,7 +1,7 @@
 """Where documents come from. A source is a small class in a file of its own."""
 
 from pipeline.sources.files import find_files
-from pipeline.sources.named import open_sources, read_again
+from pipeline.sources.named import divided, open_sources, read_again
 from pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Item",
     "Source",
     "Until",
+    "divided",
     "find_files",
     "open_sources",
     "read_again",

@@ -60,18 +60,23 @@ class Bucket:
         self._url = parts._replace(fragment="").geturl()
 
     def __iter__(self) -> Iterator[Item]:
+        for file in self.files():
+            yield from file.items()
+
+    def files(self) -> Iterator[OneFile]:
+        """Each by itself, to be read wherever the storage can be reached."""
         _, root = self._opened
         with refusals(self._url, ""):
             kind = self._files.get_file_info(root).type
         if kind == pafs.FileType.File:
-            yield from self._file(root).items()
+            yield self._file(root)
             return
         if self._key is not None:
             raise InvalidInputError(f"--id names one document, and {self._url} is not one object")
         empty = True
         for path in self._below(root):
             empty = False
-            yield from self._file(path).items()
+            yield self._file(path)
         if empty:
             raise InvalidInputError(
                 f"{self._url} has no document in it; supported are {', '.join(sorted(SUFFIXES))}"

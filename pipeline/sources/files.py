@@ -27,9 +27,13 @@ class Files:
     key: str | None = None
     endless = False
 
+    def files(self) -> Iterator[OneFile]:
+        """Each by itself, to be read wherever its path leads to it."""
+        return (local_file(path, self.key) for path in self.paths)
+
     def __iter__(self) -> Iterator[Item]:
-        for path in self.paths:
-            yield from local_file(path, self.key).items()
+        for file in self.files():
+            yield from file.items()
 
 
 def local_file(path: Path, key: str | None = None, only: Collection[int] | None = None) -> OneFile:

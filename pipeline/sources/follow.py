@@ -49,7 +49,8 @@ class Folder:
                     quiet.reset()
             taken = {path: seen for path, seen in taken.items() if path in now}
             before = now
-            yield Idle()
+            with quiet.not_counting():
+                yield Idle()
             self._until.stop.wait(_POLL_SECONDS)
 
     def _look(self) -> dict[Path, Seen]:

@@ -21,6 +21,9 @@ SCHEME = "kafka"
 _POLL_SECONDS = 0.5
 _FIRST_ANSWER_SECONDS = 10.0
 _COMMIT_EVERY = 256  # documents
+# Between two polls what came is taken in, memorized, or waits for writers; that this process is
+# alive its heartbeats say.
+_SETTINGS = {"max.poll.interval.ms": 24 * 3600 * 1000}
 _OURS = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
@@ -58,6 +61,7 @@ class Topic:
             raise InvalidInputError(f"a kafka URL takes no option {', '.join(wrong)}")
         self._shown = f"{SCHEME}://{parts.netloc}/{self._topic}"
         self._settings = {
+            **_SETTINGS,
             **options,
             **_OURS,
             "bootstrap.servers": parts.netloc,
@@ -82,7 +86,8 @@ class Topic:
                 if message is None or message.error():
                     self._judge(message)
                     self._commit(consumer)
-                    yield Idle()
+                    with quiet.not_counting():
+                        yield Idle()
                     continue
                 yield self._incoming(message)
                 quiet.reset()
@@ -148,7 +153,7 @@ class Topic:
             self._safe[partition] = offset + 1
             self._fresh += 1
 
-        return Incoming(found.source, found.load, found.key, done)
+        return Incoming(found.source, found.load, found.key, done, prompt=True)
 
     def _record(self, message: Message, place: str) -> Record:
         value: Any = message.value()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from model.errors import DocumentError, InvalidInputError
@@ -13,7 +14,7 @@ from pipeline.sources.bucket import SCHEMES, Bucket
 from pipeline.sources.files import Files, find_files, local_file
 from pipeline.sources.follow import Folder
 from pipeline.sources.kafka import SCHEME, Topic
-from pipeline.sources.records import broken
+from pipeline.sources.records import OneFile, broken
 from pipeline.sources.source import Item, Source, Until
 from pipeline.sources.stdin import JsonLines
 from pipeline.tenant_log import FailedDocument
@@ -63,6 +64,15 @@ def open_sources(
     if sum(source.endless for source in sources) > 1:
         raise InvalidInputError("two topics cannot be read by one command; start one for each")
     return sources[0] if len(sources) == 1 else InTurn(sources)
+
+
+def divided(source: Source) -> Iterator[OneFile] | None:
+    """A source's files, each to be read by itself; None of a stream."""
+    if isinstance(source, InTurn):
+        parts = [divided(part) for part in source.sources]
+        known = [part for part in parts if part is not None]
+        return chain.from_iterable(known) if len(known) == len(parts) else None
+    return source.files() if isinstance(source, Files | Bucket) else None
 
 
 def read_again(failures: Iterable[FailedDocument]) -> Source:

@@ -12,7 +12,7 @@ from pipeline.accept import short
 from pipeline.document import ParsedDocument
 from pipeline.parse_many import holds_many, read_many
 from pipeline.parse_record import Record
-from pipeline.sources.source import Finished, Incoming, Item
+from pipeline.sources.source import Finished, Incoming
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class OneFile:
     key: str | None = None
     only: Collection[int] | None = None
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Incoming | Finished]:
         """Its documents; what is wrong with the file is a failure of the file."""
         if not holds_many(self.name):
             yield Incoming(self.source, self.load, self.key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,12 +24,15 @@ class Incoming:
         load: parses it, or raises a DocumentError that says why it cannot be.
         key: the id that the user knows it by; None: its source.
         done: to be called once the ledger has it, as a document or as a failure.
+        prompt: nobody knows when the next one comes, so it is to be durable before that is
+            asked for.
     """
 
     source: str
     load: Callable[[], ParsedDocument]
     key: str | None = None
     done: Callable[[], None] = _nobody
+    prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,13 @@ class Quiet:
     def reset(self) -> None:
         """Something came."""
         self._last = self._clock()
+
+    @contextmanager
+    def not_counting(self) -> Iterator[None]:
+        """What its user does meanwhile, such as memorizing, is no silence of the source."""
+        began = self._clock()
+        yield
+        self._last += self._clock() - began
 
     @property
     def over(self) -> bool:

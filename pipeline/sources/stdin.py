@@ -43,7 +43,7 @@ def incoming(record: Record, source: str, key: str) -> Incoming:
     """A document of a stream; `key` is its id if it names none itself."""
     if isinstance(record.outcome, DocumentError):
         return broken(source, gone(record.outcome))
-    return Incoming(source, record.load, record.id or key)
+    return Incoming(source, record.load, record.id or key, prompt=True)
 
 
 def gone(error: DocumentError) -> DocumentError:

@@ -14,17 +14,21 @@ from actors.reader import Reader
 from actors.writer import Writer
 from model import MPlus
 from model.digest import digest
-from model.errors import InvalidInputError, StorageError
+from model.errors import DocumentError, InvalidInputError, StorageError
 from model.files import Files
 from pipeline.answer import read_plan
 from pipeline.catch_up import catch_up
+from pipeline.document import ParsedDocument
 from pipeline.engine import Engine
 from pipeline.intake import Desk, Intake, take_in
 from pipeline.ledger import Ledger
 from pipeline.memorize import Job, OnStep, memorize
-from pipeline.sources import find_files, open_sources
+from pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
+from pipeline.sources.source import Quiet
 from pipeline.tenant_log import TenantLog
 from tests.checkpoints import write_checkpoint
+from tests.logs import Clock
+from tests.unit.fakes import FakeTokenizer
 
 TEXT = "The raven is black. The owl is brown. The swan is white. The finch is green."
 
@@ -125,6 +129,69 @@ class TestIntake:
         first, second = (self.take(engine, tmp_path / "a.txt") for _ in range(2))
         assert (first.new, first.known) == (1, 0)
         assert (second.new, second.known) == (0, 1)
+
+    def test_small_documents_share_a_transaction_until_nothing_more_waits(
+        self, engine: Engine
+    ) -> None:
+        groups: list[int] = []
+        told: list[str] = []
+        at = desk(engine, "anna")
+
+        def item(name: str, text: str = TEXT, prompt: bool = False) -> Incoming:
+            def done() -> None:
+                known = {document.key for document in at.log.documents()}
+                assert name in known, "it is told of before it is durable"
+                told.append(name)
+
+            return Incoming(name, lambda: ParsedDocument(name, text), name, done, prompt)
+
+        def source() -> Iterator[Item]:
+            yield item("a")
+            yield item("b")
+            assert told == []
+            yield Idle()
+            assert told == ["a", "b"]
+            yield item("c", prompt=True)
+            assert told == ["a", "b", "c"]
+            yield item("d")
+            yield item("large", TEXT * 1000)
+            assert told[3:] == ["d", "large"]
+            yield item("e")
+            yield Incoming("bad", _no_document)
+            assert told[5:] == ["e"]
+            yield item("f")
+            raise StorageError("the bucket is away")
+
+        with pytest.raises(StorageError, match="away"):
+            take_in(source(), lambda: at, lambda intake, _: groups.append(intake.new))
+        assert told[6:] == ["f"], "what breaks off takes nothing back"
+        assert groups == [2, 2, 3, 4, 5, 6, 6, 7]
+
+    def test_a_full_tenant_ends_a_group_where_it_is_full(self, ledger: Ledger) -> None:
+        log = ledger.create_tenant("anna", "weights", max_documents=2)
+        told: list[str] = []
+        items = [
+            Incoming(n, lambda n=n: ParsedDocument(n, n), n, lambda n=n: told.append(n))  # type: ignore[misc]
+            for n in "abcd"
+        ]
+        intake = take_in(items, lambda: Desk(log, FakeTokenizer(), 8), log=log)
+        assert (intake.new, told, intake.failures) == (2, ["a", "b"], 0)
+        assert intake.full is not None
+
+
+def _no_document() -> ParsedDocument:
+    raise DocumentError("it is none")
+
+
+def test_what_its_user_does_is_no_silence_of_a_source() -> None:
+    clock = Clock()
+    quiet = Quiet(Until(idle=5), clock)
+    clock.now += 4
+    with quiet.not_counting():
+        clock.now += 60
+    assert not quiet.over
+    clock.now += 1
+    assert quiet.over
 
 
 class TestMemorize:
