@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from bench.ingest.children import peak_bytes
+
 _PARTS = 10  # of an ingest, whose rates are compared
 
 
@@ -70,7 +72,7 @@ def _ingest(folder: Path, checkpoint: str, tokens: int, rows: str) -> dict[str, 
         began = time.perf_counter()
         Library(model).fill(log, tokens)
         accepted = time.perf_counter() - began
-        before = _peak()
+        before = peak_bytes()
         meter = _Meter(log.tokens())
         steps = catch_up(system.engine, [log], meter)
         seconds = time.perf_counter() - meter.began
@@ -85,21 +87,11 @@ def _ingest(folder: Path, checkpoint: str, tokens: int, rows: str) -> dict[str, 
         "rates": rates,
         "last_to_first": sum(rates[-3:]) / sum(rates[:3]),
         "peak_mb_before": before / 1e6,
-        "peak_mb": _peak() / 1e6,
+        "peak_mb": peak_bytes() / 1e6,
         "resident_mb": [part["resident_mb"] for part in meter.parts],
         "row_files_mb": sum(f.stat().st_size for f in (folder / "rows").rglob("*.*")) / 1e6,
         "ledger_mb": sum(f.stat().st_size for f in folder.glob("ledger.db*")) / 1e6,
     }
-
-
-def _peak() -> int:
-    """Bytes that were ever resident in this process.
-
-    Not `ru_maxrss`, which a child inherits from the process that started it.
-    """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    peak = next(line for line in lines if line.startswith("VmHWM:"))
-    return 1024 * int(peak.split()[1])
 
 
 def _resident() -> int:
