@@ -10,11 +10,11 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,\
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format lint types unit integration clean
+.PHONY: help demo test check bench eval-quick format lint types unit integration clean
 .NOTPARALLEL:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMP)  ## two tenants memorize real documents and answer questions about them
 	$(BIN)/python -m deploy.demo
@@ -25,6 +25,9 @@ check: format lint types unit  ## format, lint, types and unit tests
 
 bench: $(STAMP)  ## speed of memorizing and answering on this machine
 	$(BIN)/mplus bench model
+
+eval-quick: $(STAMP)  ## what the default checkpoint remembers, finds and knows, in minutes
+	$(BIN)/mplus eval quick
 
 # Targets of their own, so that `make -k check` reports all of them.
 format: $(STAMP)

@@ -12,6 +12,7 @@ from services import (
     cli_ask,
     cli_bench,
     cli_documents,
+    cli_eval,
     cli_ingest,
     cli_init,
     cli_memorize,
@@ -47,6 +48,7 @@ app.command("import")(cli_archive.import_archive)
 app.command("parity")(cli_parity.parity)
 app.command("init")(cli_init.init)
 app.command("train")(cli_train.train)
+app.add_typer(cli_eval.app, name="eval")
 app.add_typer(cli_bench.app, name="bench")
 
 

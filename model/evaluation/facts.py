@@ -1,0 +1,94 @@
+"""Invented facts as documents with a question, in phrasings never trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from model.errors import InvalidInputError
+from model.evaluation.questions import Question
+from model.evaluation.telling import Chunk, Document
+from model.evaluation.text import TextReader
+from model.text import TextTokenizer
+from model.training.facts import draw_fact, draw_update
+
+Told = Callable[[Random, TextReader, TextTokenizer, int], list[Document]]
+
+_BETWEEN = 4  # chunks of other text between a fact and the one that overrides it
+_TRIES = 1_000  # of facts, of which one has to fit into a chunk
+
+
+def in_prose(
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+) -> list[Document]:
+    """A full chunk of running text with the fact's sentence somewhere in it."""
+    fact = draw_fact(rng, held_out=True)
+    question = Question(fact.question, (fact.answer,))
+    return [Document([_surrounded(rng, reader, tokenizer, fact.statement, size)], [question])]
+
+
+def in_one_sentence(
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+) -> list[Document]:
+    """A document of this one sentence."""
+    fact = draw_fact(rng, held_out=True)
+    chunk = Chunk(fact.statement, _fitting(tokenizer, fact.statement, size))
+    return [Document([chunk], [Question(fact.question, (fact.answer,))])]
+
+
+def updated(rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int) -> list[Document]:
+    """A fact, some text, and a fact that overrides it: the latest is the answer."""
+    older, newer = draw_update(rng, held_out=True)
+    question = Question(newer.question, (newer.answer,))
+    first, last = (
+        _surrounded(rng, reader, tokenizer, statement, size)
+        for statement in (older, newer.statement)
+    )
+    between = [Document([reader.chunk(size)]) for _ in range(_BETWEEN)]
+    return [Document([first]), *between, Document([last], [question])]
+
+
+WAYS: dict[str, Told] = {"prose": in_prose, "sentence": in_one_sentence, "update": updated}
+
+
+def tell_fact(
+    way: str, rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+) -> list[Document]:
+    """Documents that tell one fact, the last of them with the question.
+
+    Args:
+        way: a key of `WAYS`.
+        size: tokens of a chunk.
+
+    Raises:
+        InvalidInputError: sentences do not fit into chunks of this size.
+    """
+    for _ in range(_TRIES):
+        try:
+            return WAYS[way](rng, reader, tokenizer, size)
+        except _TooLongError:
+            continue
+    raise InvalidInputError(
+        f"a sentence does not fit into this checkpoint's chunks of {size} tokens; measure one "
+        "with longer chunks"
+    )
+
+
+class _TooLongError(Exception):
+    """A statement is longer than a chunk; another one may not be."""
+
+
+def _fitting(tokenizer: TextTokenizer, statement: str, size: int) -> list[int]:
+    ids = tokenizer.encode(statement)
+    if len(ids) > size:
+        raise _TooLongError
+    return ids
+
+
+def _surrounded(
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, statement: str, size: int
+) -> Chunk:
+    ids = _fitting(tokenizer, statement, size)
+    before = rng.randrange(size - len(ids) + 1)
+    ids = [*reader.take(before), *ids, *reader.take(size - len(ids) - before)]
+    return Chunk(tokenizer.decode(ids), ids)
