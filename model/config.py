@@ -68,6 +68,10 @@ class ModelConfig:
     selector_inner_dim: int = 0  # width of its hidden layer; 0: hidden_size // 2
     num_selector_layers: int = 2
     retrieval: Retrieval = "rows"  # what the checkpoint was trained to fetch
+    # Whether the whole pool is read beside what is retrieved, as in the paper. If not, blocks are
+    # retrieved from the pool and the long-term memory alike, and nothing else is read.
+    pool_attended: bool = True
+    num_recent_blocks: int = 0  # of the retrieved blocks, how many are the newest, not the best
 
     prompt_template: str | None = None  # how a question is asked; {question} stands for it
     bos_token_id: int | None = None
@@ -97,6 +101,13 @@ class ModelConfig:
             problems.append(f"num_selector_layers is {self.num_selector_layers}, expected 1 or 2")
         if self.retrieval not in ("rows", "blocks"):
             problems.append(f"retrieval is {self.retrieval!r}, expected 'rows' or 'blocks'")
+        if not self.pool_attended and (self.retrieval != "blocks" or not self.has_long_term):
+            problems.append("pool_attended is false, which needs retrieval of blocks")
+        if not 0 <= self.num_recent_blocks <= self.num_ltm_blocks:
+            problems.append(
+                f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
+                f"num_ltm_blocks ({self.num_ltm_blocks})"
+            )
         if self.prompt_template is not None and "{question}" not in self.prompt_template:
             problems.append("prompt_template has no {question} in it")
         if problems:

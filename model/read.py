@@ -39,8 +39,13 @@ class Reading:
     @property
     def memory_rows(self) -> int:
         """Rows attended per layer, at most."""
-        pool = self.view.memory.membership.pool.shape[1]
-        return pool + max((len(ids) for ids in self.retrieved), default=0)
+        return max(
+            (
+                len(pool) + len(retrieved)
+                for pool, retrieved in zip(self.view.pool_ids, self.retrieved, strict=False)
+            ),
+            default=0,
+        )
 
     def see(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Add own rotated keys and values [n, G, e]."""
@@ -136,7 +141,11 @@ def _retrieve_blocks(
         chosen = [_NOTHING] * config.num_hidden_layers
         if reading.votes is not None and any(len(ids) for ids in retrievable):
             chosen = rows_of_best_blocks(
-                reading.votes, retrievable, config.num_tokens, config.num_ltm_blocks
+                reading.votes,
+                retrievable,
+                config.num_tokens,
+                config.num_ltm_blocks,
+                config.num_recent_blocks,
             )
         _fetch(reading, chosen)
 

@@ -137,15 +137,17 @@ def block_votes(queries: Tensor, store: RowStore, layer: int, steps: int) -> Ten
 
 
 def rows_of_best_blocks(
-    votes: Tensor, retrievable: Sequence[Ids], rows_per_block: int, count: int
+    votes: Tensor, retrievable: Sequence[Ids], rows_per_block: int, count: int, recent: int = 0
 ) -> list[Ids]:
-    """The long-term rows of the `count` best-voted blocks, oldest first, per layer.
+    """The retrievable rows of the `count` best-voted blocks, oldest first, per layer.
 
-    Only steps with a row in the long-term memory of some layer stand for election; those of
-    their rows that are still in the pool are attended there.
+    Only steps with a retrievable row in some layer stand for election; those of their rows that
+    every question reads anyway are attended there. The newest `recent` steps are elected unseen.
     """
     candidates = np.flatnonzero(steps_of(retrievable, len(votes), rows_per_block))
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
+    if recent:
+        scores[-recent:] = torch.inf
     best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
     chosen = np.zeros(len(votes) + 1, dtype=bool)  # the last one stands for genesis rows
     chosen[candidates[best]] = True

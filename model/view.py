@@ -1,5 +1,8 @@
 """A memory as a reader holds it: the pool rotated to its positions, the rest found on demand.
 
+Where a checkpoint does not attend to its whole pool, pool and long-term memory are one to the
+reader: everything is found on demand, and nothing is kept rotated.
+
 The pool always starts at position `origin` = bos + K0. Retrieved rows are laid down to the left
 of it and bos to the left of them, so the pool's rotation never depends on the question; RoPE
 sees differences only, and with K0 rows these are the official positions.
@@ -43,12 +46,13 @@ class MemoryView:
         config = network.config
         self.bos_rows = 1 if network.bos_embedding is not None else 0
         self.origin = self.bos_rows + config.retrieved_rows
-        self.own_start = self.origin + memory.membership.pool.shape[1]
+        self.pool_ids = [self._known(ids) for ids in self._attended_pool()]
+        self.own_start = self.origin + self._attended_pool().shape[1]
         with torch.no_grad():
             self._bos = [self._encode_bos(index) for index in range(config.num_hidden_layers)]
             self.pool = [
-                self._place(memory.store.gather(index, self._known(ids)), self.origin)
-                for index, ids in enumerate(memory.membership.pool)
+                self._place(memory.store.gather(index, ids), self.origin)
+                for index, ids in enumerate(self.pool_ids)
             ]
 
     @cached_property
@@ -65,9 +69,12 @@ class MemoryView:
 
     @cached_property
     def retrievable(self) -> list[Ids]:
-        """Long-term row ids of every layer."""
+        """Row ids of every layer that may be retrieved, oldest first within pool and long-term."""
         membership = self.memory.membership
-        return [self._known(membership.retrievable(layer)) for layer in range(len(membership.pool))]
+        rows = [membership.retrievable(layer) for layer in range(len(membership.pool))]
+        if not self.network.config.pool_attended:
+            rows = [np.concatenate(parts) for parts in zip(rows, membership.pool, strict=True)]
+        return [self._known(ids) for ids in rows]
 
     @cached_property
     def candidates(self) -> list[Candidates]:
@@ -81,14 +88,18 @@ class MemoryView:
     @cached_property
     def known_steps(self) -> NDArray[np.bool_]:
         """[steps], true where a row of the step can be read at all."""
-        pool = (self._known(ids) for ids in self.memory.membership.pool)
-        rows = (*pool, *self.retrievable)
+        rows = (*self.pool_ids, *self.retrievable)
         return steps_of(rows, self.memory.step, self.network.config.num_tokens)
 
     @property
     def nbytes(self) -> int:
         """Device bytes of the rotated pool."""
         return sum(k.nbytes + v.nbytes for k, v in self.pool)
+
+    def _attended_pool(self) -> Ids:
+        """[L, n] ids of the rows that every question reads."""
+        pool = self.memory.membership.pool
+        return pool if self.network.config.pool_attended else pool[:, :0]
 
     def _known(self, ids: Ids) -> Ids:
         """Without the rows that are to be forgotten."""

@@ -52,6 +52,12 @@ FORMS: dict[str, dict[str, Any]] = {
     },
     "blocks": {"retrieval": "blocks"},
     "blocks with genesis": {"retrieval": "blocks", "genesis": 9},
+    "blocks of the pool too": {"retrieval": "blocks", "pool_attended": False},
+    "the newest blocks": {
+        "retrieval": "blocks",
+        "pool_attended": False,
+        "num_recent_blocks": 1,
+    },
     "sliding window": {"sliding_window": 3},
     "blocks and window": {"retrieval": "blocks", "sliding_window": 2},
     "no bos": {"add_bos_embedding": False},

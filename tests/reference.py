@@ -225,10 +225,11 @@ class Reference:
                 rows = self._best_rows(tenant, layer, h[:asked])
             else:
                 size = self.config.num_tokens
-                rows = [r for r in tenant.retrievable(layer) if r.birth // size in blocks]
+                rows = [r for r in self._standing(tenant, layer) if r.birth // size in blocks]
                 rows.sort(key=lambda row: row.birth)
             reading.retrieved.append(rows)
-            hidden = [row.hidden for row in rows + tenant.pool[layer]]
+            pool = tenant.pool[layer] if self.config.pool_attended else []
+            hidden = [row.hidden for row in rows + pool]
             parts = [self.start(layer), *(row[None] for row in hidden), x]
             x = self._own(torch.cat(parts), len(ids), layer)
         reading.logits = self.logits(x)
@@ -261,7 +262,7 @@ class Reference:
         votes: dict[int, float] = {}
         size, layers = self.config.num_tokens, self.config.num_hidden_layers
         standing = {
-            row.birth // size for layer in range(layers) for row in tenant.retrievable(layer)
+            row.birth // size for layer in range(layers) for row in self._standing(tenant, layer)
         }
         x = self.embed(question)
         for layer in range(layers):
@@ -275,8 +276,14 @@ class Reference:
                 best = (queries @ keys.T).amax(1).mean() / math.sqrt(keys.shape[1])
                 votes[block] = votes.get(block, 0.0) + float(best)
             x = self._own(torch.cat([self.start(layer), x]), len(question), layer)
-        best_first = sorted(votes, key=lambda block: -votes[block])
+        newest = sorted(votes)[len(votes) - min(len(votes), self.config.num_recent_blocks) :]
+        best_first = newest + sorted(votes.keys() - newest, key=lambda block: -votes[block])
         return set(best_first[: self.config.num_ltm_blocks])
+
+    def _standing(self, tenant: Tenant, layer: int) -> list[Row]:
+        """The rows that may be retrieved."""
+        pool = [] if self.config.pool_attended else tenant.pool[layer]
+        return tenant.retrievable(layer) + pool
 
 
 def _frequencies(config: ModelConfig) -> Tensor:

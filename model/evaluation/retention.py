@@ -143,10 +143,9 @@ def _look(mplus: MPlus, due: Due, asked: Asked) -> _Found:
     size = mplus.config.num_tokens
     block = np.arange(due.first * size, (due.first + 1) * size)
     reading = asked.generation.reading
-    pool = reading.view.memory.membership.pool
     counts = [
         np.isin(block, np.concatenate([retrieved, kept])).sum()
-        for retrieved, kept in zip(reading.retrieved, pool, strict=True)
+        for retrieved, kept in zip(reading.retrieved, reading.view.pool_ids, strict=True)
     ]
     sources = asked.answer.sources
     rows = float(np.mean(counts)) / size

@@ -12,6 +12,7 @@ from model.training.questions import Passage
 from model.training.text import Corpus, answer_ids, question_ids
 
 _CUE, _RECALLED = 8, 24  # tokens given and wanted when text is to be recalled
+_FOLLOWING = 48  # tokens of what comes next that are to be foretold
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Ask:
     prompt: list[int]
     target: list[int]
     chunk: int
-    kind: str  # "fact", "real" or "recall"
+    kind: str  # "fact", "real", "recall" or "following"
 
 
 @dataclass(frozen=True)
@@ -39,18 +40,22 @@ class Documents:
         corpus: Corpus,
         passages: list[Passage],
         real: float = 0.08,
-        text: float = 0.06,
+        recall: float = 0.06,
+        following: float = 0.0,
         held_out: bool = False,
     ) -> None:
         self.tokenizer, self.corpus, self.passages = tokenizer, corpus, passages
-        self.real, self.text, self.held_out = real, text, held_out
+        self.real, self.recall, self.following = real, recall, following
+        self.held_out = held_out
 
     def draw(self, rng: Random, chunks: int, length: int) -> Document:
         """A document of `chunks` chunks of `length` tokens."""
         kind = rng.random()
-        if kind < self.text and length > _CUE:
+        if kind < self.recall and length > _CUE:
             return self._text(rng, chunks, length)
-        if kind < self.text + self.real and self.passages and length > 2 * _CUE:
+        if kind < self.recall + self.following:
+            return self._followed(rng, chunks, length)
+        if kind < self.recall + self.following + self.real and self.passages and length > 2 * _CUE:
             return self._passage(rng, chunks, length)
         return self.facts(rng, chunks, length)
 
@@ -113,6 +118,13 @@ class Documents:
             span = parts[chunk][start : start + _CUE + _RECALLED]
             asks.append(Ask(span[:_CUE], span[_CUE:], chunk, "recall"))
         return Document(parts, asks)
+
+    def _followed(self, rng: Random, chunks: int, length: int) -> Document:
+        """Running text that goes on in the prompt; no block of it is the one to be found."""
+        ids = self.corpus.span(rng, chunks * length + _CUE + _FOLLOWING)
+        parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
+        rest = ids[chunks * length :]
+        return Document(parts, [Ask(rest[:_CUE], rest[_CUE:], -1, "following")])
 
     def _passage(self, rng: Random, chunks: int, length: int) -> Document:
         """A window of a real passage around an answer, and the questions it can answer."""

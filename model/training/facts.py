@@ -17,6 +17,26 @@ from model.training import values
 
 HELD_OUT = 2
 UNKNOWN = "unknown"
+# Around a sentence, now and then, so that no relation depends on how a text begins.
+_AROUND_STATEMENT = (
+    "I was told that {s}",
+    "As far as I know, {s}",
+    "It is said that {s}",
+    "{s} That is all there is to say.",
+    "Note: {s}",
+    "Do not forget: {s}",
+    "My friend wrote: {s}",
+    "We learned later that {s}",
+)
+_AROUND_QUESTION = (
+    "Please tell me: {s}",
+    "{s} Do you remember?",
+    "I have forgotten. {s}",
+    "Quick question: {s}",
+    "Do you know the answer? {s}",
+    "One more thing: {s}",
+)
+_VARIED = 0.15
 _MARKERS = ("Now", "Since then things have changed:", "Correction:", "Later", "News:")
 
 
@@ -75,8 +95,16 @@ def draw_facts(rng: Random, count: int, held_out: bool = False) -> list[Fact]:
         say, ask = relation.phrasings(held_out)
         value = values.draw(relation.value, rng)
         statement = _fill(rng.choice(say), name, value)
-        facts.append(Fact(statement, _fill(rng.choice(ask), name), value))
+        question = _fill(rng.choice(ask), name)
+        if not held_out:
+            statement = _vary(rng, _AROUND_STATEMENT, statement)
+            question = _vary(rng, _AROUND_QUESTION, question)
+        facts.append(Fact(statement, question, value))
     return facts
+
+
+def _vary(rng: Random, around: Sequence[str], sentence: str) -> str:
+    return rng.choice(around).replace("{s}", sentence) if rng.random() < _VARIED else sentence
 
 
 def draw_update(rng: Random, held_out: bool = False) -> tuple[str, Fact]:

@@ -31,7 +31,7 @@ class LanguageTask:
         hidden = language(network, ids[:, :-1])
         counted = weights[:, 1:] > 0
         targets, weights = ids[:, 1:][counted], weights[:, 1:][counted]
-        logits = network.logits(hidden[counted])
+        logits = network.logits(hidden[counted]).float()
         losses = F.cross_entropy(logits, targets, reduction="none")
         plain, answers = weights == 1.0, weights == ANSWER_WEIGHT
         hits = (logits.argmax(-1) == targets).float()

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from model.network import Network
 from model.training import optimizer
+from model.training.precision import mixed
 from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
 from model.training.step import Task
 
@@ -123,7 +124,8 @@ class Trainer:
         # Batches depend on (seed, phase, step) only, so a resumed run sees the same ones.
         seed = f"{self.recipe.seed}/{phase.name}/{progress.step}"
         torch.manual_seed(Random(seed).getrandbits(63))
-        loss, tokens, parts = task.loss(self.network, Random(seed))
+        with mixed(self.recipe.precision, self.network.device):
+            loss, tokens, parts = task.loss(self.network, Random(seed))
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         for opt in self.optimizers:

@@ -56,17 +56,19 @@ class MemoryTask:
         )
         negatives = self.bank.sample(rng, phase.negatives)
         some = slice(_RETRIEVERS)
-        retrieval, found = self._retrieval(
-            network, ids[some], prompts[some], blocks, negatives, targets[some]
-        )
+        votes = _votes(network, ids[some], prompts[some], blocks, negatives)
+        retrieval, found = _contrast(votes, targets[some])
 
         own = fresh[owners].transpose(1, 2).flatten(2, 3)
         others = self.bank.sample(rng, layout.pool + layout.beside)
         others = blocks[:0] if others is None else others
+        if negatives is not None:
+            hard = _hardest(votes[:, len(blocks) :], layout.beside // 2)
+            others[: len(hard)] = negatives[hard]
         around = layout.place(own, others, config.num_tokens)
         hidden = read(network, ids[:, :-1], around)
         wanted = weights[:, 1:] > 0
-        logits, labels = network.logits(hidden[wanted]), ids[:, 1:][wanted]
+        logits, labels = network.logits(hidden[wanted]).float(), ids[:, 1:][wanted]
         losses, importance = F.cross_entropy(logits, labels, reduction="none"), weights[:, 1:]
         importance = importance[wanted]
         answering = (losses * importance).sum() / importance.sum()
@@ -104,34 +106,37 @@ class MemoryTask:
         longest = max(len(ask.prompt) + len(ask.target) for _, ask in asks)
         return asks[: max(4, _READ_BUDGET // (longest * max(rows, 1)))]
 
-    def _retrieval(
-        self,
-        network: Network,
-        ids: Tensor,
-        prompts: Tensor,
-        blocks: Tensor,
-        negatives: Tensor | None,
-        targets: Tensor,
-    ) -> tuple[Tensor, float]:
-        """InfoNCE over all blocks with the layers' vote inside, and how often the best is right."""
-        if negatives is not None:
-            blocks = torch.cat([blocks, negatives])
-        asked = ids[:, : int(prompts.max())]
-        inside = torch.arange(asked.shape[1]) < prompts[:, None]
-        weights = inside / prompts[:, None]
-        votes = torch.stack(
-            [
-                layer_scores(queries, keys, weights)
-                for queries, keys in zip(
-                    question_queries(network, asked), block_keys(network, blocks), strict=True
-                )
-            ]
-        ).sum(0)
-        known = targets >= 0
-        if not known.any():
-            return votes.sum() * 0, float("nan")
-        found = (votes.argmax(1) == targets)[known].float().mean().item()
-        return F.cross_entropy(votes[known], targets[known]), found
+
+def _votes(
+    network: Network, ids: Tensor, prompts: Tensor, blocks: Tensor, negatives: Tensor | None
+) -> Tensor:
+    """The layers' votes [Q, B] of questions [Q, n] of `prompts` [Q] tokens, negatives last."""
+    if negatives is not None:
+        blocks = torch.cat([blocks, negatives])
+    asked = ids[:, : int(prompts.max())]
+    inside = torch.arange(asked.shape[1]) < prompts[:, None]
+    weights = inside / prompts[:, None]
+    votes = [
+        layer_scores(queries, keys, weights).float()
+        for queries, keys in zip(
+            question_queries(network, asked), block_keys(network, blocks), strict=True
+        )
+    ]
+    return torch.stack(votes).sum(0)
+
+
+def _contrast(votes: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+    """InfoNCE over all blocks with the layers' vote inside, and how often the best is right."""
+    known = targets >= 0
+    if not known.any():
+        return votes.sum() * 0, float("nan")
+    found = (votes.argmax(1) == targets)[known].float().mean().item()
+    return F.cross_entropy(votes[known], targets[known]), found
+
+
+def _hardest(votes: Tensor, count: int) -> list[int]:
+    """Of other blocks, the best by the votes [Q, B] of as many questions: what would be fetched."""
+    return votes[:count].argmax(1).unique().tolist()
 
 
 def _pad(asks: list[Ask]) -> tuple[Tensor, Tensor, Tensor]:
@@ -142,8 +147,9 @@ def _pad(asks: list[Ask]) -> tuple[Tensor, Tensor, Tensor]:
     for row, ask in enumerate(asks):
         end = len(ask.prompt) + len(ask.target)
         ids[row, :end] = torch.tensor(ask.prompt + ask.target)
-        weights[row, len(ask.prompt) : end] = _RECALLED if ask.kind == "recall" else _REST
-        if ask.kind != "recall":
+        plain = ask.kind in ("recall", "following")
+        weights[row, len(ask.prompt) : end] = _RECALLED if plain else _REST
+        if not plain:
             weights[row, len(ask.prompt)] = _FIRST
     return ids, weights, torch.tensor([len(ask.prompt) for ask in asks])
 
@@ -152,7 +158,7 @@ def _accuracies(asks: list[tuple[int, Ask]], hits: Tensor, wanted: Tensor) -> di
     """Share of the wanted tokens that are right, by kind of question, and of whole answers."""
     wrong = torch.zeros_like(wanted).masked_scatter(wanted, ~hits)
     result = {}
-    for kind in ("fact", "real", "recall"):
+    for kind in ("fact", "real", "recall", "following"):
         mine = torch.tensor([ask.kind == kind for _, ask in asks])
         result[kind] = 1 - wrong[mine].sum().item() / max(1, wanted[mine].sum().item())
         if kind == "fact":

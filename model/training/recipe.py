@@ -10,6 +10,7 @@ import yaml
 
 from model.config import ModelConfig
 from model.errors import InvalidInputError
+from model.training.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,9 @@ class MemoryPhase:
     pool_blocks: tuple[int, ...] = (0,)  # detached blocks around the fresh ones
     negatives: int = 0  # bank blocks the retriever must tell apart, beside the batch's own
     retrieved: tuple[int, ...] = (0,)  # detached blocks that stand beside the relevant one
+    real: float = 0.08  # shares of the documents: passages with real questions,
+    recall: float = 0.06  # text to be recalled word by word,
+    following: float = 0.0  # text of which what comes next is to be foretold; the rest are facts
     retriever_weight: float = 0.3
     matrix_lr: float = 0.01
     other_lr: float = 1e-3
@@ -60,6 +64,7 @@ class Recipe:
     questions: tuple[str, ...] = field(default=())  # real questions: jsonl files
     plant_induction: bool = False  # start with a recall circuit, see induction.py
     start: str | None = None  # begin with the weights and the tokenizer of this checkpoint folder
+    precision: Precision = "auto"
 
     @classmethod
     def load(cls, path: Path) -> Recipe:

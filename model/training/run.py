@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from model.checkpoint import load_networks
+from model.config import ModelConfig
 from model.network import Network
 from model.training.documents import Documents
+from model.training.grow import deepen
 from model.training.induction import plant, plant_retriever
 from model.training.language import LanguageTask
 from model.training.loop import Trainer
@@ -43,13 +46,15 @@ def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> Non
         if isinstance(phase, LanguagePhase):
             return LanguageTask(phase, tokenizer, corpus)
         passages = load_passages([data / name for name in recipe.questions], tokenizer)
-        return MemoryTask(phase, Documents(tokenizer, corpus, passages))
+        shares = {"real": phase.real, "recall": phase.recall, "following": phase.following}
+        return MemoryTask(phase, Documents(tokenizer, corpus, passages, **shares))
 
     trainer.run(task_of)
 
 
 def first_weights(recipe: Recipe) -> Network:
-    """The network that a run begins with: noise, a planted circuit in it, or a checkpoint's.
+    """The network that a run begins with: noise, a planted circuit in it, or a checkpoint's,
+    deepened where the recipe has more layers.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or is of another shape than the recipe's.
@@ -60,7 +65,11 @@ def first_weights(recipe: Recipe) -> Network:
         plant(network, recipe.seed)
         plant_retriever(network, recipe.seed)
     if recipe.start is not None:
-        cpu = torch.device("cpu")
-        begun = load_networks(Path(recipe.start), recipe.model, cpu, torch.float32, False)
-        network.load_state_dict(begun.reader.state_dict())
+        start, cpu = Path(recipe.start), torch.device("cpu")
+        layers = min(ModelConfig.load(start).num_hidden_layers, recipe.model.num_hidden_layers)
+        shape = replace(recipe.model, num_hidden_layers=layers)
+        begun = load_networks(start, shape, cpu, torch.float32, False).reader
+        if layers < recipe.model.num_hidden_layers:
+            begun = deepen(begun, recipe.model)
+        network.load_state_dict(begun.state_dict())
     return network
