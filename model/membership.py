@@ -238,6 +238,27 @@ class Membership:
         merged = self._merged.merge(config, np.concatenate(dropped, axis=1))
         return Membership(config, step + 1, pool, (), merged)
 
+    @property
+    def is_all(self) -> bool:
+        """Whether a reader may retrieve every row of every step, wherever drops have put it.
+
+        Then it need not know where: nothing has to be replayed in order to read.
+        """
+        if self.config.pool_attended or self.forgets:
+            return False
+        batches, started = self._merged.batches, self._merged.genesis[0]
+        merged = len(started) + (batches[-1].end if len(batches) else 0)
+        rows = self.pool.shape[1] + merged + sum(ids.shape[1] for ids in self.dropped)
+        return rows == self.step * self.config.num_tokens and not (started < 0).any()
+
+    def everything(self, step: int) -> Membership:
+        """The memory after `step` steps as such a reader sees it: all of it long-term."""
+        rows = np.arange(step * self.config.num_tokens, dtype=np.int64)
+        layers = self.config.num_hidden_layers
+        counters = np.full(len(rows), np.inf, dtype=np.float32)
+        blank = Membership.genesis(self.config, None, (rows,) * layers, (counters,) * layers)
+        return replace(blank, step=step)
+
     def unbounded(self) -> Membership:
         """The same with counters that never run out."""
         return replace(self, config=replace(self.config, initial_rf_when_moving_stm_to_ltm=_NEVER))

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 
 from model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
+from model.election import Ballot, hold
 from model.membership import Ids
 from model.network import Network
-from model.retriever import block_votes, retrieve_rows, rows_of_best_blocks
+from model.retriever import retrieve_rows, rows_of_best_blocks
 from model.rope import rotate
 from model.view import MemoryView, Pair
 
@@ -46,6 +47,16 @@ class Reading:
             ),
             default=0,
         )
+
+    @property
+    def known_votes(self) -> Tensor:
+        """[steps], the layers' mean vote for each step's block; -inf where nothing of it can be
+        read, in the pool or the long-term memory."""
+        if self.votes is None:
+            return torch.empty(0)
+        votes = self.votes / self.view.network.config.num_hidden_layers
+        known = torch.from_numpy(self.view.known_steps[: len(votes)])
+        return votes.masked_fill(~known.to(votes.device), -torch.inf)
 
     def see(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Add own rotated keys and values [n, G, e]."""
@@ -122,32 +133,35 @@ def _retrieve_rows(reading: Reading, layer: int, queries: Tensor) -> None:
 def _retrieve_blocks(
     network: Network, readings: Sequence[Reading], prompts: Sequence[Tensor]
 ) -> None:
-    """The best blocks by all layers' queries, from a pass over the question with no memory."""
+    """The best blocks by all layers' queries, from a pass over the question alone."""
     config = network.config
-    alone = [Reading(reading.view.without_memory) for reading in readings]
-    askers: dict[int, Reading] = {}
-    for blank, reading in zip(alone, readings, strict=True):
-        _fetch(blank, [_NOTHING] * config.num_hidden_layers)
-        askers[id(blank)] = reading
-
-    def ballot(blank: Reading, layer: int, queries: Tensor) -> None:
-        asker = askers[id(blank)]
-        memory = asker.view.memory
-        asker.vote(block_votes(queries, memory.store, layer, memory.step))
-
-    _forward(network, alone, prompts, False, ballot)
-    for reading in readings:
-        retrievable = reading.view.retrievable
-        chosen = [_NOTHING] * config.num_hidden_layers
-        if reading.votes is not None and any(len(ids) for ids in retrievable):
-            chosen = rows_of_best_blocks(
-                reading.votes,
-                retrievable,
-                config.num_tokens,
-                config.num_ltm_blocks,
-                config.num_recent_blocks,
-            )
+    heard = hear(network, [reading.view for reading in readings], prompts)
+    for reading, queries in zip(readings, heard, strict=True):
+        view, seats = reading.view, config.num_ltm_blocks
+        memory, known, eligible = view.memory, view.known_steps, view.eligible_steps
+        reading.votes = hold(Ballot(queries, memory.store, memory.step, known, eligible, seats))
+        chosen = rows_of_best_blocks(
+            reading.votes,
+            eligible,
+            view.retrievable,
+            config.num_tokens,
+            seats,
+            config.num_recent_blocks,
+        )
         _fetch(reading, chosen)
+
+
+@torch.no_grad()
+def hear(
+    network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """Each prompt's retriever queries in every layer, L × [n, s], read with no memory."""
+    alone = [Reading(view.without_memory) for view in views]
+    heard: dict[int, list[Tensor]] = {id(blank): [] for blank in alone}
+    for blank in alone:
+        _fetch(blank, [_NOTHING] * network.config.num_hidden_layers)
+    _forward(network, alone, prompts, False, lambda blank, _, q: heard[id(blank)].append(q))
+    return [heard[id(blank)] for blank in alone]
 
 
 def _forward(

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.blocks import layer_scores
 from model.coarse import approximate_scores, quantile_threshold
-from model.membership import Ids, steps_of
+from model.membership import Ids
 from model.store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
@@ -126,29 +127,54 @@ def _standardize(scores: Tensor) -> Tensor:
     return (scores - scores.mean()) / scores.std().clamp_min(1e-12)
 
 
-def block_votes(queries: Tensor, store: RowStore, layer: int, steps: int) -> Tensor:
-    """One layer's vote for every step's block, [steps]."""
+def block_votes(queries: Tensor, store: RowStore, layer: int, first: int, end: int) -> Tensor:
+    """One layer's vote for the blocks of steps first … end - 1."""
     size = store.config.num_tokens
     votes = [
         layer_scores(queries[None], keys.to(queries.dtype).view(-1, size, keys.shape[1]))[0]
-        for keys in store.keys(layer, steps * size, own=True)
+        for keys in store.keys(layer, end * size, first * size)
     ]
     return torch.cat(votes) if votes else queries.new_empty(0)
 
 
+def votes_of(queries: Sequence[Tensor], store: RowStore, steps: Ids) -> Tensor:
+    """What all layers vote for these steps' blocks, which must ascend."""
+    size = store.config.num_tokens
+    rows = (steps[:, None] * size + np.arange(size)).ravel()
+    votes = torch.zeros(len(steps), device=store.device)
+    for layer, query in enumerate(queries):
+        keys = store.gather_keys(layer, rows).to(query.dtype)
+        votes += layer_scores(query[None], keys.view(len(steps), size, -1))[0]
+    return votes
+
+
 def rows_of_best_blocks(
-    votes: Tensor, retrievable: Sequence[Ids], rows_per_block: int, count: int, recent: int = 0
+    votes: Tensor,
+    eligible: NDArray[np.bool_],
+    retrievable: Sequence[Ids],
+    rows_per_block: int,
+    count: int,
+    recent: int = 0,
 ) -> list[Ids]:
     """The retrievable rows of the `count` best-voted blocks, oldest first, per layer.
 
-    Only steps with a retrievable row in some layer stand for election; those of their rows that
-    every question reads anyway are attended there. The newest `recent` steps are elected unseen.
+    Only steps with a retrievable row in some layer are eligible; those of their rows that every
+    question reads anyway are attended there. The newest `recent` steps are elected unseen.
+
+    Args:
+        retrievable: ascending.
     """
-    candidates = np.flatnonzero(steps_of(retrievable, len(votes), rows_per_block))
+    candidates = np.flatnonzero(eligible)
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
     if recent:
         scores[-recent:] = torch.inf
     best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
-    chosen = np.zeros(len(votes) + 1, dtype=bool)  # the last one stands for genesis rows
-    chosen[candidates[best]] = True
-    return [np.sort(ids[chosen[np.maximum(ids // rows_per_block, -1)]]) for ids in retrievable]
+    starts = np.sort(candidates[best]) * rows_per_block
+    return [_rows_of(ids, starts, rows_per_block) for ids in retrievable]
+
+
+def _rows_of(ids: Ids, starts: Ids, size: int) -> Ids:
+    """Those of ascending ids that are in the blocks that begin at `starts`."""
+    bounds = zip(np.searchsorted(ids, starts), np.searchsorted(ids, starts + size), strict=True)
+    parts = [ids[low:high] for low, high in bounds]
+    return np.concatenate(parts) if parts else ids[:0]

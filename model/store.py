@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.config import ModelConfig
 from model.files import Files
+from model.index import BlockIndex
 from model.membership import Ids
 from model.refs import Shard
 from model.rows import RowBlock, RowFormat, StoredRows
@@ -49,6 +50,9 @@ class RowStore:
         self.device = device
         # On a CPU, exact scores of very many rows take longer than the rest of a question.
         self.coarse = device.type == "cpu" and config.has_long_term and config.retrieval == "rows"
+        # A GPU scores all blocks exactly in the time that anything else would take to begin.
+        looks = device.type == "cpu" and config.has_long_term and config.retrieval == "blocks"
+        self.index = BlockIndex(config) if looks else None
         self.steps = 0
         self.links: dict[int, bytes] = {}  # step → hash of all chunks before it, where known
         self._segments: list[Segment] = []
@@ -122,6 +126,7 @@ class RowStore:
         copy = RowStore(self.config, self.format.precision, self.dtype, self.device, None)
         copy._genesis = self._genesis
         copy.steps = steps
+        copy.index = self.index.prefix(steps) if self.index is not None else None
         copy.links = {step: link for step, link in self.links.items() if step <= steps}
         for index, segment in enumerate(self._segments):
             if index >= self._genesis and segment.first >= copy.end:
@@ -188,15 +193,27 @@ class RowStore:
         """Id of the oldest row."""
         return self._segments[0].first if self._segments else 0
 
-    def keys(self, layer: int, end: int, own: bool = False) -> Iterator[Tensor]:
+    def keys(self, layer: int, end: int, start: int | None = None) -> Iterator[Tensor]:
         """Retriever keys [R, s] of all rows with ids below `end`, part by part.
 
         Args:
-            own: leave out genesis rows.
+            start: the first id, by default the oldest row's; from 0 on there are no genesis rows.
         """
-        for segment in self._segments[self._genesis if own else 0 :]:
-            if segment.first < end:
-                yield segment.keys[layer, : end - segment.first]
+        start = self.first if start is None else start
+        for segment in self._segments:
+            if segment.first < end and segment.first + segment.rows > start:
+                yield segment.keys[layer, max(0, start - segment.first) : end - segment.first]
+
+    def extend_index(self, steps: int) -> None:
+        """Have an index of the first `steps` blocks, as far as it goes."""
+        if self.index is not None:
+            self.index.extend(min(steps, self.steps), self._block_keys)
+
+    def _block_keys(self, first: int, end: int) -> Tensor:
+        """Retriever keys [L, B, K, s] of the blocks of steps first … end - 1."""
+        size, layers = self.config.num_tokens, range(self.config.num_hidden_layers)
+        rows = [torch.cat([*self.keys(layer, end * size, first * size)]) for layer in layers]
+        return torch.stack(rows).unflatten(1, (end - first, size))
 
     def coarse_keys(self, layer: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The int8 copies of `keys` and their scales."""

@@ -69,12 +69,16 @@ class MemoryView:
 
     @cached_property
     def retrievable(self) -> list[Ids]:
-        """Row ids of every layer that may be retrieved, oldest first within pool and long-term."""
-        membership = self.memory.membership
+        """Row ids of every layer that may be retrieved, oldest first."""
+        membership, config = self.memory.membership, self.network.config
+        if membership.is_all:
+            everything = np.arange(membership.step * config.num_tokens)
+            return [self._known(everything)] * config.num_hidden_layers
         rows = [membership.retrievable(layer) for layer in range(len(membership.pool))]
-        if not self.network.config.pool_attended:
+        if not config.pool_attended:
             rows = [np.concatenate(parts) for parts in zip(rows, membership.pool, strict=True)]
-        return [self._known(ids) for ids in rows]
+        # Runs of them ascend already, which a stable sort makes use of.
+        return [np.sort(self._known(ids), kind="stable") for ids in rows]
 
     @cached_property
     def candidates(self) -> list[Candidates]:
@@ -91,10 +95,36 @@ class MemoryView:
         rows = (*self.pool_ids, *self.retrievable)
         return steps_of(rows, self.memory.step, self.network.config.num_tokens)
 
+    @cached_property
+    def eligible_steps(self) -> NDArray[np.bool_]:
+        """[steps], true where a row of the step may be retrieved."""
+        return steps_of(self.retrievable, self.memory.step, self.network.config.num_tokens)
+
+    def prepare(self) -> MemoryView:
+        """Compute now what the first question would have to wait for; returns itself."""
+        config = self.network.config
+        wanted = ["known_steps", "eligible_steps"]
+        if config.has_long_term:
+            wanted.append("without_memory" if config.retrieval == "blocks" else "candidates")
+        for name in wanted:
+            getattr(self, name)  # cached properties
+        self.memory.store.extend_index(self.memory.step)
+        return self
+
     @property
     def nbytes(self) -> int:
-        """Device bytes of the rotated pool."""
-        return sum(k.nbytes + v.nbytes for k, v in self.pool)
+        """Device bytes: the rotated pool, start rows, and what the retriever has been given."""
+        tensors = [*self._bos, *(tensor for pair in self.pool for tensor in pair)]
+        if "candidates" in vars(self):
+            tensors += [candidates.barred for candidates in self.candidates]
+        blank = self.without_memory.nbytes if "without_memory" in vars(self) else 0
+        return blank + sum(tensor.nbytes for tensor in tensors)
+
+    @property
+    def host_bytes(self) -> int:
+        """Bytes of the store's index, which all views of the memory share."""
+        index = self.memory.store.index
+        return index.nbytes if index is not None else 0
 
     def _attended_pool(self) -> Ids:
         """[L, n] ids of the rows that every question reads."""

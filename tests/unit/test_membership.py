@@ -142,3 +142,20 @@ def test_an_unbounded_memory_forgets_nothing():
     assert forgetting.pool.tolist() == keeping.pool.tolist(), "retention changes no drop"
     assert len(forgetting.retrievable(0)) < 60
     assert len(keeping.retrievable(0)) == 60 * 4 - 16
+
+
+@pytest.mark.parametrize("steps", [0, 1, 9, 30])
+def test_a_reader_of_everything_needs_no_replay(steps: int) -> None:
+    config = tiny_config(
+        retrieval="blocks", pool_attended=False, initial_rf_when_moving_stm_to_ltm=1e9
+    )
+    replayed = Membership.genesis(config).replay(7, steps)
+    known = Membership.genesis(config).everything(steps)
+
+    assert replayed.is_all
+    assert known.is_all
+    for layer in range(config.num_hidden_layers):
+        both = np.concatenate([replayed.retrievable(layer), replayed.pool[layer]])
+        assert sorted(both) == list(known.retrievable(layer))
+    assert replayed.pool_only().is_all == (steps <= replayed.pool.shape[1] // config.num_tokens)
+    assert not Membership.genesis(tiny_config()).is_all

@@ -60,7 +60,7 @@ def test_keys_cover_every_row_up_to_a_step_once(genesis):
         for layer in range(2):
             for own in (False, True):
                 ids: list[float] = []
-                for keys in store.keys(layer, steps * 4, own):
+                for keys in store.keys(layer, steps * 4, 0 if own else None):
                     assert len(keys) > 0
                     ids += (keys[:, 0] - 1000 * layer).tolist()
                 assert ids == list(range(0 if own else -genesis, steps * 4))
