@@ -57,6 +57,7 @@ class ModelConfig:
     num_blocks: int = 50  # pool blocks + retrieved blocks, as the official field counts them
     num_ltm_blocks: int = 10  # retrieved blocks; 0 is MemoryLLM
     chunk_tokens: int = 512  # text tokens one step reads
+    header_tokens: int = 0  # of them, how many may say a chunk's title and section before its text
     add_bos_embedding: bool = True
     drop_memory_per_layer: bool = True
     add_decoder_lora: bool = False  # a read adapter of its own
@@ -107,6 +108,11 @@ class ModelConfig:
             problems.append(
                 f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
                 f"num_ltm_blocks ({self.num_ltm_blocks})"
+            )
+        if not 0 <= self.header_tokens <= self.chunk_tokens // 4:
+            problems.append(
+                f"header_tokens ({self.header_tokens}) is not between 0 and a quarter of "
+                f"chunk_tokens ({self.chunk_tokens})"
             )
         if self.prompt_template is not None and "{question}" not in self.prompt_template:
             problems.append("prompt_template has no {question} in it")
@@ -200,7 +206,8 @@ class ModelConfig:
             "update_ltm_frequency",
         )
         lora = {"lora_scale": self.lora_config.scale if self.lora_config else None}
-        return {**{name: getattr(self, name) for name in names}, **lora}
+        header = {"header_tokens": self.header_tokens} if self.header_tokens else {}
+        return {**{name: getattr(self, name) for name in names}, **lora, **header}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` reads back to an equal config."""

@@ -95,3 +95,92 @@ class SwappedError(StorageError):
 
 class BehindError(InvalidInputError):
     """A memory that is to take over has not seen all that the one before it has."""
+
+
+class UnauthorizedError(MPlusError):
+    """The key is not one that opens anything; which of the reasons it is, is not said."""
+
+    exit_code = 8
+    http_status = 401
+
+
+class ForbiddenError(MPlusError):
+    """The key is good, and does not allow this."""
+
+    exit_code = 8
+    http_status = 403
+
+
+class KeyNotFoundError(MPlusError):
+    """The owner has no such key."""
+
+    exit_code = 5
+    http_status = 404
+
+
+class JobNotFoundError(MPlusError):
+    """The tenant has no such job."""
+
+    exit_code = 5
+    http_status = 404
+
+
+class ConflictError(MPlusError):
+    """An idempotency key stands for another request, or for one that is still at work."""
+
+    exit_code = 2
+    http_status = 409
+
+
+class RetryLaterError(MPlusError):
+    """The same again may succeed after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type, tuple[str, float]]:
+        """Errors come back from actors; the default would forget the seconds."""
+        return type(self), (str(self), self.retry_after)
+
+
+class NotYetError(RetryLaterError):
+    """The memory has not come as far as was asked for."""
+
+    exit_code = 6
+    http_status = 504
+
+
+class RateLimitedError(RetryLaterError):
+    """The tenant asks for more in a minute, or at once, than it may."""
+
+    exit_code = 7
+    http_status = 429
+
+
+class OverloadedError(RetryLaterError):
+    """A reader has as many questions as it can hold, or is about to stop."""
+
+    exit_code = 6
+    http_status = 503
+
+
+class ReaderLostError(RetryLaterError):
+    """The reader that was answering ended, and what it had begun is lost."""
+
+    exit_code = 6
+    http_status = 503
+
+
+class MemoryTooLargeError(MPlusError):
+    """A memory does not fit into what a reader may use, not even alone."""
+
+    exit_code = 6
+    http_status = 507
+
+
+class TrainingError(MPlusError):
+    """Workers of a training run failed too often; what it saved can be resumed."""
+
+    exit_code = 6
+    http_status = 503

@@ -21,7 +21,13 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 @dataclass
 class Generation:
-    """One answer. Its text grows with `advance` until `finish_reason` is set."""
+    """One answer. Its text grows with `advance` until `finish_reason` is set.
+
+    Attributes:
+        logprobs: log-probability (nats) of every token chosen, one that ends the answer included,
+            at temperature 1 and without any penalty.
+        entropy: of the distribution that the first of them was taken from (nats).
+    """
 
     reading: Reading
     prompt: list[int]
@@ -32,15 +38,24 @@ class Generation:
     tokens: list[int] = field(default_factory=list)
     text: str = ""
     finish_reason: FinishReason | None = None
+    logprobs: list[float] = field(default_factory=list)
+    entropy: float = 0.0
     _held: str = ""  # text that may turn out to begin a stop string
 
     def cancel(self) -> None:
         """Stop decoding; nothing more is computed for this answer."""
         self.finish_reason = self.finish_reason or "cancelled"
 
+    @property
+    def shown(self) -> str:
+        """What of the text will stay: without space before it, nor space that may end it."""
+        return self.text.strip()
+
     def _choose(self, logits: Tensor) -> None:
         """Take the next token from logits [vocab]."""
-        token = next_token(logits, self.prompt + self.tokens, self.sampling, self._random)
+        scores = logits.float().cpu()
+        token = next_token(scores, self.prompt + self.tokens, self.sampling, self._random)
+        self._witness(scores, token)
         if token in self.stop_ids:
             self._finish("stop")
             return
@@ -48,6 +63,15 @@ class Generation:
         self._release(self._stream.add(token))
         if self.finish_reason is None and len(self.tokens) >= self.sampling.max_tokens:
             self._finish("length")
+
+    def _witness(self, scores: Tensor, token: int) -> None:
+        """Note how sure the network was."""
+        if self.logprobs:
+            self.logprobs.append(float(scores[token] - scores.logsumexp(0)))
+            return
+        rows = scores.log_softmax(0)
+        self.logprobs.append(float(rows[token]))
+        self.entropy = float(-(rows.exp() * rows).nansum())
 
     def _release(self, piece: str) -> None:
         """Pass text on, but for what could still become a stop string."""
@@ -111,11 +135,11 @@ def advance(network: Network, generations: Sequence[Generation]) -> None:
 
 
 def pieces(network: Network, generation: Generation) -> Iterator[str]:
-    """The rest of an answer as it comes, without leading space; closing the iterator cancels."""
+    """The rest of an answer as it comes, without space round it; closing the iterator cancels."""
     shown = 0
     try:
         while True:
-            text = generation.text.lstrip()
+            text = generation.shown
             if len(text) > shown:
                 yield text[shown:]
                 shown = len(text)

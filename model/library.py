@@ -9,8 +9,8 @@ mplus.save(memory, "maren"); memory = mplus.restore("maren")
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 
 from model import folder
 from model.allocator import keep_freed_memory
+from model.answer import Answer, Source, Usage, answer_of
 from model.checkpoint import Networks, load_networks
+from model.confidence import FILE, Confidence
 from model.config import ModelConfig
 from model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
 from model.files import Files
-from model.generate import FinishReason, Generation, advance, pieces, start
+from model.generate import Generation, advance, pieces, start
 from model.genesis import first_memory
 from model.hub import find_checkpoint
 from model.memory import Memory, Tip, memorize, write_steps
@@ -37,38 +39,9 @@ from model.tensors import TensorFolder
 from model.text import TextTokenizer
 from model.view import MemoryView
 
-_SOURCES = 5  # steps named with an answer
+__all__ = ["Answer", "MPlus", "Source", "Usage"]
 
-
-@dataclass(frozen=True)
-class Source:
-    """A step whose block the retriever found close to the question.
-
-    Attributes:
-        step: counted from 0.
-        score: the layers' mean vote for its block (`model.retriever`); comparable within one
-            answer only. Attribution, not proof.
-    """
-
-    step: int
-    score: float
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Tokens read and written, and memory rows attended per layer."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    memory_rows: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    text: str
-    sources: list[Source]
-    finish_reason: FinishReason
-    usage: Usage
+_log = logging.getLogger(__name__)
 
 
 class MPlus:
@@ -81,12 +54,14 @@ class MPlus:
         tokenizer: TextTokenizer,
         fingerprint: str,
         precision: str,
+        confidence: Confidence | None = None,
     ) -> None:
         self.config = config
         self.networks = networks
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
         self.precision = precision
+        self.confidence = confidence
 
     @classmethod
     def load(
@@ -123,7 +98,8 @@ class MPlus:
                 f"{config.vocab_size}; they do not belong together"
             )
         fingerprint = TensorFolder.open(path).fingerprint(config.identity())
-        return cls(networks.reader.config, networks, tokenizer, fingerprint, precision)
+        confidence = _confidence(path, fingerprint)
+        return cls(networks.reader.config, networks, tokenizer, fingerprint, precision, confidence)
 
     def empty_memory(
         self, seed: int = 0, precision: str | None = None, retention: str = "checkpoint"
@@ -223,14 +199,14 @@ class MPlus:
         self, memories: Sequence[Memory | MemoryView], questions: Sequence[str], **sampling: Any
     ) -> list[Answer]:
         """Answer questions to many memories together; the answers are those of one by one."""
-        generations = self.start(memories, questions, _sampling(sampling))
+        generations = self.start(memories, questions, Sampling.of(sampling))
         while any(g.finish_reason is None for g in generations):
             advance(self.networks.reader, generations)
         return [self.answer(generation) for generation in generations]
 
     def stream(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Iterator[str]:
         """The answer piece by piece; closing the iterator cancels it."""
-        generation = self.start([memory], [question], _sampling(sampling))[0]
+        generation = self.start([memory], [question], Sampling.of(sampling))[0]
         yield from pieces(self.networks.reader, generation)
 
     def start(
@@ -253,25 +229,13 @@ class MPlus:
             self.networks.reader, self.tokenizer, views, prompts, [sampling] * len(prompts)
         )
 
-    def answer(self, generation: Generation) -> Answer:
-        """What a generation has come to."""
-        votes = generation.reading.votes
-        if votes is None:
-            votes = torch.empty(0)
-        votes = votes / self.config.num_hidden_layers
-        known = torch.from_numpy(generation.reading.view.known_steps[: len(votes)])
-        votes = votes.masked_fill(~known.to(votes.device), -torch.inf)
-        best = votes.topk(min(_SOURCES, len(votes)))
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        sources = [pair for pair in pairs if pair[1] > -torch.inf]
-        return Answer(
-            text=generation.text.strip(),
-            sources=[Source(step, score) for step, score in sources],
-            finish_reason=generation.finish_reason or "cancelled",
-            usage=Usage(
-                len(generation.prompt), len(generation.tokens), generation.reading.memory_rows
-            ),
-        )
+    def answer(self, generation: Generation, count: int = 5) -> Answer:
+        """What a generation has come to.
+
+        Args:
+            count: so many sources at most.
+        """
+        return answer_of(generation, count)
 
     def save(self, memory: Memory, path: str | Path) -> None:
         """Save a memory to a folder; later saves of the same history add only what is new."""
@@ -295,14 +259,19 @@ class MPlus:
             )
 
 
-def _sampling(options: dict[str, Any]) -> Sampling:
-    known = [field.name for field in fields(Sampling)]
-    unknown = options.keys() - set(known)
-    if unknown:
-        raise InvalidInputError(
-            f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+def _confidence(folder: Path, fingerprint: str) -> Confidence | None:
+    """The one fitted to these weights; one of others would say nothing about them."""
+    confidence = Confidence.load(folder)
+    if confidence is not None and confidence.fingerprint != fingerprint:
+        _log.warning(
+            "%s was fitted to weights %s, not to %s; answers come without a confidence until "
+            "`mplus eval abstention` has fitted it again",
+            folder / FILE,
+            confidence.fingerprint,
+            fingerprint,
         )
-    return Sampling(**options)
+        return None
+    return confidence
 
 
 def _device(wanted: str | None) -> torch.device:

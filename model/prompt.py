@@ -1,6 +1,9 @@
-"""How a question becomes the token ids of a prompt."""
+"""How a question, or a conversation that ends in one, becomes the token ids of a prompt."""
 
 from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
 
 from model.config import ModelConfig
 from model.errors import InvalidInputError
@@ -8,6 +11,9 @@ from model.text import TextTokenizer
 
 _PLAIN = "Question: {question}\nAnswer:"
 _PLACE = "{question}"
+_ROLES = ("system", "user", "assistant")
+
+Message = tuple[str, str]  # role and content
 
 
 def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str) -> list[int]:
@@ -20,11 +26,8 @@ def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str
     question = question.strip()
     if not question:
         raise InvalidInputError("the question is empty; ask something")
-    if config.prompt_template is None and tokenizer.chat_template is not None:
-        ids = tokenizer.chat([{"role": "user", "content": question}])
-        if config.add_bos_embedding and ids[:1] == [config.bos_token_id]:
-            return ids[1:]  # every layer begins with its own bos row
-        return ids
+    if _chats(tokenizer, config):
+        return _chat(tokenizer, config, [("user", question)])
     template = config.prompt_template or _PLAIN
     if tokenizer.encode(template) == tokenizer.encode_template(template):
         # No special tokens in it, so the whole may be encoded as one text, as in training.
@@ -35,3 +38,91 @@ def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str
         *tokenizer.encode(question),
         *tokenizer.encode_template(after),
     ]
+
+
+def conversation_prompt(
+    tokenizer: TextTokenizer, config: ModelConfig, messages: Sequence[Message], max_tokens: int
+) -> list[int]:
+    """A conversation that ends in a question. A checkpoint without a chat template reads the
+    earlier messages as plain text before it.
+
+    Where all of it would be too long, what was said longest ago is left out.
+
+    Args:
+        max_tokens: of the answer, which needs room as well.
+
+    Raises:
+        InvalidInputError: it does not end in a user's question, a role is unknown, or the
+            question alone is too long.
+    """
+    if not messages or messages[-1][0] != "user":
+        raise InvalidInputError("the conversation must end in a message of the user")
+    unknown = sorted({role for role, _ in messages} - set(_ROLES))
+    if unknown:
+        raise InvalidInputError(
+            f"there is no role {', '.join(map(repr, unknown))}; there are {', '.join(_ROLES)}"
+        )
+    room = prompt_room(config, max_tokens)
+    ever_shorter = [messages, *_shortened(messages)]
+
+    def prompt(index: int) -> list[int]:
+        return _prompt(tokenizer, config, ever_shorter[index])
+
+    whole = prompt(0)
+    if len(whole) <= room:
+        return whole
+    rest = range(1, len(ever_shorter))
+    first = 1 + bisect_left(rest, True, key=lambda index: len(prompt(index)) <= room)
+    if first == len(ever_shorter):
+        raise InvalidInputError(
+            f"the question has {len(prompt(first - 1))} tokens with what stands round it; beside "
+            f"an answer of {max_tokens} tokens this model can read {max(room, 0)}"
+        )
+    return prompt(first)
+
+
+def prompt_room(config: ModelConfig, max_tokens: int) -> int:
+    """Tokens that a prompt may have beside a full memory and an answer of `max_tokens`."""
+    memory = int(config.add_bos_embedding) + config.retrieved_rows
+    memory += config.pool_rows if config.pool_attended else 0
+    positions = config.max_position_embeddings
+    if memory < positions:
+        positions -= memory
+    # Else the memory alone goes beyond what the field says, which is that of the backbone then.
+    return positions - max_tokens
+
+
+def _shortened(messages: Sequence[Message]) -> list[list[Message]]:
+    """The conversation without its oldest messages, ever shorter, down to the question alone.
+
+    What is left begins with a question of the user's, as chat templates demand. What the system
+    said stays as long as possible.
+    """
+    told = [message for message in messages if message[0] == "system"]
+    said = [message for message in messages if message[0] != "system"]
+    starts = [at for at, (role, _) in enumerate(said) if role == "user"]
+    shorter = [told + said[at:] for at in starts] + ([said[-1:]] if told else [])
+    return [one for one in shorter if len(one) < len(messages)]
+
+
+def _prompt(
+    tokenizer: TextTokenizer, config: ModelConfig, messages: Sequence[Message]
+) -> list[int]:
+    *earlier, (_, question) = messages
+    alone = question_prompt(tokenizer, config, question)
+    if not earlier:
+        return alone
+    if _chats(tokenizer, config):
+        return _chat(tokenizer, config, [*earlier, ("user", question.strip())])
+    return [*tokenizer.encode("\n".join(content.strip() for _, content in earlier)), *alone]
+
+
+def _chats(tokenizer: TextTokenizer, config: ModelConfig) -> bool:
+    return config.prompt_template is None and tokenizer.chat_template is not None
+
+
+def _chat(tokenizer: TextTokenizer, config: ModelConfig, messages: Sequence[Message]) -> list[int]:
+    ids = tokenizer.chat([{"role": role, "content": content} for role, content in messages])
+    if config.add_bos_embedding and ids[:1] == [config.bos_token_id]:
+        return ids[1:]  # every layer begins with its own bos row
+    return ids

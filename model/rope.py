@@ -54,18 +54,19 @@ class Rotary:
 
     def __init__(self, config: ModelConfig) -> None:
         self._frequencies = inverse_frequencies(config)
-        self._cos = torch.empty(0, config.head_dim, device="cpu")
-        self._sin = torch.empty(0, config.head_dim, device="cpu")
+        nothing = torch.empty(0, config.head_dim, device="cpu")
+        self._tables = nothing, nothing  # one name, so that threads never see half of a change
 
     def tables(self, end: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """(cos, sin), each [≥ end, head_dim], on the device and in the dtype of `like`."""
-        if self._cos.shape[0] < end or self._cos.device != like.device:
+        cos, sin = self._tables
+        if cos.shape[0] < end or cos.device != like.device:
             size = max(1024, 1 << (end - 1).bit_length())
             positions = torch.arange(size, dtype=torch.float32, device=like.device)
             angles = positions[:, None] * self._frequencies.to(like.device)
             angles = torch.cat([angles, angles], dim=-1)
-            self._cos, self._sin = angles.cos(), angles.sin()
-        return self._cos.to(like.dtype), self._sin.to(like.dtype)
+            cos, sin = self._tables = angles.cos(), angles.sin()
+        return cos.to(like.dtype), sin.to(like.dtype)
 
     def rotate(self, x: Tensor, start: int) -> Tensor:
         """Rotate x [..., n, heads, head_dim] to positions start … start + n - 1."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -64,6 +65,21 @@ class Sampling:
         broken = [rule for rule, kept in rules.items() if not kept]
         if broken:
             raise InvalidInputError("; ".join(broken))
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """From options that somebody sent.
+
+        Raises:
+            InvalidInputError: one is unknown, or has an impossible value.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = options.keys() - set(known)
+        if unknown:
+            raise InvalidInputError(
+                f"there is no option {', '.join(sorted(unknown))}; there are {', '.join(known)}"
+            )
+        return cls(**options)
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import TemplateError
@@ -13,6 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
+from model.config import ModelConfig
 from model.errors import CheckpointError, InvalidInputError
 
 Offsets = list[tuple[int, int]]
@@ -23,7 +25,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class TextTokenizer:
     """The checkpoint's tokenizer, once for text that users send and once for our own templates."""
 
-    def __init__(self, definition: dict[str, Any], settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        definition: dict[str, Any],
+        settings: dict[str, Any],
+        config: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        """
+        Args:
+            config: the checkpoint's, for how text is cut into chunks.
+        """
         plain = json.loads(json.dumps(definition))
         for token in plain.get("added_tokens") or []:
             token["special"] = True  # so that `encode_special_tokens` covers every added token
@@ -37,23 +48,26 @@ class TextTokenizer:
             tokenizer.no_truncation()
         self._plain.encode_special_tokens = True
         self.chat_template: str | None = _default_template(settings.get("chat_template"))
+        self.chunk_tokens: int = config.get("chunk_tokens", ModelConfig.chunk_tokens)
+        self.header_tokens: int = config.get("header_tokens", ModelConfig.header_tokens)
         self._settings = settings
 
     @classmethod
     def load(cls, folder: Path) -> TextTokenizer:
-        """Read `tokenizer.json` and, if there, `tokenizer_config.json` and `chat_template.jinja`.
+        """Read `tokenizer.json` and, if there, its settings, template and the checkpoint's config.
 
         Raises:
             CheckpointError: no tokenizer, or one that cannot be read.
         """
         path = folder / "tokenizer.json"
+        config = _json(folder / "config.json")
         if not path.exists():
-            return cls(_convert(folder), _json(folder / "tokenizer_config.json"))
+            return cls(_convert(folder), _json(folder / "tokenizer_config.json"), config)
         settings = _json(folder / "tokenizer_config.json")
         jinja = folder / "chat_template.jinja"
         if jinja.exists():
             settings["chat_template"] = jinja.read_text()
-        return cls(_json(path), settings)
+        return cls(_json(path), settings, config)
 
     @property
     def size(self) -> int:

@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from model import answer
 from model.confidence import (
     FEATURES,
     Confidence,
@@ -23,10 +23,9 @@ from model.confidence import (
     balanced_accuracy,
 )
 from model.errors import InvalidInputError
-from model.evaluation.asking import ask, batches, log_probabilities, said
+from model.evaluation.asking import ask, batches
 from model.evaluation.telling import Advance, Document, tell
 from model.evaluation.text import RunningText, TextReader
-from model.generate import Generation
 from model.library import MPlus
 from model.view import MemoryView
 
@@ -154,23 +153,7 @@ def evidence_of(
     mplus: MPlus, views: Sequence[MemoryView], questions: Sequence[str]
 ) -> list[Evidence]:
     """What the greedy answers show of themselves."""
-    answers = ask(mplus, views, questions)
-    prompts = [answer.generation.prompt for answer in answers]
-    logprobs, entropies = log_probabilities(mplus, views, prompts, [said(a) for a in answers])
-    return [
-        Evidence.of(_votes(answer.generation), values.tolist(), entropy)
-        for answer, values, entropy in zip(answers, logprobs, entropies, strict=True)
-    ]
-
-
-def _votes(generation: Generation) -> list[float]:
-    """Of the blocks that can be read, in the mean over layers."""
-    reading = generation.reading
-    if reading.votes is None:
-        return []
-    votes = reading.votes / reading.view.network.config.num_hidden_layers
-    known = torch.from_numpy(reading.view.known_steps[: len(votes)]).to(votes.device)
-    return [float(vote) for vote in votes[known]]
+    return [answer.evidence_of(one.generation) for one in ask(mplus, views, questions)]
 
 
 def _measure(confidence: Confidence, samples: Sequence[Sample], seed: int) -> dict[str, Any]:

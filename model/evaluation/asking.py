@@ -125,11 +125,3 @@ def log_probabilities(
         logits_next = extend(reader, [readings[i] for i in active], targets[longer])
         rows = logits_next.float().log_softmax(-1)
     return [torch.stack(values) for values in found], entropies
-
-
-def said(asked: Asked) -> list[int]:
-    """The tokens that were decoded, with the end of the answer if the model chose one."""
-    tokens = list(asked.generation.tokens)
-    if asked.generation.finish_reason == "stop":
-        tokens.append(min(asked.generation.stop_ids))
-    return tokens

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import InvalidInputError
-from model.generate import Generation, advance, start
+from model.generate import Generation, advance, pieces, start
 from model.library import MPlus
-from model.read import Reading
+from model.read import Reading, begin, extend
 from model.sampling import Sampling
 from tests.checkpoints import write_tokenizer
 from tests.forms import grow, view
@@ -207,3 +207,46 @@ def test_a_tokenizer_larger_than_the_network_is_refused(tmp_path):
     write_tokenizer(tmp_path)
     with pytest.raises(CheckpointError, match="259 tokens, the network only 200"):
         MPlus.load(tmp_path)
+
+
+def test_pieces_are_the_answer_without_space_round_it(mplus, views):
+    for seed in range(20):
+        (one,) = started(mplus, views[2:], temperature=2.5, seed=seed, max_tokens=30)
+        shown = list(pieces(mplus.networks.reader, one))
+        assert "".join(shown) == one.text.strip() == one.shown
+        assert all(shown)
+
+
+@pytest.mark.parametrize("said", ["  a b ", "\n", "a \n b\n\n", ""])
+def test_space_at_the_end_is_held_back(mplus, views, said):
+    generation, _ = spoken(mplus, views, "")
+    shown = [""]
+    for token in mplus.tokenizer.encode(said):
+        generation._choose(torch.nn.functional.one_hot(torch.tensor(token), 320).float())
+        assert generation.shown.startswith(shown[-1]), "what was shown stays"
+        assert generation.shown == generation.shown.strip()
+        shown.append(generation.shown)
+    assert shown[-1] == said.strip()
+
+
+def test_how_sure_it_was_is_noted_for_every_token(mplus, views):
+    """Whatever the sampling, by what the network itself gave."""
+    options = {"temperature": 1.5, "top_k": 7, "repetition_penalty": 3.0, "max_tokens": 9}
+    (one,) = finished(mplus, started(mplus, views[2:], **options))
+    ids = torch.tensor(one.prompt + one.tokens)
+    _, (logits,) = begin(mplus.networks.reader, views[2:], [ids[:3]], whole=True)
+    readings, _ = begin(mplus.networks.reader, views[2:], [ids[:3]])
+    rows = [logits[-1:]]
+    rows += [extend(mplus.networks.reader, readings, token[None]) for token in ids[3:-1]]
+    expected = torch.cat(rows).log_softmax(-1)
+    chosen = expected.gather(1, ids[3:, None])[:, 0]
+    assert one.logprobs == pytest.approx(chosen.tolist(), abs=1e-4)
+    assert one.entropy == pytest.approx(float(-(expected[0].exp() * expected[0]).sum()), abs=1e-4)
+
+
+def test_the_token_that_ends_an_answer_is_noted_too(mplus, views):
+    (free,) = finished(mplus, started(mplus, views[1:2], max_tokens=8))
+    stop = free.tokens[4]
+    at = free.tokens.index(stop)
+    (answer,) = finished(mplus, started(mplus, views[1:2], max_tokens=8, stop_ids=(stop,)))
+    assert answer.logprobs == pytest.approx(free.logprobs[: at + 1])

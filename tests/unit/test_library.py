@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 import model
+from model.confidence import Confidence
 from model.errors import (
     CheckpointError,
     FingerprintMismatchError,
@@ -16,6 +19,7 @@ from model.errors import (
     StorageError,
 )
 from model.library import MPlus
+from model.sampling import Sampling
 from model.view import MemoryView
 from tests.checkpoints import write_checkpoint
 from tests.forms import same_memory
@@ -80,6 +84,30 @@ def test_sources_are_steps_best_first(mplus, memory):
     scores = [source.score for source in sources]
     assert scores == sorted(scores, reverse=True)
     assert mplus.ask(mplus.empty_memory(), "Who?", max_tokens=1).sources == []
+
+
+def test_as_many_sources_as_are_asked_for(mplus, memory):
+    (generation,) = mplus.start([memory], ["Who?"], Sampling(max_tokens=1))
+    every = mplus.answer(generation, 100).sources
+    assert [source.step for source in every] != list(range(memory.step))
+    assert sorted(source.step for source in every) == list(range(memory.step))
+    for count in (0, 1, 7):
+        assert mplus.answer(generation, count).sources == every[:count]
+
+
+def test_a_confidence_is_of_the_weights_it_was_fitted_to(folder, mplus, tmp_path, caplog):
+    shutil.copytree(folder, tmp_path / "model")
+    assert mplus.confidence is None
+    fitted = Confidence(("margin",), (2.0,), 0.5, 0.4, mplus.fingerprint)
+    fitted.save(tmp_path / "model" / "confidence.json")
+    assert MPlus.load(tmp_path / "model").confidence == fitted
+    assert not caplog.records
+    replace(fitted, fingerprint="of others").save(tmp_path / "model" / "confidence.json")
+    assert MPlus.load(tmp_path / "model").confidence is None
+    assert "mplus eval abstention" in caplog.text
+    (tmp_path / "model" / "confidence.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="not a fitted confidence"):
+        MPlus.load(tmp_path / "model")
 
 
 def test_a_stream_can_be_closed_at_any_time(mplus, memory):

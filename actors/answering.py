@@ -1,0 +1,282 @@
+"""Questions of many tenants answered at once: continuous batching over their memories.
+
+One thread decodes. At every step it reads the prompts of questions whose memory is open and adds
+a token to every answer under way, so a new question waits for a step and not for an answer.
+Memories are opened in other threads meanwhile; so are prompts read that would hold up the rest.
+
+    waiting (for room) → opening → ready (for a slot) → running
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from actors.batch import decode, read_prompts
+from actors.line import Line
+from actors.questions import Asked, ReaderStats
+from actors.residency import Bytes
+from actors.ticket import Event, Question, Ticket
+from model import MPlus
+from model.errors import MPlusError, OverloadedError
+from model.files import Files
+
+_OPENING = 4  # threads that open memories
+_ASIDE = 2  # threads that read prompts which would hold up the others
+_PROMPT_TOKENS = 512  # read in one step; a longer prompt is read aside
+_PROMPTS_BESIDE = 4  # read in one step while others wait for their next token
+
+
+class Answering:
+    """Takes questions at any time, from any thread."""
+
+    def __init__(
+        self,
+        model: MPlus,
+        files: Files,
+        *,
+        device_bytes: int,
+        host_bytes: int,
+        slots: int = 32,
+        queue: int = 256,
+    ) -> None:
+        """
+        Args:
+            device_bytes: for prepared memories and what questions fetch from them.
+            host_bytes: for the retriever keys and ids of open memories.
+            slots: answers decoded at once.
+            queue: questions that may wait for a slot or for their memory.
+        """
+        self._model = model
+        self._slots, self._queue = slots, queue
+        self._far = files.local is None
+        self._changed = threading.Condition()
+        self._aside: list[Question] = []
+        self._running: list[Question] = []
+        self._arriving = 0
+        self._stopping = False
+        self._counts = dict.fromkeys(
+            ("asked", "answered", "failed", "cancelled", "prompt_tokens", "tokens"), 0
+        )
+        self._openers = ThreadPoolExecutor(_OPENING, thread_name_prefix="opening")
+        self._readers = ThreadPoolExecutor(_ASIDE, thread_name_prefix="aside")
+        budget = Bytes(device_bytes, host_bytes)
+        self._line = Line(model, files, budget, self._changed, self._openers)
+        self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
+        self._thread.start()
+
+    def ask(self, asked: Asked, deliver: Callable[[Event], None]) -> Ticket:
+        """Take a question; everything else happens in threads of the reader's.
+
+        Args:
+            deliver: called with pieces of the answer as they come, and at last with what was told
+                or with an error. It holds up all answers, so it must not wait for anything.
+
+        Raises:
+            OverloadedError: too many questions wait already, or the reader is stopping.
+        """
+        question = Question(asked)
+        question.ticket = Ticket(deliver, lambda: self._leave(question))
+        with self._changed:
+            self._check_queue()
+            self._counts["asked"] += 1
+            self._arriving += 1
+        refused = self._refuse(question)
+        with self._changed:
+            self._arriving -= 1
+            if refused is not None or self._stopping:
+                self._line.failed.append((question, refused or _stopped()))
+            else:
+                self._line.enter(question)
+            self._changed.notify_all()
+        if self._stopping:  # the decoding thread may have told its last by now
+            self._fail()
+        return question.ticket
+
+    def close(self, tenant: str) -> None:
+        """Let go of a tenant's memory; answers under way go on, later questions open it anew."""
+        with self._changed:
+            self._line.memories.close(tenant)
+            self._line.place()
+
+    def stats(self) -> ReaderStats:
+        with self._changed:
+            held = self._line.memories
+            views, memories, opening = held.count()
+            residency, hits = held.residency, held.hits
+            return ReaderStats(
+                running=self._taken(),
+                queued=self._queued(),
+                opening=opening,
+                slots=self._slots,
+                views=views,
+                memories=memories,
+                device_used=residency.used.device,
+                device_bytes=residency.budget.device,
+                host_used=residency.used.host,
+                host_bytes=residency.budget.host,
+                evictions=residency.evictions,
+                device_hits=hits["device"],
+                host_hits=hits["host"],
+                misses=hits["miss"],
+                **self._counts,
+            )
+
+    def stop(self) -> None:
+        """Answer everything that is not answered yet with an error, and end the threads."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join()
+        for pool in (self._openers, self._readers):
+            pool.shutdown(cancel_futures=True)
+        self._end()
+
+    # The door.
+
+    def _check_queue(self) -> None:
+        if self._stopping:
+            raise _stopped()
+        if self._queued() >= self._queue:
+            raise OverloadedError(f"{self._queue} questions are waiting already; ask again later")
+
+    def _refuse(self, question: Question) -> MPlusError | None:
+        """Make the prompt; an error is of this question alone."""
+        try:
+            question.read(self._model)
+            footprint = self._line.memories.footprint
+            question.own = footprint.question(len(question.prompt), question.sampling.max_tokens)
+            self._line.memories.check(question.asked.plan, question.own)
+        except MPlusError as error:
+            return error
+        return None
+
+    def _leave(self, question: Question) -> None:
+        """It was cancelled. What the decoding thread has in hand, it lets go of itself."""
+        with self._changed:
+            self._counts["cancelled"] += 1
+            self._line.leave(question)
+            self._changed.notify_all()
+
+    # Slots: all of these with the lock held.
+
+    def _taken(self) -> int:
+        """Slots in use; a cancelled answer has none."""
+        return sum(question.ticket.open for question in (*self._running, *self._aside))
+
+    def _queued(self) -> int:
+        return self._arriving + len(self._line)
+
+    def _take(self) -> list[Question]:
+        """Those whose prompts are read now; the ones that are read aside begin there."""
+        free = self._slots - self._taken()
+        most = min(free, _PROMPTS_BESIDE) if self._running else free
+        taken: list[Question] = []
+        tokens = 0
+        while self._line.ready and free:
+            size = len(self._line.ready[0].prompt)
+            if self._far or size > _PROMPT_TOKENS:
+                question = self._line.ready.popleft()
+                self._aside.append(question)
+                self._readers.submit(self._read_aside, question)
+                free -= 1
+                continue
+            tokens += size
+            if len(taken) == min(most, free) or (taken and tokens > _PROMPT_TOKENS):
+                break
+            taken.append(self._line.ready.popleft())
+        self._running += taken
+        self._counts["prompt_tokens"] += sum(len(question.prompt) for question in taken)
+        return taken
+
+    # The decoding thread.
+
+    def _run(self) -> None:
+        try:
+            while self._step():
+                pass
+        finally:
+            with self._changed:
+                self._stopping = True
+            self._end()
+
+    def _step(self) -> bool:
+        """Tell what failed, read new prompts, one token for each answer; False at the end."""
+        with self._changed:
+            self._changed.wait_for(self._has_work)
+            if self._stopping:
+                return False
+            cancelled = [question for question in self._running if not question.ticket.open]
+            for question in cancelled:
+                self._running.remove(question)
+                self._line.release(question)
+            if cancelled:
+                self._line.place()
+            fresh = self._take()
+        self._fail(read_prompts(self._model, fresh))
+        self._tell(self._now_running())
+        active = [q for q in self._now_running() if q.ticket.open and not q.done]
+        self._fail(decode(self._model, active))
+        self._tell(active)
+        return True
+
+    def _has_work(self) -> bool:
+        ready = bool(self._line.ready) and self._taken() < self._slots
+        return self._stopping or ready or bool(self._running) or bool(self._line.failed)
+
+    def _now_running(self) -> list[Question]:
+        with self._changed:
+            return list(self._running)
+
+    def _tell(self, questions: list[Question]) -> None:
+        for question in questions:
+            if question.generation is None:  # it failed
+                continue
+            question.tell_more()
+            if question.done:
+                told = question.told(self._model)
+                with self._changed:
+                    self._running.remove(question)
+                    self._counts["tokens"] += told.answer.usage.completion_tokens
+                    self._counts["answered"] += question.ticket.open
+                    self._line.release(question)
+                    self._line.place()
+                question.ticket.tell(told)
+
+    def _fail(self, failures: Sequence[tuple[Question, MPlusError]] = ()) -> None:
+        """Tell these errors and those that were noted elsewhere."""
+        with self._changed:
+            failed, self._line.failed = [*self._line.failed, *failures], []
+            for question, _ in failed:
+                if question in self._running:
+                    self._running.remove(question)
+                self._counts["failed"] += question.ticket.open
+                self._line.release(question)
+            self._line.place()
+        for question, error in failed:
+            question.ticket.tell(error)
+
+    def _read_aside(self, question: Question) -> None:
+        failures = read_prompts(self._model, [question]) if question.ticket.open else []
+        with self._changed:
+            if question not in self._aside:  # all were told to stop
+                return
+            self._aside.remove(question)
+            self._counts["prompt_tokens"] += len(question.prompt)
+            self._line.failed += failures
+            if not failures:
+                self._running.append(question)
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        """Answer everything that is left with an error."""
+        with self._changed:
+            left = [*self._line.empty(), *self._aside, *self._running]
+            self._aside.clear()
+            self._running.clear()
+        self._fail([(question, _stopped()) for question in left])
+
+
+def _stopped() -> OverloadedError:
+    return OverloadedError("this reader is stopping; ask again")

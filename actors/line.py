@@ -1,0 +1,113 @@
+"""Questions on their way to a slot: room for their memory, its opening, and their turn.
+
+    waiting (for room) → opening → ready (for a slot)
+
+Whoever calls holds the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from concurrent.futures import Executor
+
+from actors.memories import Memories, View
+from actors.residency import Bytes
+from actors.ticket import Question
+from model import MPlus
+from model.errors import MPlusError
+from model.files import Files
+
+_OVERTAKINGS = 32  # after which a question that waits for room lets no later one pass
+
+
+class Line:
+    """The questions that are not being answered yet, and the memories of all.
+
+    Attributes:
+        ready: whose memory is open, in the order in which they are to be answered.
+        failed: whose memory cannot be opened, with the reason.
+    """
+
+    def __init__(
+        self,
+        model: MPlus,
+        files: Files,
+        budget: Bytes,
+        changed: threading.Condition,
+        pool: Executor,
+    ) -> None:
+        """
+        Args:
+            changed: the lock, notified when a memory was opened or let go of.
+            pool: whose threads open memories.
+        """
+        self._changed = changed
+        self._waiting: list[Question] = []
+        self._opening: dict[View, list[Question]] = {}
+        self.ready: deque[Question] = deque()
+        self.failed: list[tuple[Question, MPlusError]] = []
+        self.memories = Memories(model, files, budget, changed, pool, self._opened)
+
+    def __len__(self) -> int:
+        opening = sum(map(len, self._opening.values()))
+        return len(self._waiting) + opening + len(self.ready)
+
+    def enter(self, question: Question) -> None:
+        self._waiting.append(question)
+        self.place()
+
+    def leave(self, question: Question) -> None:
+        """It was cancelled; if it is in line, it gives up what it held."""
+        for line in (self._waiting, self.ready, *self._opening.values()):
+            if question in line:
+                line.remove(question)
+                self.release(question)
+        self.place()
+
+    def release(self, question: Question) -> None:
+        """Hold its memory no longer; others may have room now, see `place`."""
+        if question.hold is not None:
+            self.memories.release(question.hold)
+        question.hold = question.generation = None
+        self._changed.notify_all()
+
+    def place(self) -> None:
+        """Hold the memories of waiting questions, in their order, as far as there is room.
+
+        Those that fit pass those that do not, but none is passed for ever.
+        """
+        passed: list[Question] = []
+        for question in list(self._waiting):
+            hold = self.memories.admit(question.asked.plan, question.own)
+            if hold is None:
+                passed.append(question)
+                if question.overtaken >= _OVERTAKINGS:
+                    break
+                continue
+            for earlier in passed:
+                earlier.overtaken += 1
+            self._waiting.remove(question)
+            question.hold = hold
+            if hold.view.value is None:
+                self._opening.setdefault(hold.view, []).append(question)
+            else:
+                self.ready.append(question)
+
+    def empty(self) -> list[Question]:
+        """All of them, who are in line no longer."""
+        opening = [question for line in self._opening.values() for question in line]
+        everybody = [*self._waiting, *opening, *self.ready]
+        for line in (self._waiting, self._opening, self.ready):
+            line.clear()
+        return everybody
+
+    def _opened(self, view: View, error: MPlusError | None) -> None:
+        """A memory is open, or cannot be opened."""
+        for question in self._opening.pop(view, []):
+            if error is None:
+                self.ready.append(question)
+            else:
+                self.failed.append((question, error))
+        self.place()
+        self._changed.notify_all()

@@ -1,0 +1,100 @@
+"""A question as a reader takes it, and what comes back while it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from actors.plans import ReadPlan
+
+if TYPE_CHECKING:
+    from model import Answer
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, or a conversation that ends in one, to a tenant's memory.
+
+    Attributes:
+        plan: the memory that is to be read.
+        turns: the last one is the user's question.
+        sampling: as `model.sampling.Sampling` takes it.
+        citations: so many sources at most, 0 … 20.
+    """
+
+    plan: ReadPlan
+    turns: tuple[Turn, ...]
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    citations: int = 5
+
+
+@dataclass(frozen=True)
+class Piece:
+    """More of the answer's text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """The answer is complete.
+
+    Attributes:
+        answer: its text is all the pieces together.
+        confidence: from 0 to 1, that memory has what was asked; None where the checkpoint has no
+            fitted confidence.
+        threshold: of that confidence, from which on its checkpoint trusts an answer.
+    """
+
+    answer: Answer
+    confidence: float | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class ReaderStats:
+    """What a reader is doing and holds, and what it has done since it began.
+
+    Attributes:
+        running: questions whose answers are being decoded.
+        queued: questions that wait for their memory or for a slot.
+        opening: memories that are being opened or brought up to date.
+        views, memories: prepared on the device, and open on the host.
+        device_used, host_used: bytes, of `device_bytes` and `host_bytes`.
+        evictions: of views and open memories, for want of room.
+        device_hits, host_hits, misses: questions whose memory was prepared, was open, was neither.
+        asked, answered, failed, cancelled: questions.
+        prompt_tokens, tokens: read and decoded.
+    """
+
+    running: int
+    queued: int
+    opening: int
+    slots: int
+    views: int
+    memories: int
+    device_used: int
+    device_bytes: int
+    host_used: int
+    host_bytes: int
+    evictions: int
+    device_hits: int
+    host_hits: int
+    misses: int
+    asked: int
+    answered: int
+    failed: int
+    cancelled: int
+    prompt_tokens: int
+    tokens: int

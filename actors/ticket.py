@@ -1,0 +1,129 @@
+"""A question that a reader has taken, and the way back to whoever asked it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actors.memories import Hold
+from actors.questions import Asked, Piece, Told
+from actors.residency import Bytes
+from model import MPlus
+from model.answer import evidence_of
+from model.errors import InvalidInputError, MPlusError
+from model.generate import Generation
+from model.prompt import conversation_prompt
+from model.sampling import Sampling
+
+_log = logging.getLogger(__name__)
+_MOST_CITATIONS = 20
+
+Event = Piece | Told | MPlusError
+
+
+class Ticket:
+    """What whoever asked holds of a question."""
+
+    def __init__(self, deliver: Callable[[Event], None], left: Callable[[], None]) -> None:
+        """
+        Args:
+            left: called once, when it is cancelled before its last event.
+        """
+        self._deliver = deliver
+        self._left = left
+        self._telling = threading.RLock()  # a delivery may cancel
+        self._open = True
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still waits for events."""
+        return self._open
+
+    def cancel(self) -> None:
+        """Give the question up: its slot is free at once, and it has no part in the next step.
+
+        A delivery that is under way is waited for; once this has returned there is none. After
+        the last event it does nothing.
+        """
+        with self._telling:
+            left, self._open = self._open, False
+        if left:
+            self._left()
+
+    def tell(self, event: Event) -> None:
+        """Deliver an event, unless it was cancelled; all but a `Piece` is the last one."""
+        with self._telling:
+            if not self._open:
+                return
+            if not isinstance(event, Piece):
+                self._open = False
+            try:
+                self._deliver(event)
+            except Exception:  # noqa: BLE001 - it is the asker's code, and others wait
+                _log.exception("an answer could not be delivered")
+                failed, self._open = self._open, False
+            else:
+                return
+        if failed:
+            self._left()
+
+
+@dataclass(eq=False)
+class Question:
+    """One that is waiting, or being answered.
+
+    Attributes:
+        own: bytes it takes beside its memory.
+        hold: its memory, from when there is room for it.
+        shown: characters of the answer that were delivered.
+        overtaken: how many later ones were given room that it is still waiting for.
+    """
+
+    asked: Asked
+    ticket: Ticket = field(init=False)
+    prompt: list[int] = field(default_factory=list)
+    sampling: Sampling = field(default_factory=Sampling)
+    own: Bytes = field(default_factory=Bytes)
+    hold: Hold | None = None
+    generation: Generation | None = None
+    shown: int = 0
+    overtaken: int = 0
+
+    def read(self, model: MPlus) -> None:
+        """Make the prompt.
+
+        Raises:
+            InvalidInputError: something about the question is impossible.
+        """
+        citations = self.asked.citations
+        if not isinstance(citations, int) or not 0 <= citations <= _MOST_CITATIONS:
+            raise InvalidInputError(f"citations must be a whole number from 0 to {_MOST_CITATIONS}")
+        self.sampling = Sampling.of(self.asked.sampling)
+        messages = [(turn.role, turn.content) for turn in self.asked.turns]
+        self.prompt = conversation_prompt(
+            model.tokenizer, model.config, messages, self.sampling.max_tokens
+        )
+
+    @property
+    def done(self) -> bool:
+        return self.generation is not None and self.generation.finish_reason is not None
+
+    def tell_more(self) -> None:
+        """Deliver what has become readable since."""
+        assert self.generation is not None
+        text = self.generation.shown
+        if len(text) > self.shown:
+            piece = Piece(text[self.shown :])
+            self.shown = len(text)
+            self.ticket.tell(piece)
+
+    def told(self, model: MPlus) -> Told:
+        """The whole answer, once it is done."""
+        assert self.generation is not None
+        answer = model.answer(self.generation, self.asked.citations)
+        if model.confidence is None:
+            return Told(answer)
+        confidence = model.confidence(evidence_of(self.generation))
+        return Told(answer, confidence, model.confidence.threshold)

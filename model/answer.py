@@ -1,0 +1,68 @@
+"""What a question comes to. Without torch, so that it can be read where no weights are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from model.confidence import Evidence
+
+if TYPE_CHECKING:
+    from model.generate import FinishReason, Generation
+
+
+@dataclass(frozen=True)
+class Source:
+    """A step whose block the retriever found close to the question.
+
+    Attributes:
+        step: counted from 0.
+        score: the layers' mean vote for its block (`model.retriever`); comparable within one
+            answer only. Attribution, not proof.
+    """
+
+    step: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written, and memory rows attended per layer."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    memory_rows: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    sources: list[Source]
+    finish_reason: FinishReason
+    usage: Usage
+
+
+def answer_of(generation: Generation, count: int = 5) -> Answer:
+    """What a generation has come to.
+
+    Args:
+        count: so many sources at most.
+    """
+    reading = generation.reading
+    votes = reading.known_votes
+    best = votes.topk(min(count, len(votes)))
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return Answer(
+        text=generation.shown,
+        sources=[Source(step, score) for step, score in pairs if score > -math.inf],
+        finish_reason=generation.finish_reason or "cancelled",
+        usage=Usage(len(generation.prompt), len(generation.tokens), reading.memory_rows),
+    )
+
+
+def evidence_of(generation: Generation) -> Evidence:
+    """What an answer shows of how much of it was in memory."""
+    votes = generation.reading.known_votes
+    known = votes[votes.isfinite()].cpu().numpy()
+    return Evidence.of(known, generation.logprobs, generation.entropy)
