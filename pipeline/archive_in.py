@@ -27,6 +27,7 @@ from pipeline.archive import (
 from pipeline.chunk import Tokenizer
 from pipeline.engine import Stores
 from pipeline.head import add_files
+from pipeline.header import Headings, with_header
 from pipeline.likeness import Sketch, remember
 from pipeline.schema import chunks, documents, heads, snapshots
 from pipeline.scope import Scope
@@ -96,9 +97,7 @@ def _check_log(archive: Archive, tokenizer: Tokenizer | None) -> None:
         if wrong:
             raise archive.broken(f"document {record.key[:80]!r}: {wrong}")
         keys.add(record.key)
-        for start, end, _ in record.chunks:
-            text = record.text[start:end]
-            histories.append(_link(histories[-1], text, tokenizer) if tokenizer else "")
+        histories += _chain(histories[-1], record, tokenizer)
     steps = len(histories) - 1
     if (len(keys), steps) != (manifest.documents, manifest.chunks) or manifest.step > steps:
         raise archive.broken(f"it has {len(keys)} documents with {steps} chunks")
@@ -116,10 +115,17 @@ def _check_log(archive: Archive, tokenizer: Tokenizer | None) -> None:
             raise archive.broken(f"the snapshot {snapshot.name!r} is of a step that is not there")
 
 
-def _link(history: str, text: str, tokenizer: Tokenizer) -> str:
+def _chain(history: str, record: DocumentRecord, tokenizer: Tokenizer | None) -> Iterator[str]:
+    """The hash chain after each chunk of a document; "" where there is no tokenizer."""
     from model.memory import link
 
-    return link(bytes.fromhex(history), tokenizer.encode(text)).hex()
+    headings = Headings(record.title, record.metadata.get("sections", []))
+    for start, end, _ in record.chunks:
+        if tokenizer is not None:
+            heading = headings.at(record.text, start)
+            ids = with_header(tokenizer, heading, record.text[start:end])
+            history = link(bytes.fromhex(history), ids).hex()
+        yield history
 
 
 def _wrong(record: DocumentRecord) -> str | None:

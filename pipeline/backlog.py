@@ -19,8 +19,9 @@ class Waiting:
 
     Attributes:
         chunks: of the log that are not memorized.
-        since: when the oldest of them was acknowledged, or the oldest request to forget was
-            made; in seconds since the epoch, like the other times.
+        since: when the oldest of them was acknowledged, or a memory that was dropped was wanted,
+            or the oldest request to forget was made; in seconds since the epoch, like the other
+            times.
         committed: when anything was committed for the tenant last.
         forgets: requests that are not carried out.
         owner, expires: of the lease; "" is nobody.
@@ -60,12 +61,13 @@ class Backlog:
 def select_waiting() -> Select[Any]:
     """Active tenants with something to do, by a few index lookups each, whatever waits.
 
-    A memory that was dropped does not count before a document is added to it.
+    A memory that was dropped counts when somebody wants it, or a document is added to it.
     """
     last = _of_tenant(chunks, func.max(chunks.c.step))
     newest = _newest(documents.c.id)
     unmemorized = newest.is_not(None) & _newest(documents.c.memorized).is_(None)
     lacks = unmemorized & (last >= heads.c.step)
+    dropped = tenants.c.wanted.is_not(None) & (last >= heads.c.step)
     unpurged = forgets.c.purged.is_(None)
     asked = _of_tenant(forgets, func.count(), unpurged)
     at_head = documents.c.first_step <= heads.c.step
@@ -74,12 +76,13 @@ def select_waiting() -> Select[Any]:
         _newest(documents.c.created),
     )
     requested = _of_tenant(forgets, func.min(forgets.c.requested), unpurged)
+    since = case((lacks, acknowledged), (dropped, tenants.c.wanted), else_=requested)
     return (
         select(
             tenants,
             heads.c.fingerprint,
-            case((lacks, last + 1 - heads.c.step), else_=0).label("chunks"),
-            case((lacks, acknowledged), else_=requested).label("since"),
+            case((lacks | dropped, last + 1 - heads.c.step), else_=0).label("chunks"),
+            since.label("since"),
             heads.c.committed,
             asked.label("forgets"),
             func.coalesce(leases.c.owner, "").label("owner"),
@@ -87,7 +90,7 @@ def select_waiting() -> Select[Any]:
         )
         .join_from(tenants, heads, (heads.c.tenant == tenants.c.id) & heads.c.serving)
         .outerjoin(leases, leases.c.tenant == tenants.c.id)
-        .where(tenants.c.status == "active", lacks | (asked > 0))
+        .where(tenants.c.status == "active", lacks | dropped | (asked > 0))
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func
 
 from model.errors import InvalidInputError
 from model.refs import Shard, State
@@ -117,23 +117,25 @@ def mark_memorized(
         How many seconds each of them had waited.
     """
     # Documents lie in order: none before the one at `since` can have become complete now.
-    at_since = connection.execute(
-        scope.select(documents, documents.c.first_step)
+    at_since = (
+        scope.select(documents, func.max(documents.c.first_step))
         .where(documents.c.first_step <= since)
-        .order_by(documents.c.first_step.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    complete = (
-        (documents.c.first_step >= (at_since or 0))
-        & (documents.c.first_step < step)
-        & (documents.c.first_step + documents.c.chunk_count <= step)
-        & documents.c.memorized.is_(None)
+        .correlate(None)
+        .scalar_subquery()
     )
-    created = connection.execute(scope.select(documents, documents.c.created).where(complete))
     now = scope.clock()
-    delays = tuple(max(0.0, now - at) for at in created.scalars())
-    connection.execute(scope.update(documents).where(complete).values(memorized=now))
-    return delays
+    dated = (
+        scope.update(documents)
+        .where(
+            documents.c.first_step >= func.coalesce(at_since, 0),
+            documents.c.first_step < step,
+            documents.c.first_step + documents.c.chunk_count <= step,
+            documents.c.memorized.is_(None),
+        )
+        .values(memorized=now)
+        .returning(documents.c.created)
+    )
+    return tuple(max(0.0, now - at) for at in connection.execute(dated).scalars())
 
 
 def _check_forgotten(connection: Connection, scope: Scope, excluded: Sequence[str]) -> None:

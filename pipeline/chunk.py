@@ -21,7 +21,15 @@ _SPACE = re.compile(r"(?=\s)")
 
 
 class Tokenizer(Protocol):
-    """What chunking needs of a model's tokenizer."""
+    """What chunking needs of a model's tokenizer.
+
+    Attributes:
+        chunk_tokens: the longest chunk that the model takes.
+        header_tokens: of these, how many may say where a chunk stands; see `pipeline.header`.
+    """
+
+    chunk_tokens: int
+    header_tokens: int
 
     def encode(self, text: str) -> list[int]: ...
 

@@ -139,6 +139,12 @@ def add_files(
     scope.insert(connection, states, [{**asdict(s), **more} for s in new_states])
 
 
+def new_version(connection: Connection, scope: Scope, head_id: str) -> None:
+    """Tell whoever kept what readers are told of a head that it is different now."""
+    row = scope.update(heads).where(heads.c.id == head_id)
+    connection.execute(row.values(version=heads.c.version + 1))
+
+
 def drop_head(connection: Connection, scope: Scope, head_id: str) -> None:
     """Remove a head; files that no other head names are garbage from now on."""
     for table in (shards, states):

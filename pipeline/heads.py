@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection
 
 from model.errors import InvalidInputError, StorageError
 from model.refs import Shard, State
 from pipeline import builds, leases
+from pipeline.commits import Advance, advance
 from pipeline.head import (
     Committed,
     Head,
@@ -17,6 +19,7 @@ from pipeline.head import (
     add_files,
     check_cover,
     drop_names,
+    new_version,
     read_head,
     require_head,
     to_shard,
@@ -120,17 +123,9 @@ class TenantHeads:
         Raises:
             InvalidInputError: the shards do not lead from the head's step to `step`.
         """
-        with self._holding(lease) as connection:
-            head = require_head(connection, self._scope, head_id)
-            check_cover(shards, head.step, step)
-            _check_states(states, step)
-            self._drop_states(connection, head_id, drop_states)
-            add_files(connection, self._scope, head_id, shards, states)
-            self._move(connection, lease, head_id, step, history)
-            delays: tuple[float, ...] = ()
-            if head.serving:
-                delays = builds.mark_memorized(connection, self._scope, step, since=head.step)
-            return Committed(require_head(connection, self._scope, head_id), delays)
+        wanted = Advance(self._scope, lease, head_id, step, history, shards, states, drop_states)
+        with self._scope.writing() as connection:
+            return advance(connection, wanted)
 
     def begin_build(
         self,
@@ -210,6 +205,7 @@ class TenantHeads:
                         "the head anew"
                     )
             add_files(connection, self._scope, head_id, new)
+            new_version(connection, self._scope, head_id)
 
     def drop_shards(self, lease: Lease, head_id: str, gone: Sequence[Shard]) -> None:
         """Leave out shards none of whose rows can be read any more."""
@@ -217,6 +213,7 @@ class TenantHeads:
             require_head(connection, self._scope, head_id)
             named = shards.c.file.in_([shard.file for shard in gone])
             drop_names(connection, self._scope, shards, shards.c.head == head_id, named)
+            new_version(connection, self._scope, head_id)
 
     def truncate(self, lease: Lease, head_id: str, step: int, history: str | None = None) -> Head:
         """Give up what lies after `step`, to memorize it again.
@@ -263,16 +260,9 @@ class TenantHeads:
     def _move(
         self, connection: Connection, lease: Lease, head_id: str, step: int, history: str
     ) -> None:
-        moved = {"step": step, "history": history, "epoch": lease.epoch}
-        connection.execute(
-            self._scope.update(heads)
-            .where(heads.c.id == head_id)
-            .values(**moved, committed=self._scope.clock())
-        )
-
-    def _drop_states(self, connection: Connection, head_id: str, dropped: Sequence[State]) -> None:
-        named = states.c.file.in_([state.file for state in dropped])
-        drop_names(connection, self._scope, states, states.c.head == head_id, named)
+        moved: dict[str, Any] = {"step": step, "history": history, "epoch": lease.epoch}
+        moved |= {"committed": self._scope.clock(), "version": heads.c.version + 1}
+        connection.execute(self._scope.update(heads).where(heads.c.id == head_id).values(moved))
 
     def _history_at(self, connection: Connection, head: Head, step: int) -> str | None:
         if step in (0, head.step):
@@ -281,9 +271,3 @@ class TenantHeads:
             states.c.head == head.id, states.c.step == step
         )
         return connection.execute(query).scalar_one_or_none()
-
-
-def _check_states(new: Sequence[State], step: int) -> None:
-    for state in new:
-        if not 0 < state.step <= step:
-            raise InvalidInputError(f"{state.file} is of step {state.step}, not in 1 … {step}")

@@ -13,6 +13,7 @@ from pipeline.answer import read_plan
 from pipeline.chunk import Tokenizer
 from pipeline.engine import Engine
 from pipeline.head import Serving, check_cover
+from pipeline.header import with_header
 from pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _chain(
     yield first, history
     at = bytes.fromhex(history)
     for chunk in log.chunks(first) if first < end else ():
-        at = link(at, tokenizer.encode(chunk.text))
+        at = link(at, with_header(tokenizer, chunk.heading, chunk.text))
         yield chunk.step + 1, at.hex()
         if chunk.step + 1 == end:
             return

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
 from pipeline.accept import short
-from pipeline.chunk import Tokenizer, chunk
+from pipeline.chunk import Tokenizer
 from pipeline.document import ParsedDocument
+from pipeline.header import Headings, cut
 from pipeline.sources import Finished, Idle, Incoming, Item
 from pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
 
@@ -87,7 +88,8 @@ class Desk:
 
     def entry(self, document: ParsedDocument, incoming: Incoming) -> Entry:
         """A document cut into chunks."""
-        spans = list(chunk(document.text, self.tokenizer, self.chunk_tokens))
+        headings = Headings.of(document)
+        spans = cut(document.text, headings, self.tokenizer, self.chunk_tokens)
         return Entry(document, incoming.source, spans, incoming.key)
 
     def accept(self, document: ParsedDocument, incoming: Incoming) -> Accepted:

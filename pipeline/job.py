@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from actors.plans import Sealed, WritePlan, WriteRequest
-from model.refs import Shard
+from model.errors import MPlusError
+from model.refs import Shard, State
 from pipeline.chunk import Tokenizer
+from pipeline.head import Head
+from pipeline.header import with_header
 from pipeline.leases import Lease
 from pipeline.recut import cut_chunks
 from pipeline.tenant import Tenant
@@ -57,7 +60,11 @@ class Job:
         """For the serving head, or for the one that is being built."""
         found = log.heads.building() if building else log.heads.serving()
         assert found is not None
-        head = found.head
+        return cls.at(log, lease, found.head, found.states)
+
+    @classmethod
+    def at(cls, log: TenantLog, lease: Lease, head: Head, states: tuple[State, ...]) -> Job:
+        """For a head of the tenant, which has these states."""
         plan = WritePlan(
             tenant=log.tenant.id,
             head=head.id,
@@ -65,7 +72,7 @@ class Job:
             seed=log.tenant.seed,
             precision=log.tenant.precision,
             step=head.step,
-            states=found.states,
+            states=states,
             history=head.history,
         )
         return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
@@ -75,7 +82,23 @@ class Job:
         if not self.recut:
             return self.log.chunks(from_step, excluded=self.excluded)
         cut = cut_chunks(self.log.scope, self.plan.head, from_step)
-        return (Chunk(step, text) for step, text in cut)
+        return (Chunk(*chunk) for chunk in cut)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that left the line.
+
+    Attributes:
+        steps: memorized and committed in it.
+        error: what ended it before its end; what was committed stands.
+        released: its last commit gave its lease back.
+    """
+
+    job: Job
+    steps: int
+    error: MPlusError | None = None
+    released: bool = False
 
 
 def remake(
@@ -89,7 +112,7 @@ def remake(
         for chunk in job.chunks(step):
             if chunk.step >= shard.end:
                 break
-            ids = tokenizer.encode(chunk.text)
+            ids = with_header(tokenizer, chunk.heading, chunk.text)
             writer.memorize([WriteRequest(plan.tenant, chunk.step, ids)])
             on_step(job.log.tenant, len(ids))
         sealed = writer.seal(plan.tenant)

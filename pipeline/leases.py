@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,20 +41,29 @@ def claim(scope: Scope, owner: str, ttl: float, is_gone: Callable[[str], bool]) 
     # Asked outside a transaction: finding out whether a process lives may take its time.
     dead = seen is not None and seen.owner not in ("", owner) and is_gone(seen.owner)
     with scope.writing() as connection:
-        row, now = _row(connection, scope), scope.clock()
-        if row is None:
-            first = {"epoch": 1, "owner": owner, "expires": now + ttl}
-            scope.insert(connection, leases, [first])
-            return Lease(1, owner, now + ttl, ttl)
-        judged = dead and seen is not None and (row.epoch, row.owner) == (seen.epoch, seen.owner)
-        if row.owner not in ("", owner) and row.expires > now and not judged:
-            raise BusyError(
-                f"{row.owner} is writing this tenant's memory (its lease runs for another "
-                f"{row.expires - now:.0f} s); wait until it is done, or end it"
-            )
-        epoch = row.epoch if row.owner == owner else row.epoch + 1
-        renewed = {"epoch": epoch, "owner": owner, "expires": now + ttl}
-        connection.execute(scope.update(leases).values(renewed))
+        return take(connection, scope, owner, ttl, {seen.owner} if seen and dead else ())
+
+
+def take(
+    connection: Connection, scope: Scope, owner: str, ttl: float, gone: Collection[str]
+) -> Lease:
+    """The same in a writing transaction.
+
+    Args:
+        gone: owners that are known to have ended. No later holder has the name of one.
+    """
+    row, now = _row(connection, scope), scope.clock()
+    if row is None:
+        scope.insert(connection, leases, [{"epoch": 1, "owner": owner, "expires": now + ttl}])
+        return Lease(1, owner, now + ttl, ttl)
+    if row.owner not in ("", owner, *gone) and row.expires > now:
+        raise BusyError(
+            f"{row.owner} is writing this tenant's memory (its lease runs for another "
+            f"{row.expires - now:.0f} s); wait until it is done, or end it"
+        )
+    epoch = row.epoch if row.owner == owner else row.epoch + 1
+    renewed = {"epoch": epoch, "owner": owner, "expires": now + ttl}
+    connection.execute(scope.update(leases).values(renewed))
     return Lease(epoch, owner, now + ttl, ttl)
 
 
@@ -65,26 +75,36 @@ def hold(connection: Connection, scope: Scope, lease: Lease) -> Lease:
     Raises:
         StaleLeaseError: somebody else took the tenant over, or the lease was given back.
     """
-    row = _row(connection, scope)
-    if row is None or (row.epoch, row.owner) != (lease.epoch, lease.owner):
-        holder = row.owner if row and row.owner else "nobody"
-        raise StaleLeaseError(
-            f"the lease of {lease.owner} with epoch {lease.epoch} is void ({holder} holds the "
-            "tenant now); nothing was committed: claim the tenant again and go on from its head"
-        )
     expires = scope.clock() + lease.ttl
-    connection.execute(scope.update(leases).values(expires=expires))
+    _change(connection, scope, lease, owner=lease.owner, expires=expires)
     return Lease(lease.epoch, lease.owner, expires, lease.ttl)
+
+
+def give_back(connection: Connection, scope: Scope, lease: Lease) -> None:
+    """The same at the end: others may claim the tenant once the transaction is committed.
+
+    Raises:
+        StaleLeaseError: somebody else took the tenant over, or the lease was given back.
+    """
+    _change(connection, scope, lease, owner="", expires=0.0)
 
 
 def release(scope: Scope, lease: Lease) -> None:
     """Let others claim the tenant at once; a lease that is void already is left alone."""
-    with scope.writing() as connection:
-        # The row stays, so that epochs go on growing.
-        connection.execute(
-            scope.update(leases)
-            .where(leases.c.epoch == lease.epoch, leases.c.owner == lease.owner)
-            .values(owner="", expires=0.0)
+    with scope.writing() as connection, suppress(StaleLeaseError):
+        give_back(connection, scope, lease)
+
+
+def _change(connection: Connection, scope: Scope, lease: Lease, **values: Any) -> None:
+    """Change the row of a lease that is the current one; it stays, so that epochs go on growing."""
+    current = (leases.c.epoch == lease.epoch) & (leases.c.owner == lease.owner)
+    changed = connection.execute(scope.update(leases).where(current).values(**values))
+    if not changed.rowcount:
+        row = _row(connection, scope)
+        holder = row.owner if row and row.owner else "nobody"
+        raise StaleLeaseError(
+            f"the lease of {lease.owner} with epoch {lease.epoch} is void ({holder} holds the "
+            "tenant now); nothing was committed: claim the tenant again and go on from its head"
         )
 
 

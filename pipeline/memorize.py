@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from actors.plans import Sealed, WriteRequest
+from actors.plans import WriteRequest
 from model.errors import MPlusError
 from pipeline.chunk import Tokenizer
-from pipeline.job import Job, OnStep, WriterLike, quiet
+from pipeline.committer import Committer, Task, Written
+from pipeline.header import with_header
+from pipeline.job import Ended, Job, OnStep, WriterLike, quiet
 from pipeline.observe import Batch, Commit, Observer, Unobserved
 from pipeline.tenant_log import Chunk
 
@@ -29,23 +31,8 @@ MAX_BATCH = 8  # tenants in one forward pass
 # Committed together, at most.
 _GROUP_STEPS, _GROUP_SECONDS, _GROUP_BYTES = 64, 1.0, 64 << 20
 _AHEAD = 4  # chunks of a job that are read and tokenized before their turn
-_BEHIND = 4  # commits under way in the line; more, and the forward pass waits
 
 Ready = tuple[Chunk, list[int]]  # a chunk and its token ids
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job that left the line.
-
-    Attributes:
-        steps: memorized and committed in it.
-        error: what ended it before its end; what was committed stands.
-    """
-
-    job: Job
-    steps: int
-    error: MPlusError | None = None
 
 
 @dataclass
@@ -57,7 +44,7 @@ class _Work:
     head: int  # steps that are committed
     ready: deque[Ready] = field(default_factory=deque)
     coming: Future[list[Ready]] | None = None
-    commits: deque[Future[None]] = field(default_factory=deque)
+    commits: deque[Task] = field(default_factory=deque)
     uncommitted: int = 0
     since: float = field(default_factory=time.monotonic)
     visit: int = 0
@@ -65,11 +52,15 @@ class _Work:
     ends: bool = False
 
     @property
+    def nbytes(self) -> int:
+        """Of the rows that are not committed."""
+        return self.uncommitted * self.job.log.tenant.bytes_per_step
+
+    @property
     def due(self) -> bool:
-        nbytes = self.uncommitted * self.job.log.tenant.bytes_per_step
         return self.uncommitted > 0 and (
             self.uncommitted >= _GROUP_STEPS
-            or nbytes >= _GROUP_BYTES
+            or self.nbytes >= _GROUP_BYTES
             or time.monotonic() - self.since >= _GROUP_SECONDS
         )
 
@@ -84,6 +75,7 @@ class Line:
     Args:
         room: jobs in one pass.
         on_step: called after each new step, in the caller's thread.
+        release: the last commit of a job gives its lease back.
     """
 
     def __init__(
@@ -93,6 +85,7 @@ class Line:
         on_step: OnStep = quiet,
         room: int = MAX_BATCH,
         observer: Observer | None = None,
+        release: bool = False,
     ) -> None:
         self._writer = writer
         self._tokenizer = tokenizer
@@ -102,9 +95,9 @@ class Line:
         self._works: deque[_Work] = deque()
         self._leaving: list[_Work] = []
         self._broken: list[Ended] = []
+        self._release = release
         self._before = ThreadPoolExecutor(1, "tokenize")
-        self._after = ThreadPoolExecutor(1, "commit")
-        self._running: deque[Future[None]] = deque()
+        self._committer = Committer()
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +110,7 @@ class Line:
     ) -> None:
         """Nothing goes on after it; what is under way is finished first."""
         self._before.shutdown(cancel_futures=True)
-        self._after.shutdown()
+        self._committer.close()
         for work in [*self._works, *self._leaving]:
             self._writer.close(work.job.plan.tenant)
         self._works.clear()
@@ -178,9 +171,12 @@ class Line:
             )
             for work, request in zip((work for work, _ in batch), requests, strict=True):
                 self._count(work, request)
+                if self._is_through(work):
+                    self._works.remove(work)
+                    self._end(work, leaving=True)
         elif self._leaving:
             with suppress(MPlusError):
-                self._leaving[0].commits[-1].result()
+                self._leaving[0].commits[-1].done.result()
         ended += self._broken
         self._broken = []
         return ended + self._left()
@@ -221,6 +217,12 @@ class Line:
             return None
         return work.ready.popleft()
 
+    def _is_through(self, work: _Work) -> bool:
+        """Whether it is known already that nothing follows, so that its place is free at once."""
+        if work.ready or work.coming is None:
+            return work.ends and not work.ready
+        return work.ends and work.coming.done() and not work.coming.result()
+
     def _read_ahead(self, work: _Work) -> None:
         """At the end of the log nothing comes, and nothing is asked for again."""
         if work.ends:
@@ -229,7 +231,8 @@ class Line:
         def read() -> list[Ready]:
             found = []
             for chunk in work.chunks:
-                found.append((chunk, self._tokenizer.encode(chunk.text)))
+                ids = with_header(self._tokenizer, chunk.heading, chunk.text)
+                found.append((chunk, ids))
                 if len(found) == _AHEAD:
                     return found
             work.ends = True
@@ -247,40 +250,25 @@ class Line:
             self._commit(work)
 
     def _end(self, work: _Work, leaving: bool) -> None:
-        self._commit(work, leaving)
+        self._commit(work, leaving, last=True)
         self._leaving.append(work)
 
-    def _commit(self, work: _Work, leaving: bool = False) -> None:
+    def _commit(self, work: _Work, leaving: bool = False, last: bool = False) -> None:
         """Make what a tenant has durable, and then visible, behind the line."""
-        while len(self._running) >= _BEHIND:
-            with suppress(MPlusError):
-                self._running.popleft().result()
-        write = self._writer.seal_later(work.job.plan.tenant, leaving)
-        previous = work.commits[-1] if work.commits else None
-        future = self._after.submit(self._write, work, write, previous)
-        work.commits.append(future)
-        self._running.append(future)
-        work.uncommitted, work.since = 0, time.monotonic()
-
-    def _write(
-        self, work: _Work, write: Callable[[], Sealed | None], previous: Future[None] | None
-    ) -> None:
-        if previous is not None:
-            previous.result()  # after a failed commit nothing of the job can be committed
-        began = time.monotonic()
-        sealed = write()
-        written = time.monotonic()
-        if sealed is None:
-            return
-        committed = work.job.log.heads.commit(
-            work.job.lease,
-            sealed.head,
-            step=sealed.step,
-            history=sealed.history,
-            shards=sealed.shards,
-            states=sealed.states,
-            drop_states=sealed.drop_states,
+        task = Task(
+            work.job,
+            self._writer.seal_later(work.job.plan.tenant, leaving),
+            work.nbytes,
+            release=last and self._release,
+            on_commit=lambda written: self._note(work, written),
+            after=work.commits[-1] if work.commits else None,
         )
+        work.commits.append(task)
+        work.uncommitted, work.since = 0, time.monotonic()
+        self._committer.add(task)
+
+    def _note(self, work: _Work, written: Written) -> None:
+        sealed = written.sealed
         steps, work.head = sealed.step - work.head, sealed.step
         tokens = 0
         while work.told and work.told[0][0] < sealed.step:
@@ -291,9 +279,9 @@ class Line:
                 step=sealed.step,
                 steps=steps,
                 tokens=tokens,
-                seal=written - began,
-                ledger=time.monotonic() - written,
-                delays=committed.delays,
+                seal=written.seal,
+                ledger=written.ledger,
+                delays=written.committed.delays,
             )
         )
 
@@ -301,8 +289,8 @@ class Line:
         """Jobs whose commits went wrong; their rows are to be memorized again."""
         ended = []
         for work in list(self._works):
-            while work.commits and work.commits[0].done():
-                error = work.commits[0].exception()
+            while work.commits and work.commits[0].done.done():
+                error = work.commits[0].done.exception()
                 if error is not None:
                     self._works.remove(work)
                     ended.append(self._close(work, error))
@@ -311,15 +299,16 @@ class Line:
         return ended
 
     def _left(self) -> list[Ended]:
-        done = [work for work in self._leaving if work.commits[-1].done()]
+        done = [work for work in self._leaving if work.commits[-1].done.done()]
         self._leaving = [work for work in self._leaving if work not in done]
-        return [self._close(work, work.commits[-1].exception()) for work in done]
+        return [self._close(work, work.commits[-1].done.exception()) for work in done]
 
     def _close(self, work: _Work, error: BaseException | None) -> Ended:
         self._writer.close(work.job.plan.tenant)
         if error is not None and not isinstance(error, MPlusError):
             raise error
-        return Ended(work.job, work.head - work.job.plan.step, error)
+        released = error is None and work.commits[-1].released
+        return Ended(work.job, work.head - work.job.plan.step, error, released)
 
 
 def memorize(

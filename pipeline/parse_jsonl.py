@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from model.errors import DocumentError
 from pipeline.parse_record import MAX_RECORD, Record, parse_json
+
+
+class Lines(Protocol):
+    """What lines are read from."""
+
+    def readline(self, size: int = -1, /) -> bytes: ...
 
 
 def read_jsonl(file: BinaryIO, name: str) -> Iterator[Record]:
@@ -21,7 +27,7 @@ def read_jsonl(file: BinaryIO, name: str) -> Iterator[Record]:
             yield parse_json(line, number, where, f"{title} {number}", "jsonl")
 
 
-def bounded_lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+def bounded_lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:
     """(number, line) of the lines that are not blank; None for one longer than a record may be."""
     number = 0
     while line := file.readline(MAX_RECORD + 1):

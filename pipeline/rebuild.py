@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from model.errors import BehindError
 from model.refs import Shard
-from pipeline.chunk import Span, chunk
+from pipeline.chunk import Span
 from pipeline.engine import Engine, Stores
 from pipeline.forgets import Receipt
 from pipeline.head import Serving
+from pipeline.header import Headings, cut
 from pipeline.job import Job, OnStep, quiet
 from pipeline.leases import Lease
 from pipeline.memorize import memorize
@@ -79,13 +80,13 @@ def _upgraded(
 ) -> bool:
     """Memorize what the building head has not seen, and let it serve if that was all."""
 
-    def cut(text: str) -> list[Span]:
-        return list(chunk(text, engine.tokenizer, chunk_tokens))
+    def cut_document(text: str, headings: Headings) -> list[Span]:
+        return cut(text, headings, engine.tokenizer, chunk_tokens)
 
     building = log.heads.building()
     assert building is not None
     head = building.head
-    cut_rest(log.scope, lease, head.id, head.excluded, cut)
+    cut_rest(log.scope, lease, head.id, head.excluded, cut_document)
     memorize([Job.of(log, lease, building=True)], engine.writer, engine.tokenizer, on_step)
     try:
         log.heads.swap(lease, head.id)

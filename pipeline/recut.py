@@ -16,13 +16,15 @@ from sqlalchemy import Connection, Row, func
 from model.errors import BehindError
 from pipeline.chunk import Span
 from pipeline.exclusion import exclusion
+from pipeline.header import Headings
 from pipeline.leases import Lease, hold
 from pipeline.schema import chunks, cuts, documents, snapshots
 from pipeline.scope import Scope
 
-Cut = Callable[[str], Sequence[Span]]
+Cut = Callable[[str, Headings], Sequence[Span]]
 
 _AT_ONCE = 256  # chunks read in one query
+_READ = (documents.c.id, documents.c.text, documents.c.title, documents.c.metadata)
 
 
 def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], cut: Cut) -> int:
@@ -36,7 +38,7 @@ def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], c
     """
     count = 0
     while (document := _next_uncut(scope, head, excluded)) is not None:
-        spans = cut(document.text)
+        spans = cut(document.text, _headings(document))
         with scope.writing() as connection:
             hold(connection, scope, lease)
             first = _end(connection, scope, head)
@@ -49,9 +51,11 @@ def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], c
     return count
 
 
-def cut_chunks(scope: Scope, head: str, from_step: int) -> Iterator[tuple[int, str]]:
-    """(step, text) of the head's own chunks from `from_step` on."""
-    step, document = from_step, None
+def cut_chunks(
+    scope: Scope, head: str, from_step: int
+) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """(step, text, what it stands under) of the head's own chunks from `from_step` on."""
+    step, document, headings = from_step, None, Headings("")
     while True:
         wanted = (cuts.c.head == head) & (cuts.c.step >= step)
         query = scope.select(cuts).where(wanted).order_by(cuts.c.step).limit(_AT_ONCE)
@@ -62,7 +66,9 @@ def cut_chunks(scope: Scope, head: str, from_step: int) -> Iterator[tuple[int, s
         for row in found:
             if document is None or document.id != row.document:
                 document = _text(scope, row.document)
-            yield row.step, document.text[row.start : row.end]
+                headings = _headings(document)
+            text = document.text[row.start : row.end]
+            yield row.step, text, headings.at(document.text, row.start)
         step = found[-1].step + 1
 
 
@@ -134,7 +140,7 @@ def _next_uncut(scope: Scope, head: str, excluded: Collection[str]) -> Row[Any] 
     with scope.reading() as connection:
         last = connection.execute(done).scalar_one()
         exclusion(connection, scope, excluded)  # they are still the log's
-        query = scope.select(documents, c.id, c.text).where(c.id.not_in(excluded))
+        query = scope.select(documents, *_READ).where(c.id.not_in(excluded))
         if last is not None:
             query = query.where(c.first_step > last)
         return connection.execute(query.order_by(c.first_step).limit(1)).one_or_none()
@@ -148,8 +154,11 @@ def _end(connection: Connection, scope: Scope, head: str) -> int:
 
 
 def _text(scope: Scope, document: str) -> Row[Any]:
-    c = documents.c
     with scope.reading() as connection:
         return connection.execute(
-            scope.select(documents, c.id, c.text).where(c.id == document)
+            scope.select(documents, *_READ).where(documents.c.id == document)
         ).one()
+
+
+def _headings(document: Row[Any]) -> Headings:
+    return Headings(document.title, document.metadata.get("sections", []))

@@ -94,3 +94,17 @@ class Scope:
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
         return table.c.tenant == self.tenant
+
+
+@contextmanager
+def writing_together(scopes: Sequence[Scope]) -> Iterator[tuple[Connection, set[str]]]:
+    """One transaction for several tenants of one ledger, and the ids of those that are there.
+
+    They are locked in one order for everybody, so that two such transactions cannot wait for each
+    other.
+    """
+    ids = {scope.tenant for scope in scopes}
+    query = select(tenants.c.id).where(tenants.c.id.in_(ids), tenants.c.status == "active")
+    with scopes[0]._database.writing() as connection:
+        found = connection.execute(query.order_by(tenants.c.id).with_for_update())
+        yield connection, set(found.scalars())

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 
 from model.errors import BusyError, MPlusError, StaleLeaseError, TenantNotFoundError
 from pipeline.backlog import Waiting
+from pipeline.claims import claim_together
 from pipeline.engine import LEASE_SECONDS, Engine
 from pipeline.job import Job
 from pipeline.leases import Lease
@@ -35,7 +36,8 @@ _log = logging.getLogger(__name__)
 
 QUANTUM = 64  # steps of a tenant while others wait; to change hands costs about 10 ms
 SHORT = 8  # chunks that are a chat turn rather than a bulk load, and steps to let one go first
-_LOOK_SECONDS = 0.1  # between looks at the ledger while there are free slots
+_LOOK_SECONDS = 0.1  # between looks at the ledger, at least,
+_LOOK_SHARE = 0.05  # and no more of the time than this share, however many tenants there are
 _RENEW_SECONDS = LEASE_SECONDS / 4
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds a tenant is left alone after a failure
 
@@ -83,6 +85,8 @@ class Worker:
         self._logs: dict[str, TenantLog] = {}  # of these
         self._chores: dict[str, tuple[TenantLog, Future[None]]] = {}
         self._failures: list[MPlusError] = []
+        self._look_again = 0.0  # when; as of `time.monotonic`
+        self._more = False  # tenants wait that the last look had no slot for
 
     def run(self, stop: threading.Event) -> int:
         """Go on until told to stop; what is begun is committed then. Returns the steps made.
@@ -113,18 +117,25 @@ class Worker:
         wait: Callable[[float], object],
         done: Callable[[], bool] = lambda: False,
     ) -> int:
-        engine, steps, looked = self._engine, 0, -_LOOK_SECONDS
+        engine, steps = self._engine, 0
         with (
             ThreadPoolExecutor(1, "chores") as chores,
             Line(
-                engine.writer, engine.tokenizer, room=self._slots, observer=self._observer
+                engine.writer,
+                engine.tokenizer,
+                room=self._slots,
+                observer=self._observer,
+                release=True,
             ) as line,
         ):
             try:
                 while not stopped():
-                    if time.monotonic() - looked >= _LOOK_SECONDS:
+                    if self._is_time(line):
+                        began = time.monotonic()
                         self._look(line, chores)
-                        looked = time.monotonic()
+                        now = time.monotonic()
+                        pause = max(_LOOK_SECONDS, (now - began) / _LOOK_SHARE)
+                        self._look_again = now + pause
                     if line:
                         steps += self._let_go(line.step())
                         self._renew()
@@ -136,6 +147,11 @@ class Worker:
                 steps += self._let_go(line.finish())
         self._collect_chores()
         return steps
+
+    def _is_time(self, line: Line) -> bool:
+        """Whether to look at the ledger: now and then, and when a slot is free for who waits."""
+        free = self._more and line.active < self._slots
+        return free or time.monotonic() >= self._look_again
 
     def _nothing_waits(self) -> bool:
         self._collect_chores()
@@ -163,10 +179,9 @@ class Worker:
         free = [one for one in waiting if self._is_free(one)]
         lacking = [one for one in free if one.chunks]
         self._make_room(line, lacking)
-        for one in lacking:
-            if line.active >= self._slots:
-                break
-            self._claim(line, one)
+        room = self._slots - line.active
+        self._claim(line, lacking[:room])
+        self._more = len(lacking) > room
         for one in free:
             if not one.chunks:
                 self._begin_chore(chores, one.log)
@@ -177,12 +192,13 @@ class Worker:
 
     def _make_room(self, line: Line, lacking: Sequence[Waiting]) -> None:
         """Dismiss as many as others need, of those that had their share, the longest first."""
-        crowd = len(lacking) - (self._slots - line.active)
-        short = sum(one.chunks <= SHORT for one in lacking)
         visits = sorted(((line.visit(tenant), tenant) for tenant in self._held), reverse=True)
-        for rank, (visit, tenant) in enumerate(visits[: max(0, crowd)]):
-            if visit >= (SHORT if rank < short else QUANTUM):
-                line.dismiss(tenant)
+        crowd = lacking[self._slots - line.active :]
+        # Whoever is dismissed gives way to the next in turn, so its share depends on that one's.
+        for (visit, tenant), one in zip(visits, crowd, strict=False):
+            if visit < (SHORT if one.chunks <= SHORT else QUANTUM):
+                return
+            line.dismiss(tenant)
 
     def _is_free(self, one: Waiting) -> bool:
         """Whether it may be claimed, as far as is known; claiming it finds out."""
@@ -195,31 +211,36 @@ class Worker:
         held = one.owner not in ("", self._owner) and one.expires > one.log.scope.clock()
         return not held or is_gone(one.owner)
 
-    def _claim(self, line: Line, one: Waiting) -> None:
-        log = one.log
+    def _claim(self, line: Line, chosen: Sequence[Waiting]) -> None:
+        """Take these over; some may be in other hands by now."""
+        waiting = {one.log.tenant.id: one for one in chosen}
+        # Whoever held one of them is nobody, has let it run out, or is known to be gone.
+        gone = {one.owner for one in chosen if one.owner and is_gone(one.owner)}
         try:
-            lease = log.heads.claim(self._owner, LEASE_SECONDS, is_gone)
-        except (BusyError, TenantNotFoundError):
-            return  # another writer was quicker, or the tenant is gone
+            jobs = claim_together([one.log for one in chosen], self._owner, LEASE_SECONDS, gone)
         except MPlusError as error:
-            self._fail(log, error)
+            _log.warning("no tenant can be claimed: %s", error)
+            self._failures = [*self._failures, error][:1]
             return
-        try:
-            job = Job.of(log, lease)
-            line.add(job)
-        except MPlusError as error:
-            self._release(log, lease)
-            self._fail(log, error)
-            return
-        self._held[log.tenant.id] = _Held(job)
-        self._observer.opened(log.tenant.id, max(0.0, log.scope.clock() - one.since))
+        for job in jobs:
+            tenant = job.plan.tenant
+            try:
+                line.add(job)
+            except MPlusError as error:
+                self._release(job.log, job.lease)
+                self._fail(job.log, error)
+                continue
+            self._held[tenant] = _Held(job)
+            since = waiting[tenant].since
+            self._observer.opened(tenant, max(0.0, job.log.scope.clock() - since))
 
     def _let_go(self, ended: Sequence[Ended]) -> int:
         """Give back what left the line; returns its steps."""
         for one in ended:
             log, tenant = one.job.log, one.job.plan.tenant
             del self._held[tenant]
-            self._release(log, one.job.lease)
+            if not one.released:
+                self._release(log, one.job.lease)
             if isinstance(one.error, StaleLeaseError):
                 self._observer.lost(tenant)
             elif one.error is not None:

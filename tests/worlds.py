@@ -30,6 +30,7 @@ from pipeline.catch_up import catch_up
 from pipeline.chunk import chunk
 from pipeline.document import ParsedDocument
 from pipeline.engine import Engine
+from pipeline.header import with_header
 from pipeline.ledger import Ledger
 from pipeline.tenant_log import Accepted, TenantLog
 from tests.checkpoints import write_checkpoint
@@ -148,7 +149,7 @@ class World:
         tenant = log.tenant
         memories = [self.model.empty_memory(tenant.seed, tenant.precision, tenant.retention)]
         for piece in log.chunks(0):
-            ids = self.model.tokenizer.encode(piece.text)
+            ids = with_header(self.model.tokenizer, piece.heading, piece.text)
             memories += self.model.memorize_chunks(memories[-1:], [ids])
         return memories
 

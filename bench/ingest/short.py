@@ -112,12 +112,11 @@ def measure_short(
     rng = Random(seed)
     told = [[_fitting_fact(mplus, rng) for _ in range(_FACTS)] for _ in range(tenants)]
     return {
-        name: _measure_arm(mplus, corpus, tell, told, distances, seed)
-        for name, tell in ARMS.items()
+        name: measure_arm(mplus, corpus, tell, told, distances, seed) for name, tell in ARMS.items()
     }
 
 
-def _measure_arm(
+def measure_arm(
     mplus: MPlus,
     corpus: Corpus,
     tell: Tell,
@@ -125,6 +124,7 @@ def _measure_arm(
     distances: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
+    """Tell every tenant its facts in one way, and ask for them at every distance."""
     rng = Random(seed)
     memories = [mplus.empty_memory(seed=number) for number in range(len(told))]
     layouts = [tell(mplus, corpus, rng, facts) for facts in told]
@@ -203,7 +203,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 def _fitting_fact(mplus: MPlus, rng: Random) -> Fact:
     """One whose statement leaves room in a chunk."""
     for _ in range(_TRIES):
-        fact = draw_fact(rng, held_out=True)
+        fact = draw_fact(rng, "everything")
         if len(mplus.tokenizer.encode(fact.statement)) < mplus.config.chunk_tokens:
             return fact
     raise InvalidInputError(
@@ -212,8 +212,16 @@ def _fitting_fact(mplus: MPlus, rng: Random) -> Fact:
     )
 
 
+Measure = Callable[[MPlus, Corpus, int, Sequence[int]], dict[str, Any]]
+
+
 def main(quick: bool = False, checkpoint: str | None = None) -> dict[str, Any]:
     """Measure, print and return; a minute, or three."""
+    return run(measure_short, quick, checkpoint)
+
+
+def run(measure: Measure, quick: bool, checkpoint: str | None) -> dict[str, Any]:
+    """Arms of some measurement with a checkpoint, as they are printed and returned."""
     torch.manual_seed(0)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     mplus = MPlus.load(Settings.read(checkpoint=checkpoint).checkpoint)
@@ -223,7 +231,7 @@ def main(quick: bool = False, checkpoint: str | None = None) -> dict[str, Any]:
     result = {
         "machine": describe(reader.device, reader.dtype),
         "facts_of_a_tenant": _FACTS,
-        "arms": measure_short(mplus, corpus, 10 if quick else 32, _DISTANCES),
+        "arms": measure(mplus, corpus, 10 if quick else 32, _DISTANCES),
     }
     _show(result)
     return result

@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 
 from model.errors import InvalidInputError
-from pipeline.chunk import Tokenizer, chunk
+from pipeline.chunk import Tokenizer
 from pipeline.document import ParsedDocument
+from pipeline.header import Headings, cut
 from pipeline.parse import parse_file
 from pipeline.sources import find_files
 from pipeline.tenant_log import Accepted, TenantLog
@@ -68,7 +69,8 @@ class Texts:
 
 def accept(log: TenantLog, document: ParsedDocument, tokenizer: Tokenizer, limit: int) -> Accepted:
     """Cut a document and append it, as the intake does with one that is parsed."""
-    return log.append(document, document.title, list(chunk(document.text, tokenizer, limit)))
+    spans = cut(document.text, Headings.of(document), tokenizer, limit)
+    return log.append(document, document.title, spans)
 
 
 def _lines(dialogues: Path) -> Iterator[str]:

@@ -14,8 +14,8 @@ from bench.durable.world import installation, tenant
 from bench.ingest.figures import Spread
 from bench.ingest.texts import Texts, accept
 from model import MPlus
-from pipeline.chunk import chunk
 from pipeline.document import ParsedDocument
+from pipeline.header import Headings, cut, with_header
 from pipeline.worker import Worker
 
 BATCH = 8  # chunks in a forward pass, here and in the worker
@@ -83,12 +83,13 @@ def measure_ingest(folder: Path, model: MPlus, documents: list[list[ParsedDocume
 
 def tokenized(model: MPlus, documents: Sequence[ParsedDocument]) -> Chunks:
     """A tenant's chunks as the writer gets them."""
-    limit = model.config.chunk_tokens
-    return [
-        model.tokenizer.encode(document.text[span.start : span.end])
-        for document in documents
-        for span in chunk(document.text, model.tokenizer, limit)
-    ]
+    limit, found = model.config.chunk_tokens, []
+    for document in documents:
+        text, headings = document.text, Headings.of(document)
+        for span in cut(text, headings, model.tokenizer, limit):
+            heading = headings.at(text, span.start)
+            found.append(with_header(model.tokenizer, heading, text[span.start : span.end]))
+    return found
 
 
 def measure_forward(model: MPlus, tenants: Sequence[Chunks]) -> float:

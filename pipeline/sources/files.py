@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,11 +70,22 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def in_folder(folder: Path) -> Iterator[Path]:
-    """Every file of a supported format, without hidden ones."""
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
-            yield path
+    """Every file of a supported format, without hidden ones.
+
+    A folder that cannot be read is among them, so that reading it says what is wrong.
+    """
+    refused: list[Path] = []
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda e: refused.append(_place(e))):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in names if not name.startswith(".")]
+    wanted = (path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+    yield from sorted([*wanted, *refused])
+
+
+def _place(error: OSError) -> Path:
+    """The folder that could not be read."""
+    return Path(error.filename)
 
 
 def _expanded(path: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -72,25 +73,32 @@ class Topic:
         self._safe: dict[int, int] = {}  # partition to the offset after the last safe message
         self._fresh = 0  # safe messages since the last commit
         self._joined = False
+        self._turn = 0  # of partitions; what came in an earlier one may be another member's now
 
     def __iter__(self) -> Iterator[Item]:
         quiet = Quiet(self._until, self._clock)
         consumer = self._open()
+        arrived: Incoming | None = None
         try:
             while not quiet.over:
                 if not self._joined:
                     quiet.reset()  # joining a group takes seconds, and nothing can come before
                 if self._fresh >= _COMMIT_EVERY:
                     self._commit(consumer)
-                message = consumer.poll(_POLL_SECONDS)
-                if message is None or message.error():
+                message = consumer.poll(0.0 if arrived else _POLL_SECONDS)
+                if message is not None and message.error() is not None:
                     self._judge(message)
+                    message = None
+                if arrived is not None:
+                    # What has come together becomes durable together.
+                    yield replace(arrived, prompt=message is None)
+                    quiet.reset()
+                elif message is None:
                     self._commit(consumer)
                     with quiet.not_counting():
                         yield Idle()
-                    continue
-                yield self._incoming(message)
-                quiet.reset()
+                arrived = None if message is None else self._incoming(message)
+            yield Idle()  # so that all that was handed on is in the ledger
             self._commit(consumer, last=True)
         finally:
             consumer.close()
@@ -124,11 +132,10 @@ class Topic:
             raise
         return consumer
 
-    def _judge(self, message: Message | None) -> None:
+    def _judge(self, message: Message) -> None:
         """Brokers that are away for a while come back; what will not heal ends it."""
-        error = message.error() if message is not None else None
-        if error is None:
-            return
+        error = message.error()
+        assert error is not None, "it is judged because it has one"
         hopeless = {
             _library().KafkaError.UNKNOWN_TOPIC_OR_PART,
             _library().KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -148,12 +155,14 @@ class Topic:
         place = f"{self._topic}/{partition}@{offset}"
         source = f"{SCHEME}:{place}"
         found = incoming(self._record(message, place), source, _key(message) or source)
+        turn = self._turn
 
         def done() -> None:
-            self._safe[partition] = offset + 1
-            self._fresh += 1
+            if turn == self._turn:
+                self._safe[partition] = offset + 1
+                self._fresh += 1
 
-        return Incoming(found.source, found.load, found.key, done, prompt=True)
+        return replace(found, done=done)
 
     def _record(self, message: Message, place: str) -> Record:
         value: Any = message.value()
@@ -196,6 +205,7 @@ class Topic:
 
     def _lose(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._joined = False
+        self._turn += 1
         for place in partitions:
             self._safe.pop(place.partition, None)
 

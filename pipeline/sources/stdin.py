@@ -10,6 +10,7 @@ from typing import BinaryIO
 from model.errors import DocumentError
 from pipeline.parse_jsonl import bounded_lines, too_long
 from pipeline.parse_record import Record, parse_json
+from pipeline.sources.arriving import arriving
 from pipeline.sources.records import broken
 from pipeline.sources.source import Incoming, Item
 
@@ -21,14 +22,16 @@ class JsonLines:
     """One document a line, in one pass: `{"id"?, "title"?, "text", "metadata"?}`.
 
     The id of a document that names none is a hash of its line, so that the same stream again
-    finds it. A bad line is a failure with its number, and cannot be read again.
+    finds it. A bad line is a failure with its number, and cannot be read again. Lines that have
+    arrived together become durable together; one after which nothing has come yet does at once.
     """
 
     stream: BinaryIO
     endless = False
 
     def __iter__(self) -> Iterator[Item]:
-        for number, line in bounded_lines(self.stream):
+        pipe = arriving(self.stream)
+        for number, line in bounded_lines(pipe or self.stream):
             where = f"{_NAME}, line {number}"
             if line is None:
                 yield broken(where, gone(too_long(where)))
@@ -36,14 +39,20 @@ class JsonLines:
             mark = hashlib.sha256(line.strip()).hexdigest()[:32]
             record = parse_json(line, number, where, f"line {number}", "ndjson")
             # With the mark, so that a line of another stream does not replace the note of this.
-            yield incoming(record, f"{where} ({mark[:8]})", f"stdin:{mark}")
+            lone = pipe is not None and not pipe.ready
+            yield incoming(record, f"{where} ({mark[:8]})", f"stdin:{mark}", lone)
 
 
-def incoming(record: Record, source: str, key: str) -> Incoming:
-    """A document of a stream; `key` is its id if it names none itself."""
+def incoming(record: Record, source: str, key: str, lone: bool = True) -> Incoming:
+    """A document of a stream.
+
+    Args:
+        key: its id if it names none itself.
+        lone: nothing that came with it waits, and nobody knows when something will.
+    """
     if isinstance(record.outcome, DocumentError):
         return broken(source, gone(record.outcome))
-    return Incoming(source, record.load, record.id or key, prompt=True)
+    return Incoming(source, record.load, record.id or key, prompt=lone)
 
 
 def gone(error: DocumentError) -> DocumentError:

@@ -11,6 +11,8 @@ _TOKEN = re.compile(r"\s?[^\W\d_]{1,6}|\d|\s+|[^\w\s]|_")
 class FakeTokenizer:
     """Pieces of words of up to six letters with the space before them, as a BPE would have."""
 
+    chunk_tokens, header_tokens = 512, 0
+
     def __init__(self) -> None:
         self.longest_call = 0
 

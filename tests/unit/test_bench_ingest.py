@@ -21,6 +21,7 @@ from bench.ingest.short import measure_short, wilson
 from bench.ingest.small import measure_small
 from bench.ingest.texts import Texts, accept
 from bench.ingest.throughput import measure_throughput, tokenized, workload
+from bench.ingest.titled import draw_titled, measure_titles
 from bench.soak.arrivals import Arrivals, Journal
 from bench.soak.compare import compare
 from model import MPlus
@@ -170,6 +171,22 @@ def test_short_documents_are_asked_as_full_chunks_are(tmp_path):
         assert arm["0"]["n"] == arm["320"]["n"] == 12
         assert 0 <= arm["0"]["low"] <= arm["0"]["exact"] <= arm["0"]["high"] <= 1
     assert arms["untold"]["0"]["found"] == 0
+
+
+def test_a_fact_is_told_with_and_without_its_title(tmp_path):
+    write_checkpoint(tmp_path / "checkpoint", chunk_tokens=160, retrieval="blocks")
+    model = MPlus.load(tmp_path / "checkpoint", device="cpu")
+    corpus = Corpus(np.array(model.tokenizer.encode(texts().document("prose", 3_000).text)))
+    arms = measure_titles(model, corpus, 1, (0,))
+    assert len(arms) == 8
+    for name in ("named", "named_and_titled", "titled_only", "neither"):
+        assert arms[f"{name}_in_prose"]["tokens_per_step"] == 160
+    assert arms["neither"]["tokens_per_step"] < arms["named"]["tokens_per_step"]
+    assert arms["named"]["tokens_per_step"] < arms["named_and_titled"]["tokens_per_step"]
+    fact = draw_titled(Random(0))
+    assert fact.title in fact.statement
+    assert fact.title in fact.question
+    assert fact.unnamed == fact.statement.replace(fact.title, "She")
 
 
 def test_facts_that_fit_into_no_chunk_are_refused(model):

@@ -6,9 +6,12 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 from urllib.parse import quote
 
 import psutil
@@ -22,9 +25,10 @@ from model.errors import InvalidInputError, StorageError
 from pipeline.intake import Desk, Intake, take_in
 from pipeline.ledger import Ledger
 from pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
+from pipeline.sources.arriving import Arriving
 from pipeline.sources.follow import Folder
 from pipeline.sources.stdin import JsonLines
-from pipeline.tenant_log import TenantLog
+from pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import without_flushing
 
@@ -245,6 +249,8 @@ class _Endless(io.BytesIO):
 class _Blunt:
     """A tokenizer that costs nothing: a thousand characters are a token."""
 
+    chunk_tokens, header_tokens = 65536, 0
+
     def encode(self, text: str) -> list[int]:
         return [0] * (len(text) // 1000 + 1)
 
@@ -392,3 +398,89 @@ def _parquet(*texts: str) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"text": list(texts)}), buffer)
     return buffer.getvalue()
+
+
+def test_a_folder_that_cannot_be_read_is_a_failure(
+    log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = tmp_path / "in" / "locked"
+    locked.mkdir(parents=True)
+    (locked / "b.txt").write_text("Nobody sees it.")
+    (tmp_path / "in" / "a.txt").write_text("Everybody sees it.")
+    scandir = os.scandir
+
+    def refusing(path: str) -> object:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    intake = take(log, open_sources([str(tmp_path / "in")]))
+    assert intake.new == 1
+    assert [failure.source for failure in intake.failed] == [str(locked)]
+    assert "cannot be read" in intake.failed[0].reason
+
+
+class TestArriving:
+    """Lines of a pipe: together what has come together, and a lone one at once."""
+
+    @pytest.fixture
+    def pipe(self) -> Iterator[tuple[BinaryIO, int]]:
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as stream:
+            yield stream, writing
+        with suppress(OSError):
+            os.close(writing)
+
+    def test_only_the_last_that_has_come_is_prompt(self, pipe: tuple[BinaryIO, int]) -> None:
+        stream, writing = pipe
+        items = (item for item in JsonLines(stream) if isinstance(item, Incoming))
+        os.write(writing, lines({"text": "One."}, {"text": "Two."}, {"text": "Three."}))
+        assert [next(items).prompt for _ in range(3)] == [False, False, True]
+        os.write(writing, lines({"text": "Four."}))
+        assert next(items).prompt
+
+    def test_half_a_line_holds_nobody_up(self, pipe: tuple[BinaryIO, int]) -> None:
+        stream, writing = pipe
+        items = (item for item in JsonLines(stream) if isinstance(item, Incoming))
+        os.write(writing, lines({"text": "One."}) + b'{"text": "Tw')
+        assert next(items).prompt
+        os.write(writing, b'o."}\n{"text": "Last."}')
+        os.close(writing)
+        assert [item.load().text for item in items] == ["Two.", "Last."]
+
+    def test_lines_are_those_of_the_stream(self, pipe: tuple[BinaryIO, int]) -> None:
+        stream, writing = pipe
+        data = b"\n".join([b"a", b"", b"b" * 300_000, b"c"])
+        writer = threading.Thread(target=_write_and_close, args=(writing, data))
+        writer.start()
+        arriving = Arriving(stream)
+        found = []
+        while line := arriving.readline(1000):
+            found.append(line)
+        writer.join()
+        assert b"".join(found) == data
+        assert [len(line) for line in found[:3]] == [2, 1, 1000]
+        assert not arriving.ready
+
+    def test_a_burst_shares_transactions(
+        self, log: TenantLog, pipe: tuple[BinaryIO, int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream, writing = pipe
+        sizes: list[int] = []
+        append = TenantLog.append_many
+
+        def noting(self: TenantLog, entries: Sequence[Entry]) -> list[Outcome]:
+            sizes.append(len(entries))
+            return append(self, entries)
+
+        monkeypatch.setattr(TenantLog, "append_many", noting)
+        os.write(writing, lines(*({"text": f"Turn {n}."} for n in range(100))))
+        os.close(writing)
+        assert take(log, JsonLines(stream)).new == 100
+        assert sizes == [64, 36]
+
+
+def _write_and_close(descriptor: int, data: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

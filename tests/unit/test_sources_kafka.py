@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 from model.errors import InvalidInputError, StorageError
 from pipeline.intake import Desk, Intake, take_in
 from pipeline.ledger import Ledger
-from pipeline.sources import Idle, Incoming, Source, Until, open_sources, read_again
-from pipeline.tenant_log import TenantLog
+from pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
+from pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 
 kafka = pytest.importorskip("confluent_kafka")
@@ -95,6 +95,45 @@ def test_messages_become_documents(cluster: Cluster, log: TenantLog, topic: str)
     assert cluster.committed(topic) == 5
     again = take(log, cluster.source(topic, "another"))
     assert (again.new, again.known, again.failures) == (0, 3, 2)
+
+
+def test_messages_that_came_together_share_a_transaction(
+    cluster: Cluster, log: TenantLog, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    append = TenantLog.append_many
+
+    def noting(self: TenantLog, entries: Sequence[Entry]) -> list[Outcome]:
+        sizes.append(len(entries))
+        return append(self, entries)
+
+    monkeypatch.setattr(TenantLog, "append_many", noting)
+    cluster.send(topic, *({"text": f"Turn {n}."} for n in range(50)))
+    assert take(log, cluster.source(topic)).new == 50
+    assert cluster.committed(topic) == 50
+    assert len(sizes) < 25  # how they arrive is the client's affair
+
+
+def test_a_stop_leaves_nothing_uncommitted_that_the_ledger_has(
+    cluster: Cluster, log: TenantLog, topic: str
+) -> None:
+    cluster.send(topic, *({"text": f"Turn {n}."} for n in range(20)))
+    until = Until()
+    url = f"kafka://{cluster.address}/{topic}?group=g&{SETTINGS}"
+    taken = 0
+
+    def stopping() -> Iterator[Item]:
+        nonlocal taken
+        for item in open_sources([url], until=until):
+            taken += isinstance(item, Incoming)
+            yield item
+            if taken == 5:
+                until.stop.set()
+
+    take(log, stopping())  # type: ignore[arg-type]
+    assert cluster.committed(topic) == len(log.documents()) == 5
+    assert take(log, cluster.source(topic)).known == 0
+    assert len(log.documents()) == 20
 
 
 def test_what_the_ledger_does_not_have_comes_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,7 @@ def test_no_tenant_waits_for_more_than_its_share_of_rounds(
     monkeypatch.setattr(pipeline.worker, "QUANTUM", quantum)
     monkeypatch.setattr(pipeline.worker, "SHORT", 0)
     monkeypatch.setattr(pipeline.worker, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline.worker, "_LOOK_SHARE", math.inf)
     for n in range(others):
         waiting(world, f"bulk{n}", 60)
     late: list[TenantLog] = []
@@ -125,6 +127,7 @@ def test_a_chat_turn_waits_for_a_few_passes_of_those_at_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline.worker, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(pipeline.worker, "_LOOK_SHARE", math.inf)
     for n in range(2):
         waiting(world, f"bulk{n}", 60)
     claimed: list[int] = []

@@ -1,0 +1,52 @@
+"""Tenants that a writer takes over, several in one transaction, and what it has to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection
+
+from model.errors import BusyError
+from pipeline import leases
+from pipeline.head import to_head, to_state
+from pipeline.job import Job
+from pipeline.leases import Lease
+from pipeline.schema import heads, states
+from pipeline.scope import writing_together
+from pipeline.tenant_log import TenantLog
+
+
+def claim_together(
+    logs: Sequence[TenantLog], owner: str, ttl: float, gone: Collection[str]
+) -> list[Job]:
+    """Claim those of the tenants that are free; what others hold, or was deleted, is left out.
+
+    Args:
+        owner: whoever will write; a lease of its own is renewed.
+        ttl: seconds until others may take the leases, without a renewal.
+        gone: owners that are known to have ended; what they hold is free.
+
+    Returns:
+        What is to be done for each, in the order of `logs`.
+    """
+    if not logs:
+        return []
+    jobs = []
+    with writing_together([log.scope for log in logs]) as (connection, active):
+        for log in logs:
+            if log.tenant.id not in active:
+                continue
+            try:
+                lease = leases.take(connection, log.scope, owner, ttl, gone)
+            except BusyError:
+                continue
+            jobs.append(_job(connection, log, lease))
+    return jobs
+
+
+def _job(connection: Connection, log: TenantLog, lease: Lease) -> Job:
+    """What the serving head lacks, without its shards: a writer only adds to them."""
+    scope = log.scope
+    head = to_head(connection.execute(scope.select(heads).where(heads.c.serving)).one())
+    at = scope.select(states).where(states.c.head == head.id).order_by(states.c.step)
+    return Job.at(log, lease, head, tuple(to_state(row) for row in connection.execute(at)))
