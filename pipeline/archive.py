@@ -62,6 +62,10 @@ class TenantRecord(_Record):
     max_documents: Count | None
     max_bytes: Count | None
     cold_after: Seconds | None
+    documents_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrent_questions: Count | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     bytes_per_step: Count
     geometry: dict[str, Any]
 

@@ -15,6 +15,7 @@ from pipeline.migrations import HEAD
 
 _WAIT_SECONDS = 30.0  # for another process's transaction
 _SCRUB_SECONDS = 5.0  # for readers to let go of the log of old pages
+_WITH_CONTENT = "documents, chunks, likenesses, forgets, failures, jobs, answers"
 _VERSION = text("SELECT version_num FROM alembic_version")
 
 
@@ -126,9 +127,7 @@ class Database:
         alone = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with alone.connect() as connection:
             # `VACUUM FULL` writes each table to a new file and deletes the old one.
-            connection.execute(
-                text("VACUUM (FULL) documents, chunks, likenesses, forgets, failures")
-            )
+            connection.execute(text(f"VACUUM (FULL) {_WITH_CONTENT}"))
             with suppress(ProgrammingError):  # not every user may; the server's own comes soon
                 connection.execute(text("CHECKPOINT"))  # the old files go with it
 

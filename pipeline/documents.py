@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select
 
 from model.errors import DocumentNotFoundError, InvalidInputError, StorageError, SwappedError
+from pipeline.header import section_at
 from pipeline.schema import chunks, documents, heads
 from pipeline.scope import Scope
 
@@ -66,7 +66,7 @@ def list_documents(
     connection: Connection, scope: Scope, limit: int | None, after: str | None
 ) -> list[Document]:
     """Documents in the log's order, from the one after the internal id `after` on."""
-    query = _shown(scope).order_by(documents.c.first_step).limit(limit)
+    query = select_shown(scope).order_by(documents.c.first_step).limit(limit)
     if after is not None:
         last = scope.select(documents, documents.c.first_step).where(documents.c.id == after)
         step = connection.execute(last).scalar_one_or_none()
@@ -76,13 +76,13 @@ def list_documents(
             )
         query = query.where(documents.c.first_step > step)
     memorized = head_step(connection, scope)
-    return [_document(row, memorized) for row in connection.execute(query)]
+    return [to_document(row, memorized) for row in connection.execute(query)]
 
 
 def find_document(connection: Connection, scope: Scope, key: str) -> Document:
     """The current version of a document; while only forgotten ones are left, the last of them."""
     query = (
-        _shown(scope)
+        select_shown(scope)
         .where(documents.c.key == key)
         .order_by(documents.c.forget.is_not(None), documents.c.first_step.desc())
         .limit(1)
@@ -90,7 +90,7 @@ def find_document(connection: Connection, scope: Scope, key: str) -> Document:
     row = connection.execute(query).one_or_none()
     if row is None:
         raise unknown_document(key)
-    return _document(row, head_step(connection, scope))
+    return to_document(row, head_step(connection, scope))
 
 
 def find_passage(connection: Connection, scope: Scope, step: int, head: str | None) -> Passage:
@@ -108,17 +108,7 @@ def find_passage(connection: Connection, scope: Scope, step: int, head: str | No
             "ledger are of different origin"
         )
     row = connection.execute(scope.select(documents).where(documents.c.id == span.document)).one()
-    return Passage(
-        step=step,
-        document=row.id,
-        key=row.key,
-        title=row.title,
-        source=row.source,
-        section=_section_at(row.metadata.get("sections", []), span.start),
-        text=row.text[span.start : span.end],
-        start=span.start,
-        end=span.end,
-    )
+    return to_passage(row, span)
 
 
 def head_step(connection: Connection, scope: Scope) -> int:
@@ -138,12 +128,13 @@ def _serving(connection: Connection, scope: Scope) -> Row[Any]:
     ).one()
 
 
-def _shown(scope: Scope) -> Select[Any]:
+def select_shown(scope: Scope) -> Select[Any]:
+    """All but the texts."""
     columns: list[ColumnElement[Any]] = [c for c in documents.c if c is not documents.c.text]
     return scope.select(documents, *columns)
 
 
-def _document(row: Row[Any], memorized: int) -> Document:
+def to_document(row: Row[Any], memorized: int) -> Document:
     end = row.first_step + row.chunk_count
     state: DocumentState = "memorized" if end <= memorized else "waiting"
     return Document(
@@ -163,7 +154,16 @@ def _document(row: Row[Any], memorized: int) -> Document:
     )
 
 
-def _section_at(sections: Sequence[dict[str, Any]], start: int) -> str | None:
-    """The last heading at or before `start`."""
-    before = [section["title"] for section in sections if section["start"] <= start]
-    return before[-1] if before else None
+def to_passage(row: Row[Any], span: Row[Any]) -> Passage:
+    """The passage of a document's row that a chunk's row cuts out of it."""
+    return Passage(
+        step=span.step,
+        document=row.id,
+        key=row.key,
+        title=row.title,
+        source=row.source,
+        section=section_at(row.metadata.get("sections", []), span.start),
+        text=row.text[span.start : span.end],
+        start=span.start,
+        end=span.end,
+    )

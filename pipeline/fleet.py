@@ -7,6 +7,7 @@ ledger themselves. So it may die as well: nothing is lost, and another fleet beg
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -150,12 +151,16 @@ class Fleet:
         """Nothing waits."""
         return not any(self._ours(one) for one in self.ledger.waiting())
 
-    def stop(self, seconds: float = 30.0) -> None:
-        """End all writers: those that do not in time are killed; what they had is done again."""
+    def stop(self, seconds: float = 30.0, hurry: threading.Event | None = None) -> None:
+        """End all writers: those that do not in time are killed; what they had is done again.
+
+        Args:
+            hurry: once it is set, no time is left.
+        """
         for writer in self.writers:
             writer.stop()
         deadline = self.clock() + seconds
-        while self.writers and self.clock() < deadline:
+        while self.writers and self.clock() < deadline and not (hurry and hurry.is_set()):
             for writer in list(self.writers):
                 self._look_after(writer)
             time.sleep(0.05)

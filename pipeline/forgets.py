@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row
 
 from model.errors import DocumentNotFoundError
 from pipeline.documents import unknown_document
-from pipeline.schema import documents, forgets
+from pipeline.schema import documents, forgets, heads
 from pipeline.scope import Scope
 
 
@@ -116,9 +116,14 @@ def mark_forgotten(connection: Connection, scope: Scope, document: str, key: str
     connection.execute(
         scope.update(documents).where(documents.c.id == document).values(forget=receipt.id)
     )
+    # Whoever kept what readers are told has to see the mask before the next answer.
+    connection.execute(scope.update(heads).values(version=heads.c.version + 1))
     return Forget(receipt, document)
 
 
+def to_receipt(row: Row[Any]) -> Receipt:
+    return Receipt(row.id, row.key, row.requested, row.masked, row.rebuilt, row.purged)
+
+
 def _forget(row: Row[Any]) -> Forget:
-    receipt = Receipt(row.id, row.key, row.requested, row.masked, row.rebuilt, row.purged)
-    return Forget(receipt, row.document)
+    return Forget(to_receipt(row), row.document)

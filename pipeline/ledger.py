@@ -6,33 +6,37 @@ import uuid
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, union, update
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from model.errors import BusyError, InvalidInputError, TenantNotFoundError
 from model.refs import Shard
 from pipeline.backlog import Backlog, Waiting, select_size, select_waiting
+from pipeline.credentials import Credentials
 from pipeline.database import Database
 from pipeline.fork import copy_past
 from pipeline.head import add_head, new_head
-from pipeline.removal import begin_removal, finish_removal
-from pipeline.schema import (
-    chunks,
-    documents,
-    failures,
-    heads,
-    leases,
-    shards,
-    states,
-    tenants,
+from pipeline.notes import Notes
+from pipeline.overview import (
+    active,
+    named,
+    select_files,
+    select_holders,
+    select_summaries,
+    select_tallies,
+    to_summary,
+    with_head,
 )
+from pipeline.removal import begin_removal, finish_removal
+from pipeline.schema import leases, shards, states, tenants
 from pipeline.scope import Scope, now
 from pipeline.tenant import (
     PRECISIONS,
     RETENTIONS,
     Tenant,
+    TenantLimits,
     TenantSummary,
     check_new_tenant,
     default_seed,
@@ -45,11 +49,18 @@ _AT_ONCE = 500  # file names in one query
 
 
 class Ledger:
-    """Tenants by name; what is inside a tenant is reached through its `TenantLog` only."""
+    """Tenants by name; what is inside a tenant is reached through its `TenantLog` only.
+
+    Attributes:
+        credentials: the keys of all tenants, and the operator's.
+        notes: takes small notes for which nobody waits.
+    """
 
     def __init__(self, url: str, clock: Callable[[], float] = now) -> None:
         self._database = Database(url)
         self._clock = clock
+        self.notes = Notes()
+        self.credentials = Credentials(self._database, self.notes, clock)
 
     def tenant(self, name: str) -> TenantLog:
         """The log of an existing tenant.
@@ -58,12 +69,24 @@ class Ledger:
             TenantNotFoundError: there is no tenant of that name.
         """
         with self._database.reading() as connection:
-            row = connection.execute(_named(name)).one_or_none()
+            row = connection.execute(named(name)).one_or_none()
         if row is None or row.status != "active":
             raise TenantNotFoundError(
                 f"there is no tenant {name!r}; `mplus tenants list` shows those that exist, "
                 "`mplus ingest --tenant NAME PATH` makes a new one"
             )
+        return self._log(to_tenant(row))
+
+    def log_of(self, tenant_id: str) -> TenantLog:
+        """The log of the tenant of that id, as a key names it.
+
+        Raises:
+            TenantNotFoundError: there is none, or it was deleted.
+        """
+        with self._database.reading() as connection:
+            row = connection.execute(active().where(tenants.c.id == tenant_id)).one_or_none()
+        if row is None:
+            raise TenantNotFoundError("the tenant was deleted")
         return self._log(to_tenant(row))
 
     def create_tenant(
@@ -74,18 +97,16 @@ class Ledger:
         *,
         precision: str | None = None,
         retention: str | None = None,
-        max_documents: int | None = None,
-        max_bytes: int | None = None,
-        cold_after: float | None = None,
         bytes_per_step: int = 0,
         geometry: dict[str, Any] | None = None,
+        **limits: Unpack[TenantLimits],
     ) -> TenantLog:
         """The log of the tenant of that name, made now with an empty head if there was none.
 
         Args:
             seed, precision, retention: for life; None is the default for a new tenant (a hash of
                 its name, bfloat16, checkpoint) and whatever an existing one has. The rest is for
-                a new tenant only; `TenantLog.set_limits` changes quotas. See `Tenant`.
+                a new tenant only; `TenantLog.set_limits` changes limits. See `Tenant`.
 
         Raises:
             InvalidInputError: a value is impossible, or the tenant exists with another one.
@@ -98,23 +119,21 @@ class Ledger:
             fingerprint=fingerprint,
             precision=precision or PRECISIONS[0],
             retention=retention or RETENTIONS[0],
-            max_documents=max_documents,
-            max_bytes=max_bytes,
-            cold_after=cold_after,
             bytes_per_step=bytes_per_step,
             geometry=geometry or {},
             now=self._clock(),
+            **limits,
         )
         check_new_tenant(tenant)
         with self._database.writing() as connection:
-            row = connection.execute(_named(name)).one_or_none()
+            row = connection.execute(named(name)).one_or_none()
             if row is None:
                 # Another process may be making the same tenant; then this one finds it.
                 with suppress(IntegrityError), connection.begin_nested():
                     self._insert(connection, tenant)
                     head = new_head(fingerprint, self._clock())
                     add_head(connection, self._log(tenant).scope, head)
-                row = connection.execute(_named(name)).one()
+                row = connection.execute(named(name)).one()
         if row.status != "active":
             raise BusyError(f"tenant {name!r} is being deleted; try again when it is gone")
         found = to_tenant(row)
@@ -163,69 +182,24 @@ class Ledger:
 
     def tenants(self) -> list[TenantSummary]:
         """All tenants by name, with the size of their logs and memories."""
-        log = _per_tenant(
-            chunks.c.tenant,
-            func.count().label("chunks"),
-            func.sum(chunks.c.tokens).label("tokens"),
-        )
-        live = _per_tenant(
-            documents.c.tenant,
-            func.count().label("documents"),
-            where=documents.c.forget.is_(None),
-        )
-        files = _per_tenant(shards.c.tenant, func.sum(shards.c.nbytes).label("nbytes"))
-        query = _active(heads.c.step, log.c.chunks, log.c.tokens, live.c.documents, files.c.nbytes)
-        for part in (log, live, files):
-            query = query.outerjoin(part, part.c.tenant == tenants.c.id)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(tenants.c.name)).all()
-        return [
-            TenantSummary(
-                to_tenant(r),
-                documents=r.documents or 0,
-                chunks=r.chunks or 0,
-                tokens=int(r.tokens or 0),
-                step=r.step,
-                nbytes=int(r.nbytes or 0),
-            )
-            for r in rows
-        ]
+            return [to_summary(row) for row in connection.execute(select_summaries())]
 
     def tallies(self) -> dict[str, Row[Any]]:
         """By tenant id: `failed` sources, the `documents_left` and `tokens_left` that the serving
         head lacks, and whether it was dropped although the log can make it again (`cold`)."""
-        failed = _per_tenant(failures.c.tenant, func.count().label("failed"))
-        first = (documents.c.tenant == tenants.c.id) & (documents.c.first_step == 0)
-        was_memorized = select(documents.c.id).where(first, documents.c.memorized.is_not(None))
-        rest = (chunks.c.tenant == tenants.c.id) & (chunks.c.step >= heads.c.step)
-        pieces, tokens = func.count(chunks.c.document.distinct()), func.sum(chunks.c.tokens)
-        query = _active(
-            select(pieces).where(rest).scalar_subquery().label("documents_left"),
-            func.coalesce(select(tokens).where(rest).scalar_subquery(), 0).label("tokens_left"),
-            func.coalesce(failed.c.failed, 0).label("failed"),
-            ((heads.c.step == 0) & was_memorized.exists()).label("cold"),
-        )
-        query = query.outerjoin(failed, failed.c.tenant == tenants.c.id)
         with self._database.reading() as connection:
-            return {row.id: row for row in connection.execute(query)}
+            return {row.id: row for row in connection.execute(select_tallies())}
 
     def holders(self) -> list[Row[Any]]:
         """(name, owner, epoch, expires) of every lease that was not given back, overdue or not."""
-        columns = (tenants.c.name, leases.c.owner, leases.c.epoch, leases.c.expires)
-        query = (
-            select(*columns)
-            .join_from(leases, tenants, leases.c.tenant == tenants.c.id)
-            .where(leases.c.owner != "", tenants.c.status == "active")
-            .order_by(leases.c.owner, tenants.c.name)
-        )
         with self._database.reading() as connection:
-            return list(connection.execute(query))
+            return list(connection.execute(select_holders()))
 
     def named_files(self) -> list[Row[Any]]:
         """(tenant id, file, nbytes) of the files that heads name; a fork names shared ones too."""
-        parts = (select(t.c.tenant, t.c.file, t.c.nbytes) for t in (shards, states))
         with self._database.reading() as connection:
-            return list(connection.execute(union(*parts)))
+            return list(connection.execute(select_files()))
 
     def waiting(self) -> list[Waiting]:
         """Tenants whose memory lacks something, those whose turn is next first."""
@@ -276,7 +250,7 @@ class Ledger:
 
     def idle_tenants(self) -> list[TenantLog]:
         """Tenants without use for longer than their `cold_after`."""
-        query = _active().where(tenants.c.used + tenants.c.cold_after <= self._clock())
+        query = active().where(tenants.c.used + tenants.c.cold_after <= self._clock())
         with self._database.reading() as connection:
             return [self._log(to_tenant(row)) for row in connection.execute(query)]
 
@@ -291,7 +265,7 @@ class Ledger:
         check_new_tenant(tenant)
         log = self._log(tenant)
         with self._database.writing() as connection:
-            if connection.execute(_named(tenant.name)).one_or_none():
+            if connection.execute(named(tenant.name)).one_or_none():
                 raise InvalidInputError(
                     f"there is a tenant {tenant.name!r} already; give another name, or delete it"
                 )
@@ -328,7 +302,7 @@ class Ledger:
 
     def deleting(self) -> list[Tenant]:
         """Tenants that are marked and not removed yet, for example after a crash."""
-        query = _with_head().where(tenants.c.status != "active")
+        query = with_head().where(tenants.c.status != "active")
         with self._database.reading() as connection:
             return [to_tenant(row) for row in connection.execute(query)]
 
@@ -367,30 +341,13 @@ class Ledger:
         self._database.scrub()
 
     def close(self) -> None:
+        self.notes.close()
         self._database.close()
 
     def _log(self, tenant: Tenant) -> TenantLog:
         return TenantLog(self._database, tenant, self._clock)
 
     def _insert(self, connection: Connection, tenant: Tenant, status: str = "active") -> None:
-        columns = {column.name for column in tenants.c} - {"status"}
+        columns = {column.name for column in tenants.c} - {"status", "wanted"}
         values = {name: getattr(tenant, name) for name in columns}
         connection.execute(insert(tenants).values(**values, status=status))
-
-
-def _with_head(*columns: Any) -> Select[Any]:
-    serving = (heads.c.tenant == tenants.c.id) & heads.c.serving
-    return select(tenants, heads.c.fingerprint, *columns).join_from(tenants, heads, serving)
-
-
-def _named(name: str) -> Select[Any]:
-    return _with_head().where(tenants.c.name == name)
-
-
-def _active(*columns: Any) -> Select[Any]:
-    return _with_head(*columns).where(tenants.c.status == "active")
-
-
-def _per_tenant(tenant: Any, *columns: Any, where: Any = None) -> Any:
-    query = select(tenant, *columns).group_by(tenant)
-    return (query if where is None else query.where(where)).subquery()

@@ -12,6 +12,7 @@ from pipeline.document import ParsedDocument
 from pipeline.parse_check import checked
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
+_DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,36 @@ def document_of(
     """A document of fields that somebody else named.
 
     Raises:
-        DocumentError: there is no text, or it is encoded data.
+        DocumentError: there is no text, it is encoded data, or the metadata cannot be kept.
     """
+    _check_metadata(metadata, name)
     # The ledger keeps the headings under this name.
     own = {"_sections" if key == "sections" else key: value for key, value in metadata.items()}
     return checked(ParsedDocument(title, text, metadata=own), name, kind)
+
+
+def _check_metadata(metadata: Mapping[str, Any], name: str) -> None:
+    """Refuse what could be read but never shown: a document with it would spoil every list."""
+    try:
+        json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
+        deep = _is_deep(metadata)
+    except (ValueError, RecursionError):  # also of half a character
+        deep = True
+    if deep:
+        raise DocumentError(
+            f"{name}: its metadata cannot be kept, because it has a number that is not finite, "
+            f"half a character, or more than {_DEEPEST} levels; leave that out"
+        )
+
+
+def _is_deep(metadata: Mapping[str, Any]) -> bool:
+    level: list[Any] = [metadata]
+    for _ in range(_DEEPEST):
+        inner = [each.values() if isinstance(each, Mapping) else each for each in level]
+        level = [one for each in inner for one in each if isinstance(one, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _id(fields: dict[str, Any], name: str) -> str | None:

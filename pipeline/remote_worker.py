@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,11 @@ from pipeline.process import process_owner
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from pipeline.engine import Engine
     from pipeline.observe import Observer
+
+
+Prepare = Callable[[], None] | None
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,28 @@ class Installation:
     checkpoint: str
     ledger_url: str
     store: StoreUrl
+
+    def engine(self) -> Engine:
+        """The weights of the write role, over this ledger and store.
+
+        Raises:
+            MPlusError: one of the three cannot be opened.
+        """
+        from actors.writer import Writer
+        from model import MPlus
+        from pipeline.engine import Engine
+        from pipeline.ledger import Ledger
+
+        model = MPlus.load(self.checkpoint, write_only=True)
+        files = self.store.open()
+        return Engine(
+            Ledger(self.ledger_url),
+            files,
+            Writer(model, files),
+            model.tokenizer,
+            model.fingerprint,
+            model.living_steps,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,30 +89,20 @@ class _WorkerActor:
         self._error: BaseException | None = None
         self._registry: CollectorRegistry | None = None
 
-    def start(self, installation: Installation, slots: int) -> Started:
+    def start(self, installation: Installation, slots: int, prepare: Prepare) -> Started:
         """Not in the constructor: there an error would be the actor's death."""
         import os
 
-        from actors.writer import Writer
-        from model import MPlus
-        from pipeline.engine import Engine
-        from pipeline.ledger import Ledger
+        if prepare is not None:
+            prepare()
+
         from pipeline.worker import Worker
 
-        model = MPlus.load(installation.checkpoint, write_only=True)
-        files = installation.store.open()
-        engine = Engine(
-            Ledger(installation.ledger_url),
-            files,
-            Writer(model, files),
-            model.tokenizer,
-            model.fingerprint,
-            model.living_steps,
-        )
+        engine = installation.engine()
         worker = Worker(engine, slots, self._observer())
         self._thread = threading.Thread(target=self._run, args=(worker,), daemon=True)
         self._thread.start()
-        return Started(process_owner(), model.fingerprint, os.getpid())
+        return Started(process_owner(), engine.fingerprint, os.getpid())
 
     def wait(self, seconds: float) -> bool:
         """Whether it goes on after so many seconds, or earlier when it ended."""
@@ -124,8 +141,17 @@ class RemoteWorker:
     """See `pipeline.fleet.WriterHandle`."""
 
     def __init__(
-        self, name: str, installation: Installation, needs: Needs, slots: int = MAX_BATCH
+        self,
+        name: str,
+        installation: Installation,
+        needs: Needs,
+        slots: int = MAX_BATCH,
+        prepare: Prepare = None,
     ) -> None:
+        """
+        Args:
+            prepare: called in its process before anything else, for example to have it log.
+        """
         import ray  # it reads its environment when it is imported
 
         decorate: Any = ray.remote(
@@ -136,7 +162,7 @@ class RemoteWorker:
         self.name = name
         self.started: Started | None = None
         self._actor = actor.remote()
-        self._starting = self._actor.start.remote(installation, slots)
+        self._starting = self._actor.start.remote(installation, slots, prepare)
         self._waiting: Any = None
         self._stopping = False
 
@@ -212,6 +238,7 @@ def ray_at(address: str | None) -> Iterator[None]:
         with local_ray():
             yield
         return
+    _check_listens(address)
     import ray
 
     try:
@@ -224,6 +251,23 @@ def ray_at(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """Ray itself would try for minutes.
+
+    Raises:
+        InvalidInputError: nobody listens at host:port.
+    """
+    host, found, port = address.rpartition(":")
+    if not found or not port.isdecimal():  # "auto", and what else Ray understands
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidInputError(
+            f"there is no Ray cluster at {address}: {error}; start one, or leave --ray-address out"
+        ) from error
 
 
 def _ready(reference: Any) -> bool:

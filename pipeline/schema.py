@@ -1,7 +1,8 @@
 """The tables of the ledger, for SQLite and PostgreSQL alike.
 
 Offsets and steps count from 0; times are seconds since the epoch; ids are 32 hex digits. Every
-table but `tenants` has a tenant column, and `pipeline/scope.py` is the way to its rows. A change
+table but `tenants` has a tenant column, and `pipeline/scope.py` is the way to its rows; only `keys`
+has rows of no tenant, the operator's, and `pipeline/credentials.py` is the way to those. A change
 here needs a migration beside it.
 """
 
@@ -55,10 +56,15 @@ tenants = Table(
     Column("max_documents", BigInteger),
     Column("max_bytes", BigInteger),
     Column("cold_after", Float),  # seconds without use
+    Column("documents_per_minute", BigInteger),
+    Column("tokens_per_minute", BigInteger),
+    Column("concurrent_questions", BigInteger),
+    Column("threshold", Float),  # confidence below which no answer is given
     Column("bytes_per_step", BigInteger, nullable=False),
     Column("geometry", JSON, nullable=False),
     Column("created", Float, nullable=False),
     Column("used", Float, nullable=False),
+    Column("wanted", Float),  # since when somebody waits for a memory that was dropped
 )
 
 documents = Table(
@@ -140,6 +146,8 @@ heads = Table(
     Column("reason", String(16), nullable=False),  # serving, forget, upgrade
     Column("created", Float, nullable=False),
     Column("committed", Float, nullable=False),
+    # Grows with every change to what a reader is told: steps, files, masks.
+    Column("version", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("tenant", "serving"),  # one serves, at most one is being built
 )
 
@@ -221,6 +229,53 @@ failures = Table(
     _tenant(key=True),
     Column("source", Text, primary_key=True),
     Column("reason", Text, nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(8), primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id")),  # none: the operator's
+    Column("name", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),  # of the whole key
+    Column("scopes", JSON, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Column("used", Float),  # to the minute
+    Index("keys_by_tenant", "tenant"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("documents", Integer, nullable=False),
+    Column("failed", JSON, nullable=False),  # (source, reason) of those that were refused
+    Column("created", Float, nullable=False),
+    Index("jobs_by_time", "tenant", "created"),
+)
+
+job_documents = Table(
+    "job_documents",
+    metadata,
+    Column("job", _ID, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("document", _ID, primary_key=True),  # survives it
+    _tenant(),
+    Index("job_documents_by_tenant", "tenant"),
+)
+
+# Requests that must not be done twice, and what was answered.
+answers = Table(
+    "answers",
+    metadata,
+    _tenant(key=True),
+    Column("key", String(255), primary_key=True),
+    Column("digest", String(64), nullable=False),  # of the request
+    Column("status", Integer),  # none while the first request is at work
+    Column("response", Text),
     Column("created", Float, nullable=False),
 )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import Row
 
@@ -15,6 +16,21 @@ PRECISIONS = ("bfloat16", "float32", "float16", "int8")  # the first is the defa
 RETENTIONS = ("checkpoint", "unbounded")
 _MAX_NAME = 200
 _SEEDS = 2**63  # what a signed 64-bit column holds
+
+
+class TenantLimits(TypedDict, total=False):
+    """What may be changed of a tenant at any time; None is no limit, or the installation's own."""
+
+    max_documents: int | None
+    max_bytes: int | None
+    cold_after: float | None
+    documents_per_minute: int | None
+    tokens_per_minute: int | None
+    concurrent_questions: int | None
+    threshold: float | None
+
+
+LIMITS = tuple(TenantLimits.__annotations__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,10 @@ class Tenant:
         max_documents, max_bytes: quotas; None is no limit.
         cold_after: seconds without use after which its memory may be dropped, to be made again
             from text; None is never.
+        documents_per_minute, tokens_per_minute: that it may hand in, and concurrent_questions
+            that it may ask; None is what the installation allows.
+        threshold: of an answer's confidence, from 0 (never abstain) to 1; None is the
+            checkpoint's own.
         bytes_per_step: what a step's rows take, for `max_bytes`.
         geometry: whatever its creator wants to know of the model's shape.
         created, used: seconds since the epoch.
@@ -43,6 +63,10 @@ class Tenant:
     max_documents: int | None = None
     max_bytes: int | None = None
     cold_after: float | None = None
+    documents_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_questions: int | None = None
+    threshold: float | None = None
     bytes_per_step: int = 0
     geometry: dict[str, Any] = field(default_factory=dict, hash=False)
     created: float = 0.0
@@ -122,6 +146,21 @@ def check_new_tenant(tenant: Tenant) -> None:
         raise InvalidInputError(f"{tenant.precision!r} is none of {', '.join(PRECISIONS)}")
     if tenant.retention not in RETENTIONS:
         raise InvalidInputError(f"{tenant.retention!r} is none of {', '.join(RETENTIONS)}")
-    for limit in (tenant.max_documents, tenant.max_bytes, tenant.cold_after):
-        if limit is not None and not 0 <= limit < 2**63:
+    check_limits({name: getattr(tenant, name) for name in LIMITS})
+
+
+def check_limits(limits: Mapping[str, Any]) -> None:
+    """Refuse limits that are none; only these can be changed.
+
+    Raises:
+        InvalidInputError: what is wrong with the first.
+    """
+    for name, limit in limits.items():
+        if name not in LIMITS:
+            raise InvalidInputError(f"{name} is none of {', '.join(LIMITS)}")
+        if limit is None:
+            continue
+        if name == "threshold" and not 0 <= limit <= 1:
+            raise InvalidInputError(f"{limit} is no threshold; use 0 … 1, or leave it out")
+        if not 0 <= limit < 2**63:
             raise InvalidInputError(f"{limit} is no limit; use 0 or more, or leave it out")

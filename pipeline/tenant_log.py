@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy import Row, func
 
@@ -13,8 +13,10 @@ from pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, 
 from pipeline.chunk import Span
 from pipeline.database import Database
 from pipeline.document import ParsedDocument
+from pipeline.document_pages import DocumentPage, read_page, read_passages
 from pipeline.documents import (
     Document,
+    DocumentState,
     Passage,
     find_document,
     find_passage,
@@ -23,11 +25,14 @@ from pipeline.documents import (
 )
 from pipeline.exclusion import exclusion
 from pipeline.forgets import Forgets
+from pipeline.header import Headings
 from pipeline.heads import TenantHeads
+from pipeline.idempotency import Answered
+from pipeline.jobs import Jobs
 from pipeline.schema import chunks, documents, failures, heads
 from pipeline.scope import Scope
 from pipeline.snapshots import Snapshots
-from pipeline.tenant import Tenant
+from pipeline.tenant import Tenant, TenantLimits, check_limits
 
 __all__ = [
     "Accepted",
@@ -44,10 +49,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's text."""
+    """One step's text, and the title and section it stands under; see `pipeline.header`."""
 
     step: int
     text: str
+    heading: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ class TenantLog:
         heads: what is memorized of it.
         forgets: requests to forget documents.
         snapshots: names for moments of its memory.
+        jobs: what was accepted and goes on in the background.
+        answered: requests that are done once, however often they are sent.
     """
 
     def __init__(self, database: Database, tenant: Tenant, clock: Callable[[], float]) -> None:
@@ -75,6 +83,8 @@ class TenantLog:
         self.heads = TenantHeads(self.scope)
         self.forgets = Forgets(self.scope)
         self.snapshots = Snapshots(self.scope)
+        self.jobs = Jobs(self.scope)
+        self.answered = Answered(self.scope)
 
     def append(
         self,
@@ -144,8 +154,11 @@ class TenantLog:
         step = from_step
         while found := self._document_at(left_out.to_log(step)):
             document, spans = found
+            text = document.text
+            headings = Headings(document.title, document.metadata.get("sections", []))
             for span in spans:
-                yield Chunk(left_out.to_head(span.step), document.text[span.start : span.end])
+                heading = headings.at(text, span.start)
+                yield Chunk(left_out.to_head(span.step), text[span.start : span.end], heading)
             step += len(spans)
 
     def passage(self, step: int, head: str | None = None) -> Passage:
@@ -180,6 +193,39 @@ class TenantLog:
         """
         with self.scope.reading() as connection:
             return list_documents(connection, self.scope, limit, after)
+
+    def page(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        state: DocumentState | None = None,
+        q: str | None = None,
+    ) -> DocumentPage:
+        """Documents in the log's order, a page of them.
+
+        Args:
+            cursor: the `next_cursor` of the page before; good also when its document is gone.
+            state: only those in it.
+            q: only those with this in their title or id, in whatever case.
+
+        Raises:
+            InvalidInputError: the cursor is none.
+        """
+        with self.scope.reading() as connection:
+            return read_page(connection, self.scope, limit, cursor, state, q)
+
+    def passages(self, key: str, from_step: int = 0, limit: int | None = None) -> list[Passage]:
+        """A document cut as it is memorized, in order; empty while it is being forgotten.
+
+        Args:
+            from_step: leave out those of earlier steps.
+            limit: at most so many.
+
+        Raises:
+            DocumentNotFoundError: the tenant has none of that id.
+        """
+        with self.scope.reading() as connection:
+            return read_passages(connection, self.scope, key, from_step, limit)
 
     def text(self, key: str) -> str:
         """A document's text.
@@ -232,21 +278,27 @@ class TenantLog:
         with self.scope.writing() as connection:
             self.scope.set(connection, used=self.scope.clock())
 
-    def set_limits(
-        self,
-        *,
-        max_documents: int | None,
-        max_bytes: int | None,
-        cold_after: float | None,
-    ) -> None:
-        """Change the quotas and the idle seconds; None is no limit. What is there stays."""
+    def want(self) -> None:
+        """Note that somebody waits for a memory that was dropped; a writer makes it again."""
         with self.scope.writing() as connection:
-            self.scope.set(
-                connection,
-                max_documents=max_documents,
-                max_bytes=max_bytes,
-                cold_after=cold_after,
-            )
+            now = self.scope.clock()
+            self.scope.set(connection, wanted=now, used=now)
+
+    def unwant(self) -> None:
+        """The memory is about to be dropped, and nobody waits for it."""
+        with self.scope.writing() as connection:
+            self.scope.set(connection, wanted=None)
+
+    def set_limits(self, **limits: Unpack[TenantLimits]) -> None:
+        """Change those that are given; None is no limit. What is there stays.
+
+        Raises:
+            InvalidInputError: one is impossible; none was changed.
+        """
+        check_limits(limits)
+        with self.scope.writing() as connection:
+            if limits:
+                self.scope.set(connection, **limits)
 
     def set_step_bytes(self, nbytes: int) -> None:
         """What a step's rows take, for the quota in bytes."""

@@ -53,6 +53,7 @@ def cool(engine: Stores, log: TenantLog) -> None:
     """Drop a tenant's rows; its log makes the same memory again when it is wanted."""
     with engine.lease(log) as lease:
         log.heads.drop_build(lease)
+        log.unwant()  # before: who wants it from now on sees a whole memory, or waits for one
         log.heads.reset(lease, log.heads.serving().head.id)
         purge(engine, log, lease)
 

@@ -10,7 +10,7 @@ import typer
 from services.options import CheckpointOption, DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from pipeline.tenant import Tenant
+    from pipeline.tenant import Tenant, TenantLimits
 
 app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
 
@@ -33,6 +33,43 @@ ColdOption = Annotated[
         "--cold-after",
         metavar="SECONDS|none",
         help="Idle for so long, `mplus sweep` drops its rows; they are made again from text.",
+        show_default=False,
+    ),
+]
+DocumentRateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--documents-per-minute",
+        metavar="N|none",
+        help="Documents it may hand in; none is what the service allows by default.",
+        show_default=False,
+    ),
+]
+TokenRateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tokens-per-minute",
+        metavar="N|none",
+        help="Tokens of them; none is what the service allows by default.",
+        show_default=False,
+    ),
+]
+QuestionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--concurrent-questions",
+        metavar="N|none",
+        help="Questions at once; none is what the service allows by default.",
+        show_default=False,
+    ),
+]
+ThresholdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold",
+        metavar="0…1|none",
+        help="Confidence below which the service gives no answer: 0 answers always, none is the "
+        "checkpoint's own.",
         show_default=False,
     ),
 ]
@@ -103,6 +140,10 @@ def create(
     max_documents: DocumentsOption = None,
     max_bytes: BytesOption = None,
     cold_after: ColdOption = None,
+    documents_per_minute: DocumentRateOption = None,
+    tokens_per_minute: TokenRateOption = None,
+    concurrent_questions: QuestionsOption = None,
+    threshold: ThresholdOption = None,
     data: DataOption = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
@@ -113,7 +154,15 @@ def create(
     from services.output import human, write_json
     from services.settings import Settings
 
-    limits = _limits(max_documents, max_bytes, cold_after)
+    limits = _limits(
+        max_documents=max_documents,
+        max_bytes=max_bytes,
+        cold_after=cold_after,
+        documents_per_minute=documents_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrent_questions=concurrent_questions,
+        threshold=threshold,
+    )
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         try:
             system.existing_tenant(name)
@@ -134,29 +183,36 @@ def set_limits(
     max_documents: DocumentsOption = None,
     max_bytes: BytesOption = None,
     cold_after: ColdOption = None,
+    documents_per_minute: DocumentRateOption = None,
+    tokens_per_minute: TokenRateOption = None,
+    concurrent_questions: QuestionsOption = None,
+    threshold: ThresholdOption = None,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
     """Change what is given, `none` to lift a limit; what the tenant has stays."""
+    from pipeline.tenant import LIMITS
     from services.embedded import Embedded
     from services.output import human, write_json
     from services.settings import Settings
 
-    changed = _limits(max_documents, max_bytes, cold_after)
+    changed = _limits(
+        max_documents=max_documents,
+        max_bytes=max_bytes,
+        cold_after=cold_after,
+        documents_per_minute=documents_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        concurrent_questions=concurrent_questions,
+        threshold=threshold,
+    )
     with Embedded(Settings.read(data)) as system:
-        log = system.existing_tenant(name)
-        given = {
-            "max_documents": max_documents,
-            "max_bytes": max_bytes,
-            "cold_after": cold_after,
-        }
-        kept = {f: getattr(log.tenant, f) for f, text in given.items() if text is None}
-        log.set_limits(**{**changed, **kept})
+        system.existing_tenant(name).set_limits(**changed)
         tenant = system.ledger.tenant(name).tenant
-    write_json(json, {"tenant": name, **_settings(tenant)})
-    for field in given:
-        value = getattr(tenant, field)
-        human(json).print(f"{field:<15}{'none' if value is None else int(value)}")
+    settings = _settings(tenant)
+    write_json(json, {"tenant": name, **settings})
+    for field in LIMITS:
+        value = settings[field]
+        human(json).print(f"{field:<22}{'none' if value is None else f'{value:g}'}")
 
 
 @app.command("delete")
@@ -185,29 +241,37 @@ def delete(
     human(json).print(f"{name} is gone", markup=False)
 
 
-def _limits(
-    max_documents: str | None, max_bytes: str | None, cold_after: str | None
-) -> dict[str, Any]:
-    """Limits as numbers; None for those that are not given, or lifted."""
-    return {
-        "max_documents": _number("--max-documents", max_documents),
-        "max_bytes": _number("--max-bytes", max_bytes),
-        "cold_after": _number("--cold-after", cold_after),
-    }
+def _limits(**texts: str | None) -> TenantLimits:
+    """The limits that were given, as numbers; None for those that are lifted."""
+    from pipeline.tenant import TenantLimits
+
+    limits = TenantLimits()
+    for name, text in texts.items():
+        if text is not None:
+            limits[name] = _number(f"--{name.replace('_', '-')}", text)  # type: ignore[literal-required]
+    return limits
 
 
-def _number(option: str, text: str | None) -> int | None:
+def _number(option: str, text: str) -> float | int | None:
     from model.errors import InvalidInputError
 
-    if text is None or text == "none":
+    if text == "none":
         return None
+    if option == "--threshold":
+        try:
+            return float(text)
+        except ValueError:
+            raise InvalidInputError(
+                f"{option} {text}: give a number from 0 to 1, or none"
+            ) from None
     if not text.isdecimal() or int(text) >= 2**63:
         raise InvalidInputError(f"{option} {text}: give a whole number, or none for no limit")
     return int(text)
 
 
 def _settings(tenant: Tenant) -> dict[str, Any]:
+    from pipeline.tenant import LIMITS
+
     shown = ("fingerprint", "seed", "precision", "retention")
-    limits = ("max_documents", "max_bytes", "cold_after")
     fields = asdict(tenant)
-    return {name: fields[name] for name in (*shown, *limits)}
+    return {name: fields[name] for name in (*shown, *LIMITS)}

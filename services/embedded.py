@@ -13,10 +13,12 @@ from services.settings import Settings
 
 if TYPE_CHECKING:
     from actors.reader import Reader
+    from actors.remote import StoreUrl
     from actors.writer import Writer
     from model import MPlus
     from model.files import Files
     from pipeline.engine import Engine, Stores
+    from pipeline.remote_worker import Installation
 
 
 class Embedded:
@@ -58,10 +60,14 @@ class Embedded:
 
     @cached_property
     def files(self) -> Files:
-        from actors.remote import StoreUrl
+        return self._store.open()
 
-        settings = self.settings
-        return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes).open()
+    @property
+    def installation(self) -> Installation:
+        """What other processes open."""
+        from pipeline.remote_worker import Installation
+
+        return Installation(self.settings.checkpoint, self.settings.ledger_url, self._store)
 
     def create_tenant(self, name: str, **settings: Any) -> TenantLog:
         """The log of a tenant for the loaded model; see `Ledger.create_tenant`."""
@@ -114,6 +120,13 @@ class Embedded:
             model.fingerprint,
             model.living_steps,
         )
+
+    @property
+    def _store(self) -> StoreUrl:
+        from actors.remote import StoreUrl
+
+        settings = self.settings
+        return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes)
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from model.errors import InvalidInputError
+
 TenantOption = Annotated[
     str, typer.Option("--tenant", "-t", metavar="NAME", help="Whose memory it is.")
 ]
@@ -57,3 +59,15 @@ JsonOption = Annotated[
         show_default=False,
     ),
 ]
+
+
+def bounds(option: str, text: str) -> tuple[int, int]:
+    """MIN:MAX, or one number for both.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    low, _, high = text.partition(":")
+    if not low.isdecimal() or not (high or low).isdecimal():
+        raise InvalidInputError(f"{option} {text!r}: give MIN:MAX, for example 1:4")
+    return int(low), int(high or low)

@@ -1,0 +1,119 @@
+"""Documents page by page, and the passages of one document."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, func
+
+from model.errors import InvalidInputError
+from pipeline.accept import storable
+from pipeline.documents import (
+    Document,
+    DocumentState,
+    Passage,
+    head_step,
+    select_shown,
+    to_document,
+    to_passage,
+    unknown_document,
+)
+from pipeline.schema import chunks, documents, forgets
+from pipeline.scope import Scope
+
+_CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)
+
+
+@dataclass(frozen=True)
+class DocumentPage:
+    """Some documents in the log's order.
+
+    Attributes:
+        next_cursor: where the next page begins; None if this was the last.
+    """
+
+    documents: tuple[Document, ...]
+    next_cursor: str | None
+
+
+def read_page(
+    connection: Connection,
+    scope: Scope,
+    limit: int,
+    cursor: str | None = None,
+    state: DocumentState | None = None,
+    q: str | None = None,
+) -> DocumentPage:
+    """See `TenantLog.page`."""
+    memorized = head_step(connection, scope)
+    query = select_shown(scope).order_by(documents.c.first_step).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(_behind(connection, scope, cursor))
+    if state is not None:
+        query = query.where(_in_state(scope, state, memorized))
+    if q:
+        named = (documents.c.title, documents.c.key)
+        title, key = (column.icontains(storable(q), autoescape=True) for column in named)
+        query = query.where(title | key)
+    found = [to_document(row, memorized) for row in connection.execute(query)]
+    page = tuple(found[:limit])
+    return DocumentPage(page, _cursor(page[-1]) if len(found) > limit else None)
+
+
+def read_passages(
+    connection: Connection, scope: Scope, key: str, from_step: int = 0, limit: int | None = None
+) -> list[Passage]:
+    """See `TenantLog.passages`."""
+    current = scope.select(documents).where(documents.c.key == key, documents.c.forget.is_(None))
+    row = connection.execute(current).one_or_none()
+    if row is None:
+        known = connection.execute(
+            scope.select(documents, documents.c.id).where(documents.c.key == key).limit(1)
+        )
+        if known.first() is None:
+            raise unknown_document(key)
+        return []
+    spans = connection.execute(
+        scope.select(chunks)
+        .where(chunks.c.document == row.id, chunks.c.step >= from_step)
+        .order_by(chunks.c.step)
+        .limit(limit)
+    )
+    return [to_passage(row, span) for span in spans]
+
+
+def _cursor(last: Document) -> str:
+    return f"{last.id}-{round(last.created * 1e6):x}"
+
+
+def _behind(connection: Connection, scope: Scope, cursor: str) -> ColumnElement[bool]:
+    """Documents after the one that a cursor names; if that is gone, those that came later."""
+    form = _CURSOR.fullmatch(cursor)
+    if form is None:
+        raise InvalidInputError(
+            "the cursor is not one that a page ended with; send it as it came, or list from the "
+            "start"
+        )
+    query = scope.select(documents, documents.c.first_step).where(documents.c.id == form[1])
+    step = connection.execute(query).scalar_one_or_none()
+    if step is not None:
+        return documents.c.first_step > step
+    return documents.c.created >= int(form[2], 16) / 1e6
+
+
+def _in_state(scope: Scope, state: DocumentState, memorized: int) -> ColumnElement[bool]:
+    """So that rows of other states are hardly looked at: a row lies behind its text."""
+    d = documents.c
+    asked: Select[Any] = scope.select(forgets, forgets.c.document).where(
+        forgets.c.rebuilt.is_(None)
+    )
+    if state == "forgetting":
+        return d.id.in_(asked)
+    kept = d.id.not_in(asked)
+    if state == "memorized":
+        return kept & (d.first_step < memorized) & (d.first_step + d.chunk_count <= memorized)
+    last = scope.select(documents, func.max(d.first_step)).where(d.first_step <= memorized)
+    first = func.coalesce(last.scalar_subquery(), 0)
+    return kept & (d.first_step >= first) & (d.first_step + d.chunk_count > memorized)

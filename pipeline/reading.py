@@ -1,0 +1,205 @@
+"""What a reader is told of a tenant's memory, for every question, without reading it anew.
+
+A head's `version` grows with every change to its steps, files and masks, in the transaction of
+the change. So one small query says whether the plan that is kept is still the right one, and a
+mask that was committed before the call is always in the plan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, func
+
+from actors.plans import ReadPlan
+from model.errors import InvalidInputError, NotYetError, TenantNotFoundError
+from pipeline.accept import next_step
+from pipeline.answer import read_plan
+from pipeline.head import read_head
+from pipeline.schema import documents, heads, tenants
+from pipeline.scope import Scope
+
+if TYPE_CHECKING:
+    from pipeline.ledger import Ledger
+    from pipeline.tenant_log import TenantLog
+
+_POLL_SECONDS = 0.02
+_KEPT = 256  # tenants; a plan names each of a memory's files
+_USE_NOTED_EVERY = 60.0  # seconds, or a tenth of what makes a tenant cold
+_LONGEST_RETRY = 30.0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A plan as of one version of a head.
+
+    Attributes:
+        whole: steps that the memory had before it was dropped; 0 if it has them all.
+    """
+
+    head: str
+    version: int
+    plan: ReadPlan
+    whole: int
+
+
+class Plans:
+    """Plans of many tenants, those asked for last kept. Any number of threads may call it.
+
+    A memory that was dropped because nobody used it (or that a fork or an import has not made
+    yet) is asked for: a writer memorizes it again, and until then there is no plan, because half
+    of it would answer as if the rest had never been.
+
+    Args:
+        kept: of how many tenants.
+    """
+
+    def __init__(self, ledger: Ledger, kept: int = _KEPT) -> None:
+        self._ledger = ledger
+        self._most = kept
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def plan(
+        self,
+        log: TenantLog,
+        min_step: int | None = None,
+        as_of: int | None = None,
+        timeout: float = 0.0,
+    ) -> ReadPlan:
+        """The tenant's memory as it is now, or as it was after `as_of` steps.
+
+        Args:
+            min_step: what the memory has to have at least; more than the log has stands for all
+                of it, because forgetting numbers the steps anew.
+            timeout: seconds to wait for that, and for a memory that was dropped.
+
+        Raises:
+            NotYetError: it has not come so far in time.
+            InvalidInputError: the memory was never at `as_of`.
+            TenantNotFoundError: the tenant was deleted.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._look(log, min_step, as_of)
+            except NotYetError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_POLL_SECONDS)
+
+    async def wait(
+        self,
+        log: TenantLog,
+        min_step: int | None = None,
+        as_of: int | None = None,
+        timeout: float = 0.0,  # noqa: ASYNC109
+    ) -> ReadPlan:
+        """The same, holding a thread only while the ledger is read."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return await asyncio.to_thread(self._look, log, min_step, as_of)
+            except NotYetError:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def forget(self, tenant: str) -> None:
+        """Let go of a tenant's plan; for one that is gone."""
+        with self._lock:
+            self._kept.pop(tenant, None)
+
+    def _look(self, log: TenantLog, min_step: int | None, as_of: int | None) -> ReadPlan:
+        with log.scope.reading() as connection:
+            row = serving_row(connection, log.scope)
+            kept = self._current(log, row, connection)
+            needed = kept.whole
+            if min_step is not None and min_step > kept.plan.step:
+                needed = max(needed, min(min_step, next_step(connection, log.scope)))
+        if kept.whole and row.wanted is None:
+            log.want()
+        self._note_use(log, row)
+        lacking = needed - kept.plan.step
+        if lacking > 0:
+            raise NotYetError(
+                f"the memory has {kept.plan.step} of the {needed} steps that are wanted; ask "
+                "again in a moment",
+                min(_LONGEST_RETRY, 1.0 + lacking // 50),
+            )
+        if as_of is None:
+            return kept.plan
+        if not 0 <= as_of <= kept.plan.step:
+            raise InvalidInputError(
+                f"step {as_of} is not in 0 … {kept.plan.step}, what is memorized"
+            )
+        return replace(kept.plan, step=as_of)
+
+    def _current(self, log: TenantLog, row: Row[Any], connection: Connection) -> _Kept:
+        """The plan of the head that serves, in the transaction that saw its version."""
+        tenant = log.tenant.id
+        with self._lock:
+            kept = self._kept.get(tenant)
+            if kept is not None and (kept.head, kept.version) == (row.id, row.version):
+                self._kept.move_to_end(tenant)
+                return kept
+        serving = read_head(connection, log.scope, serving=True)
+        assert serving is not None, "one row of it was read in this transaction"
+        plan = read_plan(log, serving)
+        found = _Kept(row.id, row.version, plan, _whole(connection, log.scope, plan.step))
+        with self._lock:
+            self._kept[tenant] = found
+            self._kept.move_to_end(tenant)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return found
+
+    def _note_use(self, log: TenantLog, row: Row[Any]) -> None:
+        """Keep a tenant warm that would be dropped without use."""
+        if row.cold_after is None:
+            return
+        if log.scope.clock() - row.used >= min(_USE_NOTED_EVERY, row.cold_after / 10):
+            self._ledger.notes.take(f"tenant {log.tenant.id}", log.touch)
+
+
+def serving_row(connection: Connection, scope: Scope) -> Row[Any]:
+    """Which head serves, in which version, and what is to be known of its tenant.
+
+    Raises:
+        TenantNotFoundError: the tenant was deleted.
+    """
+    settings = (tenants.c.used, tenants.c.cold_after, tenants.c.wanted)
+    query = (
+        scope.select(heads, heads.c.id, heads.c.step, heads.c.version, *settings)
+        .join(tenants, tenants.c.id == heads.c.tenant)
+        .where(heads.c.serving, tenants.c.status == "active")
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise TenantNotFoundError("the tenant was deleted")
+    return row
+
+
+def _whole(connection: Connection, scope: Scope, step: int) -> int:
+    """How many steps were memorized once, if the head lacks some of them; otherwise 0.
+
+    Writers take a document with a date for memorized, so nobody makes these unasked.
+    """
+    d = documents.c
+    end = (d.first_step + d.chunk_count).label("end")
+    at_head = (
+        scope.select(documents, end, d.memorized)
+        .where(d.first_step <= step)
+        .order_by(d.first_step.desc())
+        .limit(1)
+    )
+    row = connection.execute(at_head).one_or_none()
+    if row is None or row.end <= step or row.memorized is None:
+        return 0
+    dated = scope.select(documents, func.max(end)).where(d.memorized.is_not(None))
+    return int(connection.execute(dated).scalar_one())
