@@ -1,0 +1,252 @@
+"""A question to a tenant: a plan from the ledger, an answer from a reader, its passages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from actors.plans import ReadPlan
+from actors.questions import Asked, Piece, Told, Turn
+from model.errors import DamagedFileError, InvalidInputError, SwappedError
+from pipeline.citations import Citation, cite
+from pipeline.reading import Plans
+from pipeline.tenant import Tenant
+from pipeline.tenant_log import TenantLog
+from services.api.deps import Deps
+from services.api.figures import Figures
+from services.api.limits import Meter
+from services.api.streams import within
+
+REFUSAL = "I do not know: nothing in memory answers this well enough."
+
+_TRIES = 3  # each one lost to a head that was replaced while the question was read
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, of which moment of the memory.
+
+    Attributes:
+        turns: the last one is the question.
+        sampling: as `model.sampling.Sampling` takes it.
+        min_step: wait for a memory of at least so many steps.
+        as_of: a step or a time; `snapshot`: the name of one.
+        citations: how many passages are wanted.
+    """
+
+    turns: tuple[Turn, ...]
+    sampling: dict[str, Any] = field(default_factory=dict)
+    min_step: int | None = None
+    as_of: int | str | None = None
+    snapshot: str | None = None
+    citations: int = 5
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete answer.
+
+    Attributes:
+        text: a refusal, if `abstained`.
+        waiting: steps of the log that are not memorized yet.
+    """
+
+    told: Told
+    text: str
+    citations: list[Citation]
+    abstained: bool
+    step: int
+    waiting: int
+
+
+class Answers:
+    """Asks readers what tenants want to know."""
+
+    def __init__(self, deps: Deps, meter: Meter, figures: Figures) -> None:
+        self._deps = deps
+        self._meter = meter
+        self._figures = figures
+        self._plans = Plans(deps.ledger)
+        self._mending: dict[str, asyncio.Task[None]] = {}
+
+    def check(self, turns: tuple[Turn, ...], max_tokens: int) -> None:
+        """Refuse what is too long.
+
+        Raises:
+            InvalidInputError: what it is, and how much may be.
+        """
+        limits = self._deps.limits
+        characters = sum(len(turn.content) for turn in turns)
+        if not turns[-1].content.strip():
+            raise InvalidInputError("the question is empty; ask something")
+        if len(turns) > limits.turns:
+            raise InvalidInputError(f"{len(turns)} turns; send {limits.turns} at most")
+        if max_tokens > limits.max_tokens:
+            raise InvalidInputError(f"max_tokens may be {limits.max_tokens:,} here at most")
+        if characters > limits.question_characters:
+            raise InvalidInputError(
+                f"the question has {characters:,} characters; {limits.question_characters:,} are "
+                "allowed: hand long texts in as documents, and ask about them"
+            )
+        tokens = sum(len(self._deps.tokenizer.encode(turn.content)) for turn in turns)
+        if tokens > limits.question_tokens:
+            raise InvalidInputError(
+                f"the question has {tokens:,} tokens; {limits.question_tokens:,} are allowed"
+            )
+
+    async def stream(
+        self, log: TenantLog, question: Question
+    ) -> AsyncGenerator[Piece | Reply, None]:
+        """Pieces as they come, then the reply. Closing this cancels the answer at once.
+
+        What was said by a first try cannot be taken back, so a second one is silent: the reply's
+        text is what counts.
+
+        Raises:
+            MPlusError: also RateLimitedError, NotYetError, OverloadedError and DeadlineError.
+        """
+        limits = self._deps.limits
+        began, first, done = time.perf_counter(), True, False
+        with self._meter.question(log.tenant):
+            answer = within(limits.answer_seconds, self._answer(log, question))
+            try:
+                async with aclosing(answer):
+                    async for each in answer:
+                        if first:
+                            self._figures.first_piece(time.perf_counter() - began)
+                            first = False
+                        done = isinstance(each, Reply)
+                        yield each
+            except DamagedFileError as error:
+                await self._mend(log, error)
+                raise
+            except (GeneratorExit, asyncio.CancelledError):
+                if not done:
+                    self._figures.cancelled()
+                raise
+
+    async def reply(self, log: TenantLog, question: Question) -> Reply:
+        """The whole answer."""
+        async with aclosing(self.stream(log, question)) as answer:
+            async for each in answer:
+                if isinstance(each, Reply):
+                    return each
+        raise AssertionError("an answer ends with a reply or an error")
+
+    async def forget(self, tenant: Tenant) -> None:
+        """Let go of a tenant that is gone, here and in the readers."""
+        self._plans.forget(tenant.id)
+        await self._deps.readers.close(tenant.id)
+
+    async def stop(self) -> None:
+        """Leave nothing running."""
+        for task in self._mending.values():
+            task.cancel()
+        await asyncio.gather(*self._mending.values(), return_exceptions=True)
+
+    async def _answer(
+        self, log: TenantLog, question: Question
+    ) -> AsyncGenerator[Piece | Reply, None]:
+        as_of = await asyncio.to_thread(step_of, log, question)
+        for attempt in range(_TRIES):
+            plan = await self._plans.wait(
+                log, question.min_step, as_of, self._deps.limits.catch_up_seconds
+            )
+            told: Told | None = None
+            asked = Asked(plan, question.turns, question.sampling, question.citations)
+            asking = self._deps.readers.ask(asked)
+            try:
+                async for each in asking:
+                    if isinstance(each, Told):
+                        told = each
+                    elif attempt == 0:
+                        yield each
+            finally:
+                if isinstance(asking, AsyncGenerator):
+                    await asking.aclose()
+            assert told is not None, "a reader's last word is what the answer came to"
+            try:
+                reply = await asyncio.to_thread(_to_reply, log, plan, told)
+            except SwappedError:
+                if attempt == _TRIES - 1:
+                    raise
+                continue
+            usage = told.answer.usage
+            self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
+            yield reply
+            return
+
+    async def _mend(self, log: TenantLog, error: DamagedFileError) -> None:
+        """Have a damaged file made again, once at a time, and read anew afterwards."""
+        tenant = log.tenant.id
+        _log.warning("a file is damaged", extra={"tenant": tenant, "reason": error.reason})
+        await self._deps.readers.close(tenant)
+        if self._deps.mend is None or tenant in self._mending:
+            return
+        task = asyncio.create_task(self._mended(log))
+        self._mending[tenant] = task
+        task.add_done_callback(lambda _: self._mending.pop(tenant, None))
+
+    async def _mended(self, log: TenantLog) -> None:
+        assert self._deps.mend is not None
+        try:
+            await self._deps.mend(log)
+            await self._deps.readers.close(log.tenant.id)
+        except Exception as error:  # noqa: BLE001 - nobody waits for it; the next question says so
+            _log.error("a memory was not mended", exc_info=error, extra={"tenant": log.tenant.id})
+
+
+def _to_reply(log: TenantLog, plan: ReadPlan, told: Told) -> Reply:
+    """With its passages; for a thread, because it reads the ledger."""
+    citations = cite(told.answer.sources, log, plan.head)
+    abstained = abstains(log.tenant, told)
+    text = REFUSAL if abstained else told.answer.text
+    return Reply(told, text, citations, abstained, plan.step, log.waiting())
+
+
+def abstains(tenant: Tenant, told: Told) -> bool:
+    """Whether an answer is to be withheld."""
+    threshold = told.threshold if tenant.threshold is None else tenant.threshold
+    if threshold is None or told.confidence is None:
+        return False
+    return told.confidence < threshold
+
+
+def may_abstain(tenant: Tenant, confident: bool) -> bool:
+    """Whether an answer may turn out to be withheld when it is complete."""
+    return confident and tenant.threshold != 0
+
+
+def step_of(log: TenantLog, question: Question) -> int | None:
+    """The step that a question's `as_of` or `snapshot` names; None for now.
+
+    Raises:
+        InvalidInputError: there is no such moment.
+    """
+    if question.snapshot is not None:
+        return log.snapshots.get(question.snapshot).step
+    moment = question.as_of
+    if moment is None or isinstance(moment, int):
+        return moment
+    if moment.strip().isdecimal() and len(moment) < 19:
+        return int(moment)
+    return log.step_at(_seconds(moment))
+
+
+def _seconds(text: str) -> float:
+    """ISO 8601 as seconds since the epoch; UTC, if it names no offset."""
+    try:
+        time = datetime.fromisoformat(text)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidInputError(
+            "as_of is neither a step nor a time; give a whole number, or a time such as "
+            "2026-03-01T12:00:00+00:00"
+        ) from None

@@ -1,0 +1,85 @@
+"""The app: routes, what stands round them, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import disable_created_metrics
+from starlette.routing import Route
+
+from pipeline.memory_map import Memberships
+from pipeline.metrics import LedgerMetrics
+from services.api import console, openapi, problems
+from services.api.answers import Answers
+from services.api.bodies import BodyLimit
+from services.api.deps import Deps
+from services.api.envelope import Envelope
+from services.api.figures import Figures
+from services.api.intake import Intake
+from services.api.limits import Meter
+from services.api.parsing import Parsers
+from services.api.routes import chat, documents, health, jobs, keys, memory, query, tenants
+from services.api.tools import Tools
+
+_ROUTERS = (
+    health.public,
+    health.operators,
+    documents.readers,
+    documents.writers,
+    jobs.router,
+    query.router,
+    chat.router,
+    memory.readers,
+    memory.writers,
+    memory.admins,
+    keys.router,
+    tenants.router,
+)
+
+
+def build(deps: Deps) -> FastAPI:
+    """The API over what is handed in; it needs its lifespan, as servers run it.
+
+    It adds its figures and the ledger's to `deps.registry`.
+    """
+    disable_created_metrics()  # a second series beside each counter, which nothing reads
+    figures = Figures(deps.registry)
+    deps.registry.register(LedgerMetrics(deps.ledger))
+    meter = Meter(deps.limits, figures, deps.clock)
+    answers, intake = Answers(deps, meter, figures), Intake(deps, meter)
+    tools = Tools(deps, answers, intake)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.parsers = Parsers(deps.limits)
+        async with tools.manager().run():
+            try:
+                yield
+            finally:
+                await answers.stop()
+                await app.state.parsers.close()
+
+    app = FastAPI(
+        title="mplus-ray",
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.deps = deps
+    app.state.meter = meter
+    app.state.answers = answers
+    app.state.intake = intake
+    app.state.memberships = Memberships(deps.genesis)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.router.routes.append(Route("/mcp", endpoint=tools))
+    app.include_router(console.router)  # last: its routes take any name
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(BodyLimit, limits=deps.limits)
+    app.add_middleware(Envelope, figures=figures)  # outermost
+    return app

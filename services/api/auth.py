@@ -1,0 +1,129 @@
+"""Who asks: the key says it, and nothing else does.
+
+The key is checked before anything of a body is read, so nobody without one can make us work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request, Response, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer
+
+from model.errors import ForbiddenError, TenantNotFoundError, UnauthorizedError
+from pipeline.credentials import Key, KeyScope
+from pipeline.tenant_log import TenantLog
+from services.api.deps import Deps
+
+_SCHEME = HTTPBearer(
+    scheme_name="key",
+    bearerFormat="mplus_…",
+    description="A key of a tenant, or of the operator; it decides whose memory this is about.",
+    auto_error=False,
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whoever sent a request.
+
+    Attributes:
+        log: of the key's tenant; None for the operator.
+    """
+
+    key: Key
+    log: TenantLog | None
+
+    @property
+    def tenant(self) -> TenantLog:
+        """
+        Raises:
+            ForbiddenError: it is the operator, who has no memory.
+        """
+        if self.log is None:
+            raise ForbiddenError(
+                "this needs a tenant's key, and this one is an operator's; `POST "
+                "/v1/tenants/{name}/keys` makes one"
+            )
+        return self.log
+
+
+async def identify(deps: Deps, authorization: str | None) -> Caller:
+    """The caller that an `Authorization` header names.
+
+    Raises:
+        UnauthorizedError: there is no good key in it.
+    """
+    scheme, _, text = (authorization or "").partition(" ")
+    wanted = text.strip() if scheme.lower() == "bearer" else ""
+
+    def look() -> Caller:
+        key = deps.ledger.credentials.verify(wanted)
+        try:
+            return Caller(key, deps.ledger.log_of(key.tenant) if key.tenant else None)
+        except TenantNotFoundError:
+            raise UnauthorizedError("the key's tenant is gone") from None
+
+    return await to_thread.run_sync(look)
+
+
+def admit(caller: Caller, scopes: tuple[KeyScope, ...]) -> None:
+    """Refuse a key that has none of these scopes.
+
+    Raises:
+        ForbiddenError: what it would need.
+    """
+    if scopes and not caller.key.scopes.intersection(scopes):
+        needed = " or ".join(sorted(scopes))
+        raise ForbiddenError(
+            f"this needs a key with the scope {needed}, and this one has "
+            f"{', '.join(sorted(caller.key.scopes))}; have another one created"
+        )
+
+
+def guarded(*scopes: KeyScope, tag: str) -> APIRouter:
+    """A router whose routes take keys with one of these scopes."""
+
+    class Guarded(APIRoute):
+        """Checks the key before the body is read."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                deps: Deps = request.app.state.deps
+                caller = await identify(deps, request.headers.get("authorization"))
+                request.state.caller = caller
+                admit(caller, scopes)
+                return await handle(request)
+
+            return checked
+
+    return APIRouter(
+        route_class=Guarded,
+        tags=[tag],
+        dependencies=[Security(_SCHEME, scopes=[str(scope) for scope in scopes])],
+    )
+
+
+def caller_of(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def tenant_of(request: Request) -> TenantLog:
+    return caller_of(request).tenant
+
+
+def deps_of(request: Request) -> Deps:
+    deps: Deps = request.app.state.deps
+    return deps
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+TenantOf = Annotated[TenantLog, Depends(tenant_of)]
+DepsOf = Annotated[Deps, Depends(deps_of)]

@@ -1,0 +1,119 @@
+"""OpenAI's chat messages as turns, and turns that are memorized."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from actors.questions import Role, Turn
+from model.errors import InvalidInputError
+from services.api.answers import Question
+from services.api.errors import UnknownModelError
+from services.api.schemas.documents import NewDocument
+from services.api.schemas.openai import ChatRequest, Message
+from services.api.uploads import Arrived, as_arrived
+
+_ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+_SPEAKERS = {"user": "User", "assistant": "Assistant"}
+_MAX_TOKENS = 256
+_LEAST_TOP_P = 1e-6  # 0 means the likeliest only
+# What changes what the reply means; other parameters may be ignored without harm.
+_REFUSED = ("tools", "functions", "tool_choice", "function_call", "audio", "prediction")
+
+
+def to_question(chat: ChatRequest, model_name: str) -> Question:
+    """What a chat request asks.
+
+    Raises:
+        UnknownModelError: it names another model.
+        InvalidInputError: it wants what a memory cannot do.
+    """
+    if chat.model != model_name:
+        raise UnknownModelError(f"there is no model {chat.model[:80]!r}; this is {model_name!r}")
+    _check(chat)
+    stops = (chat.stop,) if isinstance(chat.stop, str) else tuple(chat.stop or ())
+    if len(stops) > 4:
+        raise InvalidInputError("stop may name 4 strings at most")
+    citations = 5 * chat.citations if isinstance(chat.citations, bool) else chat.citations
+    if not 0 <= citations <= 20:
+        raise InvalidInputError("citations may be 0 … 20")
+    if sum(each is not None for each in (chat.min_step, chat.as_of, chat.snapshot)) > 1:
+        raise InvalidInputError("as_of, snapshot and min_step exclude one another")
+    return Question(
+        turns=to_turns(chat.messages),
+        sampling={
+            "max_tokens": chat.max_completion_tokens or chat.max_tokens or _MAX_TOKENS,
+            "temperature": chat.temperature or 0.0,
+            "top_p": 1.0 if chat.top_p is None else max(chat.top_p, _LEAST_TOP_P),
+            "seed": (chat.seed or 0) % (1 << 63),
+            "stop": stops,
+        },
+        min_step=chat.min_step,
+        as_of=chat.as_of,
+        snapshot=chat.snapshot,
+        citations=citations,
+    )
+
+
+def to_turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
+    """Messages as turns; the last one has to be the user's."""
+    turns = []
+    for place, message in enumerate(messages):
+        role = _ROLES.get(message.role)
+        if role is None:
+            raise InvalidInputError(
+                f"messages.{place}: the role {message.role} is not supported; there are no tools "
+                "here"
+            )
+        turns.append(Turn(role, _text(message, place)))
+    if turns[-1].role != "user":
+        raise InvalidInputError("the last message has to be the user's: it is what is asked")
+    return tuple(turns)
+
+
+def new_turns(turns: Sequence[Turn]) -> list[Turn]:
+    """The user's turns since the assistant spoke last: the others were stored with its reply."""
+    spoken = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+    since = turns[spoken[-1] + 1 :] if spoken else turns
+    return [turn for turn in since if turn.role == "user"]
+
+
+async def transcript(turns: Sequence[Turn], reply: str | None) -> AsyncGenerator[Arrived, None]:
+    """New turns as a document; without the reply, if there was none that says anything."""
+    said = [*turns, *([Turn("assistant", reply)] if reply else [])]
+    text = "\n".join(f"{_SPEAKERS[turn.role]}: {turn.content}" for turn in said)
+    key = f"chat-{uuid.uuid4().hex}"
+    yield as_arrived(NewDocument(id=key, text=text, title=None, metadata={"kind": "chat"}))
+
+
+def _check(chat: ChatRequest) -> None:
+    if chat.n not in (None, 1):
+        raise InvalidInputError("n may be 1 only: a memory gives one answer")
+    extra: dict[str, Any] = chat.model_extra or {}
+    refused = [name for name in _REFUSED if extra.get(name)]
+    if refused:
+        raise InvalidInputError(f"{', '.join(refused)} cannot be honoured here; leave it out")
+    if extra.get("logprobs"):
+        raise InvalidInputError("logprobs are not given here; leave them out")
+    form = extra.get("response_format") or {}
+    if not isinstance(form, dict) or form.get("type", "text") != "text":
+        raise InvalidInputError("response_format may be text only")
+
+
+def _text(message: Message, place: int) -> str:
+    content = message.content
+    if isinstance(content, str):
+        return content
+    parts = content or []
+    other = next((part.type for part in parts if part.type != "text"), None)
+    if other is not None or not parts:
+        raise InvalidInputError(
+            f"messages.{place}: only text can be read, and this has {other or 'no content'}"
+        )
+    return "".join(part.text for part in parts)

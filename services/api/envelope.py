@@ -1,0 +1,94 @@
+"""What every response has round it: a request id, security headers, a line in the log, figures."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.api.figures import Figures
+from services.api.problems import describe, respond
+from services.api.streams import ClientGoneError
+
+_log = logging.getLogger(__name__)
+
+_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_CLOSED_BY_CLIENT = 499  # as nginx logs it
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+class BrokenOffError(Exception):
+    """A response that had begun cannot be finished; the connection is cut."""
+
+
+class Envelope:
+    """Middleware round everything else; errors that nobody foresaw end here.
+
+    A line of the log has the route's template, never a path, a text or a key.
+    """
+
+    def __init__(self, app: ASGIApp, figures: Figures) -> None:
+        self._app = app
+        self._figures = figures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state: dict[str, Any] = scope.setdefault("state", {})
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
+        state["request_id"] = request_id
+        status, began = 0, time.perf_counter()
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
+        except (ClientDisconnect, ClientGoneError):
+            return  # nobody is there to be answered
+        except Exception as error:  # noqa: BLE001 - whatever it is, its sender gets an answer
+            _log.error("a request failed", exc_info=error, extra={"request_id": request_id})
+            if status:
+                raise BrokenOffError("the response broke off") from None
+            answer = respond(describe(error), scope["path"], request_id)
+            await answer(scope, receive, send_on)
+        finally:
+            self._note(scope, status or _CLOSED_BY_CLIENT, time.perf_counter() - began)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        found = scope.get("route")
+        route: str = getattr(found, "path_format", "") or getattr(found, "path", "(none)")
+        self._figures.answered(route, scope["method"], status, seconds)
+        caller = scope["state"].get("caller")
+        said = {
+            "request_id": scope["state"]["request_id"],
+            "method": scope["method"],
+            "route": route,
+            "status": status,
+            "seconds": round(seconds, 4),
+            "tenant": caller.key.tenant if caller else None,
+            **scope["state"].get("noted", {}),
+        }
+        _log.info("request", extra={name: value for name, value in said.items() if value})

@@ -1,0 +1,211 @@
+"""Whatever goes wrong, as one kind of response: RFC 9457 problem details.
+
+A problem never has a traceback, the text of a database, a path of this machine or anything of
+another tenant. Under /v1/chat and /v1/models errors look as OpenAI's clients expect them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from model.errors import (
+    BusyError,
+    ConflictError,
+    DamagedFileError,
+    DocumentNotFoundError,
+    FingerprintMismatchError,
+    ForbiddenError,
+    InvalidInputError,
+    JobNotFoundError,
+    KeyNotFoundError,
+    MemoryTooLargeError,
+    MPlusError,
+    QuotaError,
+    RetryLaterError,
+    StorageError,
+    SwappedError,
+    TenantNotFoundError,
+    UnauthorizedError,
+)
+from services.api.errors import NothingTakenInError, SnapshotNotFoundError, UnknownModelError
+from services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
+
+MEDIA_TYPE = "application/problem+json"
+_OPENAI_PATHS = ("/v1/chat", "/v1/models")
+_SHOWN = 20  # reasons of one request
+_RETRY = 5.0  # seconds, where nobody knows better
+
+# Their messages speak of the request and of what the key may see.
+_OPEN = (
+    ConflictError,
+    DocumentNotFoundError,
+    FingerprintMismatchError,
+    ForbiddenError,
+    InvalidInputError,
+    JobNotFoundError,
+    KeyNotFoundError,
+    MemoryTooLargeError,
+    QuotaError,
+    RetryLaterError,
+    SnapshotNotFoundError,
+    SwappedError,
+    TenantNotFoundError,
+    UnknownModelError,
+)
+_UNAUTHORIZED = "the key is not valid; send a current one as `Authorization: Bearer mplus_…`"
+_STORAGE = "the storage cannot be reached or refused; nothing was changed, try again later"
+_BUSY = "somebody else is at work on what was asked for; try again in a moment"
+_DAMAGED = (
+    "a file of this memory is damaged; it can be made again from the documents: try again in a "
+    "minute, and if it stays so have the operator run `mplus verify`"
+)
+_UNEXPECTED = (
+    "something went wrong here that is not your doing; the service's log has it under this "
+    "request id"
+)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is to be said of something that went wrong.
+
+    Attributes:
+        kind: kebab case, the end of the problem's type.
+    """
+
+    status: int
+    kind: str
+    detail: str
+    headers: Mapping[str, str]
+    errors: Sequence[Reason] = ()
+    failed: Sequence[Any] = ()
+
+    @property
+    def title(self) -> str:
+        return self.kind.replace("-", " ").capitalize()
+
+
+_INTERNAL = Trouble(500, "internal-error", _UNEXPECTED, {})
+
+
+def describe(error: Exception) -> Trouble:
+    """Any error, as far as its sender may know it."""
+    if isinstance(error, RequestValidationError):
+        found = error.errors()[:_SHOWN]
+        reasons = [_reason(each) for each in found]
+        said = "; ".join(f"{one.field}: {one.reason}" for one in reasons[:3])
+        return Trouble(422, "invalid-request", f"the request is not valid: {said}", {}, reasons)
+    if isinstance(error, HTTPException):
+        return _http(error)
+    if isinstance(error, MPlusError):
+        return _own(error)
+    return _INTERNAL
+
+
+def respond(trouble: Trouble, path: str, request_id: str) -> Response:
+    """A problem as a response."""
+    if path.startswith(_OPENAI_PATHS):
+        content = openai_body(trouble).model_dump()
+        return JSONResponse(content, trouble.status, dict(trouble.headers))
+    body = to_problem(trouble, path, request_id).model_dump(exclude_none=True)
+    return JSONResponse(body, trouble.status, dict(trouble.headers), MEDIA_TYPE)
+
+
+def to_problem(trouble: Trouble, path: str, request_id: str) -> Problem:
+    """A problem as it is written down."""
+    return Problem(
+        type=f"urn:mplus:problem:{trouble.kind}",
+        title=trouble.title,
+        status=trouble.status,
+        detail=trouble.detail,
+        instance=path,
+        request_id=request_id,
+        errors=list(trouble.errors) or None,
+        failed=list(trouble.failed) or None,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Have every error that a route lets out answered here."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return respond(describe(error), request.url.path, request.state.request_id)
+
+    for kind in (MPlusError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer)
+
+
+def _own(error: MPlusError) -> Trouble:
+    kind = _kebab(type(error).__name__.removesuffix("Error"))
+    headers: dict[str, str] = {}
+    failed: Sequence[Any] = ()
+    detail = str(error)
+    if isinstance(error, UnauthorizedError):
+        detail, headers = _UNAUTHORIZED, {"www-authenticate": 'Bearer realm="mplus"'}
+    elif isinstance(error, DamagedFileError):
+        detail, headers = _DAMAGED, _later(_RETRY)
+    elif isinstance(error, RetryLaterError):
+        headers = _later(error.retry_after)
+    elif isinstance(error, BusyError):
+        detail, headers = _BUSY, _later(_RETRY)
+    elif isinstance(error, NothingTakenInError):
+        failed = error.failed
+    elif isinstance(error, StorageError) and not isinstance(error, _OPEN):
+        detail, headers = _STORAGE, _later(_RETRY)
+    elif not isinstance(error, _OPEN):
+        return _INTERNAL
+    return Trouble(error.http_status, kind, detail, headers, (), failed)
+
+
+def _http(error: HTTPException) -> Trouble:
+    status = HTTPStatus(error.status_code)
+    details = {
+        HTTPStatus.NOT_FOUND: "there is nothing at this path; /openapi.json lists what there is",
+        HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method",
+        HTTPStatus.BAD_REQUEST: "the body cannot be read as what its content type says",
+    }
+    detail = details.get(status, str(error.detail))
+    return Trouble(status, _kebab(status.phrase), detail, error.headers or {})
+
+
+def openai_body(trouble: Trouble) -> OpenAIError:
+    """A problem as OpenAI's clients read it."""
+    kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+    default = "invalid_request_error" if trouble.status < 500 else "server_error"
+    codes = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
+    first = trouble.errors[0].field if trouble.errors else None
+    body = OpenAIErrorBody(
+        message=trouble.detail,
+        type=kinds.get(trouble.status, default),
+        param=first.removeprefix("body.") if first else None,
+        code=codes.get(trouble.status, trouble.kind.replace("-", "_")),
+    )
+    return OpenAIError(error=body)
+
+
+def _reason(found: Mapping[str, Any]) -> Reason:
+    """Where and why; what was sent is left out, because it may be a secret."""
+    where = ".".join(str(part)[:100] for part in found["loc"])
+    why = str(found["msg"]).removeprefix("Value error, ")
+    if found["type"] == "json_invalid":
+        why = f"it is not JSON: {found.get('ctx', {}).get('error', 'it cannot be read')}"
+    return Reason(field=where, reason=why)
+
+
+def _later(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(max(1, math.ceil(min(seconds, 86_400))))}
+
+
+def _kebab(name: str) -> str:
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.replace(" ", "-"))
+    return re.sub(r"[^a-z0-9]+", "-", parted.lower()).strip("-")

@@ -1,0 +1,159 @@
+"""`/v1/documents`: hand documents in, look at them, have them forgotten."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Header, Path, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from model.errors import DocumentNotFoundError
+from pipeline.credentials import KeyScope
+from pipeline.tenant_log import Document as LogDocument
+from pipeline.tenant_log import Passage as LogPassage
+from services.api.auth import DepsOf, TenantOf, guarded
+from services.api.intake import Intake, job_url
+from services.api.openapi import problems
+from services.api.reception import REQUEST_BODY, arriving, taken_once
+from services.api.routes.jobs import receipt_times
+from services.api.schemas.base import iso, iso_or_none
+from services.api.schemas.documents import (
+    Document,
+    DocumentPage,
+    Passage,
+    Receipt,
+    State,
+    TakenIn,
+    WholeDocument,
+)
+from services.api.streams import while_connected
+
+readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
+writers = guarded(KeyScope.INGEST, tag="documents")
+
+_WAITS = {"true": 60.0, "false": 0.0}  # seconds
+
+Id = Annotated[str, Path(description="As it was handed in; may contain slashes.", max_length=4000)]
+
+
+@writers.post(
+    "/v1/documents",
+    status_code=202,
+    response_model=TakenIn,
+    response_description="Durable; questions can draw on it when its job is done.",
+    responses={
+        200: {"model": TakenIn, "description": "With `wait`: questions can draw on it."},
+        **problems(409, 415, 429),
+    },
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def hand_in(
+    request: Request,
+    log: TenantOf,
+    deps: DepsOf,
+    wait: Annotated[
+        str,
+        Query(
+            description="Answer when questions can draw on the documents, at the latest after so "
+            "many seconds; `true` is 60.",
+            pattern=r"^(true|false|[0-9]{1,6}(\.[0-9]{1,6})?)$",
+        ),
+    ] = "false",
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Sent again with the same key and body, a request is done once; keys are "
+            "kept for a day.",
+            min_length=1,
+            max_length=255,
+        ),
+    ] = None,
+) -> Response:
+    """Hand documents in: as JSON, as files, or as lines of JSON that are read as they come.
+
+    What cannot be read is listed in `failed`; the rest is taken in.
+    """
+    intake: Intake = request.app.state.intake
+    async with arriving(request, deps, hashed=idempotency_key is not None) as (arrived, digest):
+        taken, replayed = await taken_once(intake, log, arrived, idempotency_key, digest)
+    request.state.noted = {"documents": len(taken.documents), "step": taken.min_step}
+    status = 202
+    if seconds := min(_seconds(wait), deps.limits.wait_seconds):
+        waited = intake.wait(log, taken, seconds)
+        taken, done = await while_connected(request, waited)
+        status = 200 if done else 202
+    headers = {"location": taken.status_url}
+    if replayed:
+        headers["idempotency-replayed"] = "true"
+    return JSONResponse(taken.model_dump(), status, headers)
+
+
+@readers.get("/v1/documents", responses=problems())
+def list_documents(
+    log: TenantOf,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    state: State | None = None,
+    q: Annotated[
+        str | None, Query(description="In the title or the id, in whatever case.", max_length=200)
+    ] = None,
+) -> DocumentPage:
+    """Documents in the order in which they came, a page at a time."""
+    if q is not None and "\0" in q:
+        return DocumentPage(documents=[], next_cursor=None)
+    page = log.page(limit, cursor, state, q)
+    documents = [_shown(document) for document in page.documents]
+    return DocumentPage(documents=documents, next_cursor=page.next_cursor)
+
+
+@readers.get("/v1/documents/{document_id:path}", responses=problems(404))
+def show_document(document_id: Id, log: TenantOf, passages: bool = True) -> WholeDocument:
+    """A document, with its text in the passages that memory has it in."""
+    key = _possible(document_id)
+    shown = _shown(log.document(key))
+    found = [_passage(one) for one in log.passages(key)] if passages else None
+    return WholeDocument(**shown.model_dump(), passages=found)
+
+
+@writers.delete("/v1/documents/{document_id:path}", status_code=202, responses=problems(404))
+def forget_document(document_id: Id, request: Request, log: TenantOf) -> Receipt:
+    """Have a document forgotten. No answer draws on it from now on; its job does the rest."""
+    receipt = log.forgets.request(_possible(document_id)).receipt
+    request.state.noted = {"receipt": receipt.id}
+    return Receipt(**receipt_times(receipt), job_id=receipt.id, job_url=job_url(receipt.id))
+
+
+def _seconds(wait: str) -> float:
+    return _WAITS[wait] if wait in _WAITS else float(wait)
+
+
+def _possible(document_id: str) -> str:
+    """An id that some document may have; others are not for every database to look for."""
+    if "\0" in document_id:
+        raise DocumentNotFoundError("there is no such document: an id has no character NUL")
+    return document_id
+
+
+def _shown(document: LogDocument) -> Document:
+    return Document(
+        id=document.key,
+        title=document.title,
+        source=document.source,
+        state=document.state,
+        created=iso(document.created),
+        memorized=iso_or_none(document.memorized),
+        tokens=document.tokens,
+        first_step=document.first_step,
+        end_step=document.end,
+        metadata=document.metadata,
+    )
+
+
+def _passage(passage: LogPassage) -> Passage:
+    return Passage(
+        step=passage.step,
+        start=passage.start,
+        end=passage.end,
+        section=passage.section,
+        text=passage.text,
+    )

@@ -1,0 +1,222 @@
+"""`/v1/memory`: what a tenant's memory holds, its named moments, forks and archives."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Annotated
+
+from fastapi import Query, Request, Response
+
+from model.membership import Membership
+from pipeline.anatomy import read_anatomy
+from pipeline.archive_out import export_tenant
+from pipeline.credentials import TENANT_SCOPES, KeyScope
+from pipeline.engine import Stores
+from pipeline.inspect import history_at
+from pipeline.memory_map import Memberships, draw_map, tiers
+from pipeline.rebuild import fork_at
+from pipeline.snapshots import Snapshot as NamedStep
+from pipeline.tenant_log import TenantLog
+from services.api.auth import CallerOf, DepsOf, TenantOf, guarded
+from services.api.deps import Deps
+from services.api.errors import SnapshotNotFoundError
+from services.api.limits import Meter
+from services.api.openapi import problems
+from services.api.routes.keys import to_key
+from services.api.schemas.base import iso
+from services.api.schemas.memory import (
+    Fork,
+    Memory,
+    MemoryMap,
+    NewFork,
+    NewSnapshot,
+    Quotas,
+    Snapshot,
+    Snapshots,
+    TenantLimits,
+    Tiers,
+)
+from services.api.streams import Streamed
+
+readers = guarded(KeyScope.QUERY, KeyScope.INGEST, KeyScope.ADMIN, tag="memory")
+writers = guarded(KeyScope.INGEST, KeyScope.ADMIN, tag="memory")
+admins = guarded(KeyScope.ADMIN, tag="memory")
+
+_PATIENCE = 15.0  # seconds to wait for a writer of the same tenant
+_PIECE = 1 << 20
+
+
+@readers.get("/v1/memory", responses=problems(409))
+def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
+    """How much of what is where."""
+    log, config = caller.tenant, deps.genesis.config
+    tenant = log.tenant
+    anatomy = read_anatomy(log)
+    rates = _meter(request).rates(tenant)
+    rows = _tiers(_membership(request, log, anatomy.steps))
+    each = tenant.bytes_per_step // max(1, config.num_hidden_layers * config.num_tokens)
+    return Memory(
+        tenant=tenant.name,
+        scopes=sorted(caller.key.scopes),
+        model=deps.model_name,
+        step=anatomy.steps,
+        waiting=anatomy.waiting,
+        documents=anatomy.documents,
+        tokens=anatomy.tokens,
+        layers=config.num_hidden_layers,
+        pool_rows=config.pool_rows,
+        rows_per_step=config.num_tokens,
+        rows=rows,
+        bytes=Tiers(
+            pool=rows.pool * each,
+            long_term=rows.long_term * each,
+            forgotten=rows.forgotten * each,
+        ),
+        stored_bytes=anatomy.shards.nbytes,
+        quotas=Quotas(
+            max_documents=tenant.max_documents,
+            max_bytes=tenant.max_bytes,
+            cold_after=tenant.cold_after,
+        ),
+        limits=TenantLimits(
+            documents_per_minute=rates.documents,
+            tokens_per_minute=rates.tokens,
+            concurrent_questions=rates.questions,
+            threshold=tenant.threshold,
+        ),
+        precision=tenant.precision,
+        retention=tenant.retention,
+    )
+
+
+@readers.get("/v1/memory/map", responses=problems(409))
+def show_map(
+    request: Request,
+    log: TenantOf,
+    steps: Annotated[int, Query(ge=1, le=2000, description="Buckets at most.")] = 256,
+) -> MemoryMap:
+    """A picture over steps × layers of which rows are in the pool, long-term, or gone."""
+    anatomy = read_anatomy(log)
+    drawn = draw_map(_membership(request, log, anatomy.steps), steps)
+    return MemoryMap(
+        step=drawn.step,
+        waiting=anatomy.waiting,
+        layers=len(drawn.pool),
+        rows_per_step=drawn.rows_per_step,
+        bucket=drawn.bucket,
+        buckets=len(drawn.pool[0]),
+        pool=drawn.pool,
+        long_term=drawn.long_term,
+        gone=drawn.gone,
+    )
+
+
+@readers.get("/v1/memory/snapshots", responses=problems())
+def list_snapshots(log: TenantOf) -> Snapshots:
+    """All named moments, by step."""
+    return Snapshots(snapshots=[_snapshot(one) for one in log.snapshots.list()])
+
+
+@writers.post("/v1/memory/snapshot", status_code=201, responses=problems())
+def take_snapshot(body: NewSnapshot, log: TenantOf) -> Snapshot:
+    """Name the memory as it is, or as it was. It costs nothing: any step can be asked."""
+    return _snapshot(log.snapshots.take(body.name, body.step))
+
+
+@writers.delete("/v1/memory/snapshots/{name:path}", status_code=204, responses=problems(404))
+def delete_snapshot(name: str, log: TenantOf) -> None:
+    """Remove a name; no memory is lost with it."""
+    if all(one.name != name for one in log.snapshots.list()):
+        raise SnapshotNotFoundError(f"there is no snapshot {name[:200]!r}; list them")
+    log.snapshots.delete(name)
+
+
+@admins.post("/v1/memory/fork", status_code=201, responses=problems(409))
+def fork(body: NewFork, caller: CallerOf, deps: DepsOf) -> Fork:
+    """A second tenant from this memory, as it is or as it was, with a key of its own.
+
+    It shares the files and pays for what it adds; what one of them forgets, the other keeps.
+    """
+    log = caller.tenant
+    name = f"{log.tenant.name}/{body.name}"  # so that no answer says which other names there are
+    stores = _stores(deps)
+    log.tenant.check_fingerprint(deps.fingerprint)
+    with stores.lease(log) as lease:  # nobody numbers steps anew meanwhile
+        history = None
+        if body.step is not None and 0 < body.step < log.heads.serving().head.step:
+            history = history_at(log, deps.tokenizer, body.step)
+        made = fork_at(stores, log, lease, name, body.step, history)
+    key, secret = deps.ledger.credentials.create(
+        made, TENANT_SCOPES, f"fork of {log.tenant.name}"[:100]
+    )
+    step = made.heads.serving().head.step
+    return Fork(tenant=name, step=step, key=to_key(key), secret=secret)
+
+
+@admins.get(
+    "/v1/memory/export",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A tar, as `mplus import` takes it.",
+            "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **problems(),
+    },
+)
+async def export(
+    log: TenantOf,
+    deps: DepsOf,
+    memory: Annotated[
+        bool, Query(description="Also the rows, so that nothing is memorized again.")
+    ] = False,
+) -> Response:
+    """Everything this tenant has, as one file: documents, settings, snapshots."""
+    archive = await asyncio.to_thread(_archive, log, deps, memory)
+    headers = {"content-disposition": 'attachment; filename="memory.tar"'}
+    return Streamed(_pieces(archive), media_type="application/x-tar", headers=headers)
+
+
+def _archive(log: TenantLog, deps: Deps, memory: bool) -> IO[bytes]:
+    """An open file that has no name any more, so that nothing is left of it whatever happens."""
+    with tempfile.TemporaryDirectory(prefix="mplus-", dir=deps.spool) as folder:
+        target = Path(folder) / "memory.tar"
+        export_tenant(_stores(deps), log, target, memory)
+        return target.open("rb")
+
+
+async def _pieces(file: IO[bytes]) -> AsyncGenerator[bytes, None]:
+    with file:
+        while piece := await asyncio.to_thread(file.read, _PIECE):
+            yield piece
+
+
+def _stores(deps: Deps) -> Stores:
+    return replace(deps.stores, patience=_PATIENCE)
+
+
+def _membership(request: Request, log: TenantLog, step: int) -> Membership:
+    memberships: Memberships = request.app.state.memberships
+    return memberships.at(log.tenant, step)
+
+
+def _meter(request: Request) -> Meter:
+    meter: Meter = request.app.state.meter
+    return meter
+
+
+def _tiers(membership: Membership) -> Tiers:
+    layers = tiers(membership)
+    return Tiers(
+        pool=sum(layer.pool for layer in layers),
+        long_term=sum(layer.long_term for layer in layers),
+        forgotten=sum(layer.forgotten for layer in layers),
+    )
+
+
+def _snapshot(named: NamedStep) -> Snapshot:
+    return Snapshot(name=named.name, step=named.step, created=iso(named.created))

@@ -1,0 +1,116 @@
+"""`/v1/query`: a question, and an answer with the passages that it draws on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+
+from actors.questions import Piece, Turn
+from model.errors import MPlusError
+from pipeline.citations import Citation as LogCitation
+from pipeline.credentials import KeyScope
+from services.api.answers import Answers, Question, Reply
+from services.api.auth import TenantOf, guarded
+from services.api.openapi import problems
+from services.api.problems import describe, to_problem
+from services.api.schemas.query import Answer, Citation, Query, Usage
+from services.api.streams import EventStream, event, peeked, while_connected
+
+router = guarded(KeyScope.QUERY, tag="query")
+
+_STREAM = (
+    "With `stream`: `event: token` with `{text}` for each piece, then `event: answer` with the "
+    "whole object, or `event: error` with a problem. Where the answer abstains, or its memory was "
+    "replaced while it was read, the text of the last event stands instead of the pieces."
+)
+
+
+@router.post(
+    "/v1/query",
+    response_model=Answer,
+    responses={
+        200: {"description": f"An answer. {_STREAM}", "content": {"text/event-stream": {}}},
+        **problems(409, 429, 504, 507),
+    },
+)
+async def ask(query: Query, request: Request, log: TenantOf) -> Response:
+    """Ask the key's tenant. The citations are what the retriever found close: attribution, not
+    proof.
+    """
+    answers: Answers = request.app.state.answers
+    turns = (Turn("user", query.question),)
+    answers.check(turns, query.max_tokens)
+    question = Question(
+        turns=turns,
+        sampling={
+            "max_tokens": query.max_tokens,
+            "temperature": query.temperature,
+            "top_p": query.top_p,
+            "top_k": query.top_k,
+            "seed": query.seed,
+            "stop": query.stops,
+        },
+        min_step=query.min_step,
+        as_of=query.as_of,
+        snapshot=query.snapshot,
+        citations=query.wanted_citations,
+    )
+    if not query.stream:
+        reply = await while_connected(request, answers.reply(log, question))
+        request.state.noted = {"step": reply.step}
+        return JSONResponse(to_answer(reply).model_dump())
+    pieces = await while_connected(request, peeked(answers.stream(log, question)))
+    return EventStream(_events(pieces, request))
+
+
+def to_answer(reply: Reply) -> Answer:
+    """A reply as it is sent."""
+    answer = reply.told.answer
+    return Answer(
+        answer=reply.text,
+        citations=[to_citation(citation) for citation in reply.citations],
+        confidence=reply.told.confidence,
+        abstained=reply.abstained,
+        finish_reason=answer.finish_reason,
+        usage=Usage(
+            prompt_tokens=answer.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens,
+            memory_rows=answer.usage.memory_rows,
+        ),
+        step=reply.step,
+        waiting=reply.waiting,
+    )
+
+
+def to_citation(citation: LogCitation) -> Citation:
+    passage = citation.passage
+    return Citation(
+        document_id=passage.key,
+        title=passage.title,
+        section=passage.section,
+        source=passage.source,
+        start=passage.start,
+        end=passage.end,
+        text=passage.text,
+        score=citation.score,
+        step=passage.step,
+    )
+
+
+async def _events(
+    pieces: AsyncGenerator[Piece | Reply, None], request: Request
+) -> AsyncGenerator[bytes, None]:
+    try:
+        async with aclosing(pieces):
+            async for each in pieces:
+                if isinstance(each, Piece):
+                    yield event({"text": each.text}, "token")
+                else:
+                    request.state.noted = {"step": each.step}
+                    yield event(to_answer(each).model_dump(), "answer")
+    except MPlusError as error:
+        said = to_problem(describe(error), request.url.path, request.state.request_id)
+        yield event(said.model_dump(exclude_none=True), "error")

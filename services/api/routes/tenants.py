@@ -1,0 +1,128 @@
+"""`/v1/tenants`: what the operator manages."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import Request
+
+from model.errors import ConflictError, TenantNotFoundError
+from pipeline.anatomy import read_anatomy
+from pipeline.credentials import KeyScope
+from pipeline.tenant import LIMITS, PRECISIONS, TenantSummary
+from pipeline.tenant_log import TenantLog
+from pipeline.upkeep import delete
+from services.api.answers import Answers
+from services.api.auth import DepsOf, guarded
+from services.api.deps import Deps
+from services.api.openapi import problems
+from services.api.routes.keys import to_key
+from services.api.schemas.base import iso
+from services.api.schemas.keys import (
+    CreatedKey,
+    NewKey,
+    NewTenant,
+    Tenant,
+    Tenants,
+    TenantSettings,
+)
+
+router = guarded(KeyScope.OPERATOR, tag="tenants")
+
+
+@router.get("/v1/tenants", responses=problems())
+def list_tenants(deps: DepsOf) -> Tenants:
+    """All tenants with the size of what they have, by name."""
+    return Tenants(tenants=[_shown(summary) for summary in deps.ledger.tenants()])
+
+
+@router.post("/v1/tenants", status_code=201, responses=problems(409))
+def create_tenant(body: NewTenant, deps: DepsOf) -> Tenant:
+    """A new tenant, whose memory the loaded model will make."""
+    try:
+        deps.ledger.tenant(body.name)
+    except TenantNotFoundError:
+        pass
+    else:
+        raise ConflictError(f"there is a tenant {body.name!r} already; PATCH changes its settings")
+    limits = body.model_dump(include=set(LIMITS))
+    deps.ledger.create_tenant(
+        body.name,
+        deps.fingerprint,
+        body.seed,
+        precision=body.precision,
+        retention=body.retention,
+        bytes_per_step=deps.step_bytes[body.precision or PRECISIONS[0]],
+        geometry=deps.genesis.config.to_dict(),
+        **limits,
+    )
+    return _one(deps, body.name)
+
+
+@router.get("/v1/tenants/{name:path}", responses=problems(404))
+def show_tenant(name: str, deps: DepsOf) -> Tenant:
+    """One tenant."""
+    return _one(deps, name)
+
+
+@router.patch("/v1/tenants/{name:path}", responses=problems(404))
+def change_tenant(name: str, body: TenantSettings, deps: DepsOf) -> Tenant:
+    """Change what is given; null lifts a limit. What the tenant has stays."""
+    _log(deps, name).set_limits(**body.model_dump(exclude_unset=True))
+    return _one(deps, name)
+
+
+@router.delete("/v1/tenants/{name:path}", status_code=204, responses=problems(404))
+async def delete_tenant(name: str, request: Request, deps: DepsOf) -> None:
+    """Take a tenant away with everything it had: at once, and for good."""
+    answers: Answers = request.app.state.answers
+    log = await asyncio.to_thread(_log, deps, name)
+    await asyncio.to_thread(delete, deps.stores, name)
+    await answers.forget(log.tenant)
+
+
+@router.post("/v1/tenants/{name:path}/keys", status_code=201, responses=problems(404))
+def create_key(name: str, body: NewKey, deps: DepsOf) -> CreatedKey:
+    """A key to a tenant; its text is shown this once."""
+    expires = body.expires.timestamp() if body.expires else None
+    log = _log(deps, name)
+    key, secret = deps.ledger.credentials.create(log, body.scopes, body.name, expires)
+    return CreatedKey(key=to_key(key), secret=secret)
+
+
+def _log(deps: Deps, name: str) -> TenantLog:
+    if "\0" in name:
+        raise TenantNotFoundError("there is no such tenant")
+    return deps.ledger.tenant(name)
+
+
+def _one(deps: Deps, name: str) -> Tenant:
+    log = _log(deps, name)
+    anatomy = read_anatomy(log)
+    summary = TenantSummary(
+        log.tenant,
+        documents=anatomy.documents,
+        chunks=anatomy.steps + anatomy.waiting,
+        tokens=anatomy.tokens,
+        step=anatomy.steps,
+        nbytes=anatomy.shards.nbytes,
+    )
+    return _shown(summary)
+
+
+def _shown(summary: TenantSummary) -> Tenant:
+    tenant = summary.tenant
+    return Tenant(
+        name=tenant.name,
+        created=iso(tenant.created),
+        documents=summary.documents,
+        chunks=summary.chunks,
+        tokens=summary.tokens,
+        step=summary.step,
+        bytes=summary.nbytes,
+        seed=tenant.seed,
+        precision=tenant.precision,
+        retention=tenant.retention,
+        fingerprint=tenant.fingerprint,
+        settings=TenantSettings(**{name: getattr(tenant, name) for name in LIMITS}),
+    )

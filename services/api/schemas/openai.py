@@ -1,0 +1,197 @@
+"""The part of OpenAI's protocol that a memory can honour."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.api.schemas.base import Response, example
+from services.api.schemas.query import Citation, Stop
+
+
+class _Lenient(BaseModel):
+    """Clients of that protocol send more than we know; what does not matter is let pass."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class TextPart(_Lenient):
+    """A part of a message; other types than text are refused."""
+
+    type: str
+    text: str = ""
+
+
+class Message(_Lenient):
+    """One turn of a conversation."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[TextPart] | None = None
+
+
+class StreamOptions(_Lenient):
+    """What a stream ends with."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(_Lenient):
+    """`POST /v1/chat/completions`. `min_step`, `as_of`, `snapshot` and `citations` are as in
+    `/v1/query`; openai's client sends them as `extra_body`.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "mplus-tiny",
+                    "messages": [{"role": "user", "content": "Where does Maren Tolva live?"}],
+                    "store": False,
+                }
+            ]
+        }
+    )
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
+    top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63)
+    stop: Stop | list[Stop] | None = Field(None)
+    n: int | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    store: bool | None = Field(
+        False, description="Memorize this turn and the reply; needs a key with scope `ingest`."
+    )
+    min_step: int | None = Field(None, ge=0, lt=1 << 62)
+    as_of: int | str | None = None
+    snapshot: str | None = None
+    citations: bool | int = 5
+
+
+class ReplyMessage(Response):
+    """What the assistant says."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: str | None = None
+
+
+class Choice(Response):
+    """The one reply."""
+
+    index: int = 0
+    message: ReplyMessage
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"]
+
+
+class ChatUsage(Response):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Recalled(Response):
+    """What OpenAI's protocol has no place for; as in `/v1/query`."""
+
+    citations: list[Citation]
+    confidence: float | None
+    abstained: bool
+    memory_rows: int
+    step: int
+    waiting: int
+    stored: str | None = Field(None, description="The id of the document of a stored turn.")
+
+
+class ChatCompletion(Response):
+    """A reply."""
+
+    model_config = example(
+        {
+            "id": "chatcmpl-4c9f6b0f5a4e4f5d",
+            "object": "chat.completion",
+            "created": 1772366400,
+            "model": "mplus-tiny",
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {"role": "assistant", "content": "Dorvas", "refusal": None},
+                    "logprobs": None,
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15},
+            "mplus": {
+                "citations": [],
+                "confidence": 0.93,
+                "abstained": False,
+                "memory_rows": 128,
+                "step": 1,
+                "waiting": 0,
+                "stored": None,
+            },
+        }
+    )
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: ChatUsage
+    mplus: Recalled
+
+
+class Delta(Response):
+    """More of the reply."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(Response):
+    """The one reply, on its way."""
+
+    index: int = 0
+    delta: Delta
+    logprobs: None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class ChatChunk(Response):
+    """One event of a streamed reply; the last one with a choice has `mplus`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+    mplus: Recalled | None = None
+
+
+class Model(Response):
+    """A model that answers here."""
+
+    model_config = example(
+        {"id": "mplus-tiny", "object": "model", "created": 1772366400, "owned_by": "mplus"}
+    )
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "mplus"
+
+
+class Models(Response):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
