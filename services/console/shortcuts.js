@@ -1,0 +1,36 @@
+// The keyboard, as the list behind "?" says it.
+
+import { byId, openDialog } from "./dom.js";
+
+const VIEWS = { a: "ask", d: "documents", m: "memory" };
+const PATIENCE = 1_500; // milliseconds between g and the key after it
+
+const typing = (target) => target.matches("input:not([type=range]), textarea, select, [contenteditable]");
+
+/** `actions`: ask(), paste(), theme(), stop() and passage(index). */
+export function listenToKeys(actions) {
+  let went = 0;
+  const plain = {
+    "/": actions.ask,
+    "?": () => openDialog(byId("shortcuts")),
+    n: actions.paste,
+    t: actions.theme,
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (document.querySelector("dialog[open]")) return; // the browser closes it at Esc
+    if (event.key === "Escape") {
+      if (!actions.stop()) document.activeElement?.blur();
+      return;
+    }
+    if (typing(event.target)) return;
+    const goes = event.timeStamp - went < PATIENCE;
+    went = event.key === "g" ? event.timeStamp : -PATIENCE;
+    if (goes && event.key in VIEWS) location.hash = VIEWS[event.key];
+    else if (goes && event.key === "p") byId("picture").focus({ focusVisible: true });
+    else if (event.key in plain) plain[event.key]();
+    else if (/^[1-9]$/.test(event.key)) actions.passage(Number(event.key) - 1);
+    else return;
+    event.preventDefault();
+  });
+}
