@@ -15,9 +15,11 @@ from services import (
     cli_eval,
     cli_ingest,
     cli_init,
+    cli_keys,
     cli_memorize,
     cli_memory,
     cli_parity,
+    cli_serve,
     cli_status,
     cli_tenants,
     cli_train,
@@ -35,7 +37,9 @@ app.command("ingest")(cli_ingest.ingest)
 app.command("ask")(cli_ask.ask)
 app.add_typer(cli_documents.app, name="documents")
 app.add_typer(cli_tenants.app, name="tenants")
+app.add_typer(cli_keys.app, name="keys")
 app.command("memorize")(cli_memorize.memorize)
+app.command("serve")(cli_serve.serve)
 app.command("status")(cli_status.status)
 app.command("snapshot")(cli_memory.snapshot)
 app.command("fork")(cli_memory.fork)

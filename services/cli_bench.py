@@ -80,6 +80,77 @@ def bench_short(
     write_json(json, main(quick, checkpoint))
 
 
+@app.command("titles")
+def bench_titles(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A third of the questions, for wider bounds.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Whether a title before a chunk's text helps to remember what the text says of it."""
+    from bench.ingest.titled import main
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint))
+
+
+@app.command("index")
+def bench_index(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Up to 400,000 tokens instead of four million.")
+    ] = False,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Parquet file with a column text; by default the repository's documents, again "
+            "and again.",
+            show_default=False,
+        ),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON lines with a field question; by default sentences of the documents.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """How fast a question finds its blocks in a long memory, and how many of the right ones."""
+    from bench.index.run import main
+    from bench.index.world import Source
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint, Source(text, questions)))
+
+
+@app.command("serve")
+def bench_serve(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less of everything, in ten minutes instead of 90.")
+    ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Of questions and documents together; by default 30, with --quick 1.",
+            min=0.1,
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Questions over HTTP to a service that this starts: speed, tiers, a killed reader, memory."""
+    from bench.serve.run import main
+    from services.output import write_json
+
+    write_json(json, main(quick, checkpoint, minutes))
+
+
 @app.command("soak")
 def bench_soak(
     minutes: Annotated[

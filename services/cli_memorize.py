@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption
+from services.options import CheckpointOption, DataOption, JsonOption, bounds
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     from pipeline.fleet import Scale
-    from pipeline.remote_worker import Installation, Needs
+    from pipeline.remote_worker import Needs
     from services.embedded import Embedded
 
 _TICK_SECONDS = 0.5
@@ -82,7 +82,7 @@ def memorize(
         if writers is None:
             run.here(slots)
         else:
-            smallest, largest = _bounds(writers)
+            smallest, largest = bounds("--writers", writers)
             scale = Scale(smallest, largest, slots)
             run.on_ray(scale, Needs(cpus=cpus, gpus=gpus), ray_address)
         result = {
@@ -131,7 +131,7 @@ class _Run:
         from pipeline.metrics import WriterMetrics
         from pipeline.remote_worker import RemoteWorker, ray_at
 
-        installation, numbers = self._installation(), count(1)
+        installation, numbers = self.system.installation, count(1)
 
         def start() -> RemoteWorker:
             return RemoteWorker(f"writer-{next(numbers)}", installation, needs, scale.slots)
@@ -148,17 +148,6 @@ class _Run:
                     self.stop.wait(_TICK_SECONDS)
             finally:
                 fleet.stop()
-
-    def _installation(self) -> Installation:
-        from actors.remote import StoreUrl
-        from pipeline.remote_worker import Installation
-
-        settings = self.system.settings
-        return Installation(
-            settings.checkpoint,
-            settings.ledger_url,
-            StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes),
-        )
 
     @contextmanager
     def _metrics(self, registry: CollectorRegistry) -> Iterator[None]:
@@ -181,13 +170,3 @@ class _Run:
 
 def _memorized(system: Embedded) -> int:
     return sum(tenant.step for tenant in system.ledger.tenants())
-
-
-def _bounds(writers: str) -> tuple[int, int]:
-    """MIN:MAX, or one number for both."""
-    from model.errors import InvalidInputError
-
-    low, _, high = writers.partition(":")
-    if not low.isdecimal() or not (high or low).isdecimal():
-        raise InvalidInputError(f"--writers {writers!r}: give MIN:MAX, for example 1:4")
-    return int(low), int(high or low)

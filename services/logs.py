@@ -96,7 +96,10 @@ class _Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=self._stream or sys.stderr, flush=True)
+            # Not with `print`, which Ray puts something else in the place of.
+            stream = self._stream or sys.stderr
+            stream.write(self.format(record) + "\n")
+            stream.flush()
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end the work
             self.handleError(record)
 

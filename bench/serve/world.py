@@ -1,0 +1,120 @@
+"""Tenants with documents, made over HTTP: real text with facts about invented people in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import httpx
+
+from bench.ingest.texts import Texts
+from bench.serve.client import Asking
+from bench.serve.samples import ServeBenchError
+from bench.serve.server import Server
+from model.training.facts import Fact, draw_fact
+
+_FACTS = 8  # of each tenant
+_MEMORIZED_SECONDS = 1800.0
+_NO_LIMIT = 1 << 40
+_OPEN = {
+    "documents_per_minute": _NO_LIMIT,
+    "tokens_per_minute": _NO_LIMIT,
+    "concurrent_questions": 10_000,
+    "threshold": 0,  # no answer is withheld
+}
+SHORT: dict[str, Any] = {"max_tokens": 32}
+"""Answers as they are: a few words."""
+
+
+def of_length(tokens: int) -> dict[str, Any]:
+    """Answers of this length, nearly all: every token is about as likely as the one that ends
+    them. Without that, what takes long would depend on what the checkpoint has to say."""
+    return {"max_tokens": tokens, "temperature": 100.0}
+
+
+@dataclass(frozen=True)
+class Member:
+    """A tenant, the key to it, and what it was told."""
+
+    name: str
+    key: str
+    facts: tuple[Fact, ...]
+
+
+def ask_about(
+    members: Sequence[Member], count: int, options: dict[str, Any] | None = None
+) -> list[Asking]:
+    """So many questions, each to the next tenant in turn."""
+    askings = []
+    for number in range(count):
+        member = members[number % len(members)]
+        fact = member.facts[number // len(members) % len(member.facts)]
+        seeded = {**(SHORT if options is None else options), "seed": number}
+        askings.append(Asking(member.name, member.key, fact.question, seeded))
+    return askings
+
+
+class Founder:
+    """Makes tenants, as an operator does."""
+
+    def __init__(self, server: Server, texts: Texts) -> None:
+        """
+        Raises:
+            ServeBenchError: the installation was there before.
+        """
+        if server.operator_key is None:
+            raise ServeBenchError("no operator's key was printed: the installation is not new")
+        self._texts = texts
+        self._url, self.key = server.url, server.operator_key
+
+    def found(self, names: Sequence[str], characters: int) -> list[Member]:
+        """Tenants with so many characters of text each, once all of it is memorized.
+
+        Raises:
+            ServeBenchError: the service refuses, or memorizes too slowly.
+        """
+        with httpx.Client(base_url=self._url, timeout=120, trust_env=False) as http:
+            members = [self._create(http, name) for name in names]
+            jobs = [(m, self._tell(http, m, characters)) for m in members]
+            deadline = time.monotonic() + _MEMORIZED_SECONDS
+            for member, job in jobs:
+                while _send(http, "GET", job, member.key)["state"] != "done":
+                    if time.monotonic() > deadline:
+                        raise ServeBenchError(
+                            f"{member.name} was not memorized in {_MEMORIZED_SECONDS:.0f} s"
+                        )
+                    time.sleep(0.2)
+        return members
+
+    def _create(self, http: httpx.Client, name: str) -> Member:
+        _send(http, "POST", "/v1/tenants", self.key, {"name": name, **_OPEN})
+        scopes = {"scopes": ["query", "ingest"]}
+        made = _send(http, "POST", f"/v1/tenants/{name}/keys", self.key, scopes)
+        rng = Random(name)
+        facts = tuple(draw_fact(rng, "everything") for _ in range(_FACTS))
+        return Member(name, made["secret"], facts)
+
+    def _tell(self, http: httpx.Client, member: Member, characters: int) -> str:
+        """Text, the facts among it; returns the job's URL."""
+        parts = []
+        for number, fact in enumerate(member.facts):
+            text = self._texts.document(f"{member.name}/{number}", characters // _FACTS).text
+            parts.append({"text": f"{text}\n\n{fact.statement}", "id": f"part-{number}"})
+        answer = _send(http, "POST", "/v1/documents", member.key, {"documents": parts})
+        return str(answer["job_url"])
+
+
+def _send(
+    http: httpx.Client, method: str, path: str, key: str, body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    try:
+        response = http.request(method, path, json=body, headers={"authorization": f"Bearer {key}"})
+        found: dict[str, Any] = response.raise_for_status().json()
+    except httpx.HTTPStatusError as error:
+        raise ServeBenchError(f"{path}: {error.response.text[:300]}") from error
+    except (httpx.HTTPError, ValueError) as error:
+        raise ServeBenchError(f"{path}: {type(error).__name__}: {error}") from error
+    return found

@@ -1,0 +1,50 @@
+"""What whoever has no weights needs to know of the model that the readers have loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from model import MPlus
+    from model.membership import Membership
+    from model.text import TextTokenizer
+
+
+@dataclass(frozen=True)
+class Card:
+    """A loaded model, without its weights.
+
+    Attributes:
+        genesis: where every tenant's memory begins.
+        geometry: its shape, kept with every tenant.
+        step_bytes: what the rows of a step take, by precision.
+        confident: whether it has a fitted confidence.
+    """
+
+    fingerprint: str
+    chunk_tokens: int
+    tokenizer: TextTokenizer
+    genesis: Membership
+    geometry: Mapping[str, Any]
+    step_bytes: Mapping[str, int]
+    confident: bool
+
+
+def card_of(model: MPlus) -> Card:
+    """Describe a model."""
+    from model.rows import RowFormat
+    from pipeline.tenant import PRECISIONS
+
+    config = model.config
+    rows = config.num_hidden_layers * config.num_tokens
+    return Card(
+        fingerprint=model.fingerprint,
+        chunk_tokens=config.chunk_tokens,
+        tokenizer=model.tokenizer,
+        genesis=model.empty_memory().membership,
+        geometry=config.to_dict(),
+        step_bytes={p: rows * RowFormat.of(config, p).row_bytes for p in PRECISIONS},
+        confident=model.confidence is not None,
+    )

@@ -1,0 +1,53 @@
+"""The application for a cluster that is managed by Serve's own configuration.
+
+`serve deploy deploy/serve/cluster.yaml` builds it on the cluster; writers are
+`mplus memorize --writers MIN:MAX --ray-address auto` there, and the first keys
+`mplus keys create --operator`. Where ledger, store and checkpoint are, the environment says.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
+from ray import serve
+
+from pipeline.remote_worker import Needs
+from services.embedded import Embedded
+from services.serving.application import Budget, Readership, application
+from services.serving.places import check_reach
+from services.settings import Settings
+
+
+class Arguments(BaseModel):
+    """What the configuration's `args` may say; `Readership`, `Budget` and `Needs` explain it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    smallest: PositiveInt = 1
+    largest: PositiveInt = 1
+    device_bytes: PositiveInt | None = None
+    host_bytes: PositiveInt | None = None
+    slots: PositiveInt = 32
+    queue: PositiveInt = 256
+    reader_cpus: NonNegativeFloat = 1.0
+    reader_gpus: NonNegativeFloat = 0.0
+    writer_cpus: NonNegativeFloat = 1.0
+    writer_gpus: NonNegativeFloat = 0.0
+
+
+def build(arguments: Arguments) -> serve.Application:
+    """Called by Serve.
+
+    Raises:
+        InvalidInputError: ledger or store are files, which several nodes do not share.
+    """
+    settings = Settings.read()
+    installation = Embedded(settings).installation
+    check_reach(installation, nodes=2)  # a cluster has several, sooner or later
+    budget = Budget(arguments.device_bytes, arguments.host_bytes, arguments.slots, arguments.queue)
+    return application(
+        installation,
+        settings.checkpoint.rstrip("/").rpartition("/")[2],
+        Readership(arguments.smallest, arguments.largest, budget=budget),
+        needs=Needs(arguments.reader_cpus, arguments.reader_gpus),
+        mending=Needs(arguments.writer_cpus, arguments.writer_gpus),
+    )

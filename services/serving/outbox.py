@@ -1,0 +1,53 @@
+"""From the threads of an engine to one coroutine: several things at a time, if they pile up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+
+from actors.questions import Piece, Told
+from model.errors import MPlusError
+
+Said = Piece | Told | MPlusError
+
+
+class Outbox:
+    """What was said and not taken away yet; it holds no more than one answer.
+
+    Make it in the coroutine that will take.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._said: list[Said] = []
+        self._filled = asyncio.Event()
+
+    def put(self, said: Said) -> None:
+        """From any thread. Only the first thing since the last `take` wakes the coroutine."""
+        with self._lock:
+            self._said.append(said)
+            if len(self._said) > 1:
+                return
+        with suppress(RuntimeError):  # the loop is closed, and nobody will take it
+            self._loop.call_soon_threadsafe(self._filled.set)
+
+    async def take(self) -> list[Said]:
+        """Wait for something, and take all there is; pieces in a row are one."""
+        await self._filled.wait()
+        with self._lock:
+            said, self._said = self._said, []
+            self._filled.clear()
+        return _joined(said)
+
+
+def _joined(said: list[Said]) -> list[Said]:
+    joined: list[Said] = []
+    for one in said:
+        last = joined[-1] if joined else None
+        if isinstance(one, Piece) and isinstance(last, Piece):
+            joined[-1] = Piece(last.text + one.text)
+        else:
+            joined.append(one)
+    return joined

@@ -1,0 +1,478 @@
+"""The measurements of `bench.serve`: their statistics, and what can be measured without Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench.serve.reads
+import bench.serve.server
+import bench.serve.speed
+from actors.footprint import Footprint
+from bench.durable.world import installation
+from bench.ingest.texts import Texts
+from bench.serve.bare import bare_reader, plans_of
+from bench.serve.client import Asking, Client, at_work, counters, events
+from bench.serve.mixed import half_of
+from bench.serve.processes import Process, memory_of, processes_with
+from bench.serve.reads import measure_reads
+from bench.serve.run import FULL, QUICK, summary
+from bench.serve.samples import Load, Sample, ServeBenchError, growth, killed, overhead
+from bench.serve.server import Place, Server, first_json, serving
+from bench.serve.show import show
+from bench.serve.speed import measure_eight, measure_grid, measure_overhead
+from bench.serve.tiers import one_prepared
+from bench.serve.world import Founder, Member, ask_about, of_length
+from model import MPlus
+from tests.api_world import ApiWorld
+from tests.api_world import serving as serving_api
+from tests.checkpoints import write_checkpoint
+
+TENANTS = 8
+LINES = "Nadia Kelm keeps a tortoise. It is older than her house, and it bites. Nobody minds.\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
+    """No token ends an answer, so each has as many as it may."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    changes: dict[str, Any] = {"retrieval": "blocks", "eos_token_ids": ()}
+    write_checkpoint(folder, num_hidden_layers=2, **changes)
+    return MPlus.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("serve"), "unused", threads=1)
+
+
+@pytest.fixture(scope="module")
+def api(model: MPlus, place: Place) -> Iterator[ApiWorld]:
+    with serving_api(model, place.folder, loopback=True) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
+    folder = tmp_path_factory.mktemp("texts")
+    (folder / "one.txt").write_text(LINES * 20)
+    return Texts(folder)
+
+
+@pytest.fixture(scope="module")
+def founder(api: ApiWorld, place: Place, texts: Texts) -> Founder:
+    key = api.operator
+    return Founder(Server(place, api.url, key), texts)
+
+
+@pytest.fixture(scope="module")
+def members(founder: Founder) -> list[Member]:
+    return founder.found([f"tenant-{number}" for number in range(TENANTS)], characters=160)
+
+
+def sample(began: float, ended: float, tokens: int = 3, error: str = "") -> Sample:
+    """An answer whose words come in the second half of its time."""
+    if error:
+        return Sample(began, ended, error=error)
+    return Sample(began, ended, (began + ended) / 2, ended, tokens)
+
+
+# What many samples come to.
+
+
+def test_times_and_rates_are_of_answers_only() -> None:
+    load = Load([sample(0, 2), sample(0, 4, tokens=5), sample(0, 90, error="503: full")], 4.0)
+    assert load.first_token_ms()["p50"] == pytest.approx(1500)
+    assert load.first_token_ms()["n"] == 2
+    assert load.rates() == {"p50": 2.0, "p99": 2.0, "total": 2.0, "n": 2}
+    assert load.errors == {"503: full": 1}
+
+
+def test_slow_answers_are_what_the_99th_percentile_of_rates_is_about() -> None:
+    rates = Load([sample(0, 2, tokens=t) for t in (2, *[11] * 9)], 2.0).rates()
+    assert rates["p50"] == 10.0
+    assert 1.0 <= rates["p99"] < 3.0
+
+
+def test_an_empty_answer_is_there_when_it_ends() -> None:
+    empty = Sample(1.0, 3.0)
+    assert empty.to_first == 2.0
+    assert empty.rate is None
+
+
+@pytest.mark.parametrize("samples", [[], [sample(0, 1, error="500: broken")]])
+def test_a_load_without_answers_is_an_error(samples: list[Sample]) -> None:
+    with pytest.raises(ServeBenchError, match=r"no question of \d was answered"):
+        Load(samples, 1.0).first_token_ms()
+
+
+def test_overhead_is_of_pairs_and_leaves_out_what_failed() -> None:
+    service = [sample(0, 0.030), sample(0, 0.050), sample(0, 9, error="503")]
+    found = overhead(service, [sample(0, 0.020), sample(0, 0.020), sample(0, 0.020)])
+    assert found["p50"] == pytest.approx(20)
+    assert found["service"] == pytest.approx(40)
+    assert found["bare"] == pytest.approx(20)
+    assert found["first_token_p50"] == pytest.approx(10)
+    assert found["n"] == 2
+    with pytest.raises(ServeBenchError, match="both ways"):
+        overhead(service[2:], [sample(0, 1)])
+
+
+def test_a_kill_is_charged_with_what_was_in_flight_and_with_what_was_not() -> None:
+    samples = [
+        sample(0, 9),
+        sample(9, 11, error="503: lost"),
+        sample(9.5, 10, error="503: lost"),
+        sample(10.5, 12, error="503: none there"),
+        sample(10.5, 15.5),
+        sample(11.5, 14.5),
+        sample(9, 14),
+    ]
+    found = killed(samples, [10.0])
+    assert found["failed"] == 3
+    assert found["in_flight"] == 2
+    assert found["under_way"] == 3
+    assert found["back_seconds"] == pytest.approx(3.0)
+    assert found["asked"] == 7
+
+
+def test_the_longest_of_several_kills_counts_and_each_needs_an_answer() -> None:
+    samples = [sample(1, 3), sample(11, 21)]
+    assert killed(samples, [0.0, 10.0])["back_seconds"] == pytest.approx(6.0)
+    with pytest.raises(ServeBenchError, match="not followed"):
+        killed(samples, [0.0, 12.0])
+
+
+def test_growth_is_of_medians_of_thirds() -> None:
+    assert growth([100, 900, 100, 5, 5, 5, 110, 110, 0]) == pytest.approx(0.1)
+    with pytest.raises(ServeBenchError, match="no thirds"):
+        growth([1, 2])
+
+
+# Over HTTP, with the API of this process behind a real server.
+
+
+def run(url: str, part: Any) -> Any:
+    async def measure() -> Any:
+        async with Client(url) as client:
+            return await part(client)
+
+    return asyncio.run(measure())
+
+
+def test_questions_are_of_all_tenants_in_turn(members: list[Member]) -> None:
+    askings = ask_about(members, 2 * TENANTS, of_length(7))
+    assert [a.tenant for a in askings] == [m.name for m in members] * 2
+    assert askings[0].question != askings[TENANTS].question
+    assert askings[0].key != askings[1].key
+    assert {a.options["max_tokens"] for a in askings} == {7}
+
+
+def test_founded_tenants_have_their_facts_in_memory(api: ApiWorld, members: list[Member]) -> None:
+    for member in members:
+        log = api.world.ledger.tenant(member.name)
+        assert log.heads.serving().head.step == log.length() > 0
+        texts = " ".join(log.text(document.key) for document in log.documents())
+        assert all(fact.statement in texts for fact in member.facts)
+
+
+def test_a_streamed_answer_is_timed_and_counted(api: ApiWorld, members: list[Member]) -> None:
+    (asking,) = ask_about(members, 1, of_length(6))
+    found = run(api.url, lambda c: c.ask(asking))
+    assert not found.error
+    assert found.tokens == 6
+    assert found.began < found.first <= found.last <= found.ended
+    assert found.step == api.world.ledger.tenant(asking.tenant).length()
+
+
+def test_what_fails_is_told_and_not_raised(api: ApiWorld, members: list[Member]) -> None:
+    (good,) = ask_about(members, 1)
+    bad = [replace(good, key="mplus_no"), replace(good, options={"max_tokens": 0})]
+    load = run(api.url, lambda c: c.drive([*bad, good], 2))
+    assert sorted(error[:3] for error in load.errors) == ["401", "422"]
+    assert len(load.answered) == 1
+    nobody = run("http://127.0.0.1:9", lambda c: c.ask(good))
+    assert "ConnectError" in nobody.error
+    with pytest.raises(ServeBenchError, match="401"):
+        run(api.url, lambda c: c.hand_in("mplus_no", "Text."))
+    with pytest.raises(ServeBenchError, match="/metrics: 401"):
+        run(api.url, lambda c: c.read("/metrics"))
+
+
+def test_figures_of_speed_are_of_all_arms(
+    api: ApiWorld,
+    model: MPlus,
+    place: Place,
+    members: list[Member],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench.serve.speed, "CONCURRENCY", (1, 4))
+    found = run(api.url, lambda c: measure_grid(c, members, samples=4, tokens=12))
+    assert set(found) == {f"{t}x{c}" for t in (1, TENANTS) for c in (1, 4)}
+    assert all(not arm["errors"] for arm in found.values())
+    assert found["1x4"]["first_token_ms"]["n"] >= 4 * 4
+    with (
+        installation(place.folder, model) as system,
+        bare_reader(system, [m.name for m in members]) as bare,
+    ):
+        over = run(api.url, lambda c: measure_overhead(c, bare, members, samples=6))
+        eight = run(api.url, lambda c: measure_eight(c, bare, members, 8, tokens=3, rounds=2))
+    assert over["n"] == 6
+    assert over["service"] > 0 < over["bare"]
+    assert over["ping_ms"]["p50"] > 0
+    for ways in eight.values():
+        assert all(spread["n"] == 2 and spread["low"] > 0 for spread in ways.values())
+
+
+def test_the_bare_reader_tells_errors(model: MPlus, place: Place, members: list[Member]) -> None:
+    good, bad = ask_about(members, 2)
+    with (
+        installation(place.folder, model) as system,
+        bare_reader(system, [m.name for m in members]) as bare,
+    ):
+        load = bare.drive([replace(bad, options={"max_tokens": -1}), good], 2)
+    assert len(load.answered) == 1
+    assert "max_tokens" in next(iter(load.errors))
+
+
+def test_writes_are_read_back(
+    api: ApiWorld, founder: Founder, texts: Texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.serve.reads, "_CHARACTERS", 80)
+    own = founder.found(["reading-0", "reading-1"], characters=80)
+    found = run(api.url, lambda c: measure_reads(c, own, texts, 12, seconds=100))
+    assert found["asked"] == found["honoured"] == 12
+    assert found["older"] == 0
+    assert not found["errors"]
+
+
+def test_reading_back_is_bounded_by_time(api: ApiWorld, founder: Founder, texts: Texts) -> None:
+    own = founder.found(["late"], characters=80)
+    with pytest.raises(ServeBenchError, match="nothing could be read back"):
+        run(api.url, lambda c: measure_reads(c, own, texts, 1000, seconds=0.0))
+
+
+def test_a_founder_needs_a_new_installation(place: Place, texts: Texts) -> None:
+    with pytest.raises(ServeBenchError, match="not new"):
+        Founder(Server(place, "http://127.0.0.1:9", None), texts)
+
+
+def test_budgets_hold_one_prepared_memory_and_half_of_all(
+    model: MPlus, place: Place, members: list[Member]
+) -> None:
+    with installation(place.folder, model) as system:
+        plans = list(plans_of(system, [m.name for m in members]).values())
+    footprint = Footprint(model)
+    rows, views = map(footprint.rows, plans), map(footprint.view, plans)
+    one = [of_rows + of_view for of_rows, of_view in zip(rows, views, strict=True)]
+    device, host = one_prepared(model, plans)
+    first, second = one[0].host, one[1].host
+    smaller = min(footprint.view(plan).host for plan in plans[:2])
+    assert first + second - smaller <= host < first + second
+    assert device > sum(each.device for each in one)
+    device, host = half_of(model, plans)
+    assert 2 * max(each.host for each in one) <= host < sum(each.host for each in one)
+    assert device > max(each.device for each in one)
+
+
+# Parsing.
+
+
+async def lines(text: str) -> AsyncIterator[str]:
+    for line in text.split("\n"):
+        yield line
+
+
+def test_events_are_read_as_they_may_be_written() -> None:
+    text = 'event: token\ndata: {"a":1}\n\n: ping\n\ndata:[1,\ndata: 2]\n\nevent: x\ndata: 3'
+
+    async def read() -> list[tuple[str, Any]]:
+        return [each async for each in events(lines(text))]
+
+    # The last one has no end, so it is not complete.
+    assert asyncio.run(read()) == [("token", {"a": 1}), ("message", [1, 2])]
+
+
+def test_counters_are_summed_over_labels() -> None:
+    text = '# HELP a_total x\na_total{reader="1"} 2\na_total{reader="2"} 3.0\nb 1e3\n'
+    assert counters(text) == {"a_total": 5.0, "b": 1000.0}
+
+
+def test_clients_beside_a_block_end_with_it() -> None:
+    ended = []
+
+    async def client() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def fail() -> None:
+        async with at_work(client(), client()):
+            await asyncio.sleep(0)
+            raise ServeBenchError("it failed")
+
+    with pytest.raises(ServeBenchError, match="it failed"):  # itself, not a group of one
+        asyncio.run(fail())
+    assert len(ended) == 2
+
+
+def test_an_object_is_read_when_it_is_complete() -> None:
+    text = json.dumps({"url": "http://127.0.0.1:1", "operator_key": "o"}, indent=2).splitlines(True)
+    assert [first_json(text[:n]) is None for n in range(len(text))] == [True] * len(text)
+    assert first_json(text) == {"url": "http://127.0.0.1:1", "operator_key": "o"}
+
+
+# Processes.
+
+
+def test_memory_is_of_what_runs_and_by_role(tmp_path: Path) -> None:
+    rollup = "00-ff ---p 0 00:00 0 [rollup]\nRss: 900 kB\nPss: {} kB\nPss_File: {} kB\n"
+    for pid, sizes in ((7, (100, 60)), (8, (10, 0))):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "smaps_rollup").write_text(rollup.format(*sizes))
+    processes = [
+        Process(7, "ray::ServeReplica:mplus:Readers "),
+        Process(8, "raylet --x"),
+        Process(9, "ended"),
+    ]
+    found = memory_of(processes, proc=tmp_path)
+    assert (found.total, found.own) == (110 << 10, 50 << 10)
+    assert found.by_role == {"readers": 100 << 10, "other": 10 << 10}
+    mine = memory_of([Process(os.getpid(), "pytest")])
+    assert mine.total > mine.own > 1 << 20
+
+
+def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "import sys; print('error: no such checkpoint', file=sys.stderr); sys.exit(3)"
+    monkeypatch.setattr(bench.serve.server, "_MPLUS", broken)
+    with pytest.raises(ServeBenchError, match="ended while it started:\nerror: no such checkpoint"):
+        enter(Place(tmp_path / "data", "unused", 1))
+
+
+def test_a_service_that_is_never_ready_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.serve.server, "_MPLUS", "import time; time.sleep(60)")
+    monkeypatch.setattr(bench.serve.server, "_READY_SECONDS", 0.1)
+    place = Place(tmp_path / "data", "unused", 1)
+    with pytest.raises(ServeBenchError, match="was not ready"):
+        enter(place)
+    assert not place.processes()
+
+
+def test_nothing_is_left_of_a_service_that_leaves_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    careless = (
+        "import json, os, subprocess, sys, time\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "told = {'url': 'http://127.0.0.1:1', 'ledger': os.environ.get('MPLUS_LEDGER_URL')}\n"
+        "print(json.dumps(told, indent=2), flush=True)\n"
+        "time.sleep(60)"
+    )
+    monkeypatch.setattr(bench.serve.server, "_MPLUS", careless)
+    monkeypatch.setattr(bench.serve.server, "_STOP_SECONDS", 1.0)
+    monkeypatch.setenv("MPLUS_LEDGER_URL", "postgresql://elsewhere")
+    place = Place(tmp_path / "data", "unused", 1)
+    assert "MPLUS_LEDGER_URL" not in place.environment
+    began = time.monotonic()
+    with serving(place) as server:
+        assert server.url == "http://127.0.0.1:1"
+        assert server.operator_key is None
+        assert len(place.processes()) == 2
+        with pytest.raises(ServeBenchError, match="0 processes look like the one reader"):
+            server.reader()
+    assert not place.processes()
+    assert time.monotonic() - began < 30
+
+
+def test_processes_are_found_by_their_environment(tmp_path: Path) -> None:
+    own = {**os.environ, "MPLUS_DATA": str(tmp_path)}
+    sleep = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(sleep, env=own, stdin=subprocess.PIPE) as process:
+        assert [p.pid for p in processes_with("MPLUS_DATA", str(tmp_path))] == [process.pid]
+        process.communicate()
+    assert not processes_with("MPLUS_DATA", str(tmp_path))
+
+
+def enter(place: Place) -> None:
+    with serving(place):
+        pytest.fail("it was ready")
+
+
+# The whole.
+
+
+def test_the_figures_have_the_form_that_is_compared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ms = {"p50": 1.0, "p99": 2.0, "low": 1.0, "high": 2.0, "n": 3}
+    spread = {"median": 2.5, "low": 2.0, "high": 3.0, "n": 5}
+    ways = {"bare": spread, "service": spread}
+    arm = {"first_token_ms": ms, "tokens_per_second": {**ms, "total": 9.0}, "errors": {}}
+    third = {"readers": 100.0, "other": 50.0}
+    memory = {"memory_growth": 0.015, "own_memory_growth": -0.01}
+    mixed = {"minutes": 1.0, "questions": 100, "documents": 20, "errors": 1}
+    over = {"p50": 12.0, "p99": 20.0, "service": 32.0, "bare": 20.0}
+    lost = {"failed": 8, "in_flight": 7, "back_seconds": 3.25}
+    detail: dict[str, Any] = {
+        "speed": {"1x8": arm, "32x1": {**arm, "errors": {"503: full": 2}}},
+        "overhead": {**over, "n": 3, "first_token_p50": 9.0, "ping_ms": ms},
+        "eight": {"one_tenant": {**ways, "bare": {**spread, "median": 9.0}}, "eight_tenants": ways},
+        "tiers": {"warm": ms, "host": ms, "disk": ms, "cold": ms, "steps": 40},
+        "killed": {**lost, "each_back_seconds": [3.25], "kills": 1, "asked": 90, "under_way": 8},
+        "mixed": {
+            **mixed,
+            **memory,
+            "first_third_mb": third,
+            "last_third_mb": third,
+            "first_token_ms": ms,
+        },
+        "reads": {
+            "asked": 200,
+            "honoured": 199,
+            "older": 1,
+            "errors": {},
+            "written_to_answer_ms": ms,
+            "other_documents": 5,
+        },
+    }
+    found, first = summary(detail), {"p50": 1.0, "p99": 2.0}
+    assert found == {
+        "time_to_first_token_ms": {"1x8": first, "32x1": first},
+        "tokens_per_second": {"1x8": {**first, "total": 9.0}, "32x1": {**first, "total": 9.0}},
+        "overhead_ms": over,
+        "speedup_8": {"bare": 2.5, "service": 2.5},
+        "tiers_ms": {"warm": 1.0, "host": 1.0, "disk": 1.0, "cold": 1.0},
+        "reader_killed": lost,
+        "mixed": {**mixed, "memory_growth": 0.015},
+        "min_step": {"asked": 200, "honoured": 199},
+    }
+    show({"machine": {"device": "here"}, "detail": detail})
+    said = capsys.readouterr().err
+    for words in ("2 errors", "199 of 200", "+1.5%", "2.50x", "3.2 s"):
+        assert words in said
+
+
+def test_the_extents_are_what_was_asked_for() -> None:
+    assert (FULL.tenants, FULL.minutes, FULL.reads) == (32, 30.0, 10_000)
+    assert (QUICK.tenants, QUICK.minutes, QUICK.reads) == (32, 1.0, 200)
+
+
+def test_options_of_a_question_go_into_its_request() -> None:
+    assert Asking("t", "k", "q?").options == {}
+    assert of_length(5) == {"max_tokens": 5, "temperature": 100.0}
