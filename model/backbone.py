@@ -95,17 +95,27 @@ def init_from_backbone(source: str, out: Path, seed: int = 0, **memory: Any) -> 
     if out.exists() and out.samefile(folder):
         raise InvalidInputError(f"{out} is the backbone itself; write to another folder")
     config = backbone_config(read_config(folder), memory, str(folder / "config.json"))
+    save_checkpoint(out, config, network_around(folder, config, seed))
+    copy_tokenizer(folder, out)
+    return config
+
+
+def network_around(folder: Path, config: ModelConfig, seed: int) -> Network:
+    """The untrained M+ of `config` around the backbone in `folder`, in float32."""
     network = Network(config)
     network.initialize(seed)
     _copy_weights(network, TensorFolder.open(folder))
     if network.bos_embedding is not None and config.bos_token_id is not None:
         states = hidden_states_alone(network, torch.tensor([config.bos_token_id]))
         network.bos_embedding = nn.Parameter(torch.stack(states))
-    save_checkpoint(out, config, network)
+    return network
+
+
+def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copy whatever of a tokenizer lies in `source`."""
     for name in _TOKENIZER_FILES:
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, out / name)
-    return config
+        if (source / name).exists():
+            shutil.copyfile(source / name, target / name)
 
 
 def _copy_weights(network: Network, tensors: TensorFolder) -> None:

@@ -7,6 +7,9 @@ Legend: n tokens, d hidden size, H query heads, G key/value heads, e head dim, s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,12 +95,24 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
+    """One layer's weights; what is computed with them is the write, the read or a training pass.
+
+    Attributes:
+        recompute: training computes activations again for the gradients instead of keeping them.
+    """
+
+    recompute = False
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
+
+    def forward(self, step: Callable[..., Any], *inputs: Any) -> Any:
+        """`step(layer, *inputs)` as one call of this module, round which sharded weights come."""
+        return step(self, *inputs)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Residual x [..., n, d] and attention output [..., n, H, e] → layer output."""

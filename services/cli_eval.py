@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from model.evaluation.quick import Texts
     from model.evaluation.telling import Advance, Chunk
     from model.evaluation.text import RunningText
+    from model.training.facts import Unseen
 
 app = typer.Typer(
     help="Measure what a checkpoint remembers, finds and knows.", no_args_is_help=True
@@ -89,6 +90,14 @@ def eval_retention(
             metavar="prose|sentence|update",
         ),
     ] = "prose",
+    unseen: Annotated[
+        str,
+        typer.Option(
+            help="Whose phrasings training never saw: the questions', or everything's (the "
+            "statements' too).",
+            metavar="questions|everything",
+        ),
+    ] = "questions",
     text: TextOption = None,
     tenants: TenantsOption = 4,
     limit: LimitOption = 0,
@@ -106,13 +115,17 @@ def eval_retention(
     if told not in WAYS:
         raise InvalidInputError(f"--told {told} is unknown; there are {', '.join(WAYS)}")
     count = min(questions, limit or questions)
-    plan = Plan(_distances(tokens), count, min(tenants, count), told, seed)
+    if unseen not in ("questions", "everything"):
+        raise InvalidInputError(f"--unseen {unseen} is unknown; give questions or everything")
+    plan = Plan(_distances(tokens), count, min(tenants, count), told, seed, cast("Unseen", unseen))
     _check_plot(plot)
     mplus = _load(checkpoint)
     running = _running_text(mplus, text, _HELD_OUT)
     with _progress("retention", plan.tokens(mplus.config.chunk_tokens)) as advance:
         result = retention(mplus, running, plan, advance)
-    settings = _settings(mplus, seed, text=running.source, tenants=plan.tenants, told=told)
+    settings = _settings(
+        mplus, seed, text=running.source, tenants=plan.tenants, told=told, unseen=unseen
+    )
     settings["text_tokens"] = len(running)
     _arms_out(
         result | {"settings": settings},

@@ -1,4 +1,4 @@
-"""Invented facts as documents with a question, in phrasings never trained on."""
+"""Invented facts as documents with a question in a phrasing never trained on."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from model.evaluation.questions import Question
 from model.evaluation.telling import Chunk, Document
 from model.evaluation.text import TextReader
 from model.text import TextTokenizer
-from model.training.facts import draw_fact, draw_update
+from model.training.facts import Unseen, draw_fact, draw_update
 
-Told = Callable[[Random, TextReader, TextTokenizer, int], list[Document]]
+Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[Document]]
 
 _BETWEEN = 4  # chunks of other text between a fact and the one that overrides it
 _TRIES = 1_000  # of facts, of which one has to fit into a chunk
 
 
 def in_prose(
-    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
 ) -> list[Document]:
     """A full chunk of running text with the fact's sentence somewhere in it."""
-    fact = draw_fact(rng, held_out=True)
+    fact = draw_fact(rng, unseen)
     question = Question(fact.question, (fact.answer,))
     return [Document([_surrounded(rng, reader, tokenizer, fact.statement, size)], [question])]
 
 
 def in_one_sentence(
-    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
 ) -> list[Document]:
     """A document of this one sentence."""
-    fact = draw_fact(rng, held_out=True)
+    fact = draw_fact(rng, unseen)
     chunk = Chunk(fact.statement, _fitting(tokenizer, fact.statement, size))
     return [Document([chunk], [Question(fact.question, (fact.answer,))])]
 
 
-def updated(rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int) -> list[Document]:
+def updated(
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
+) -> list[Document]:
     """A fact, some text, and a fact that overrides it: the latest is the answer."""
-    older, newer = draw_update(rng, held_out=True)
+    older, newer = draw_update(rng, unseen)
     question = Question(newer.question, (newer.answer,))
     first, last = (
         _surrounded(rng, reader, tokenizer, statement, size)
@@ -52,20 +54,26 @@ WAYS: dict[str, Told] = {"prose": in_prose, "sentence": in_one_sentence, "update
 
 
 def tell_fact(
-    way: str, rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int
+    way: str,
+    rng: Random,
+    reader: TextReader,
+    tokenizer: TextTokenizer,
+    size: int,
+    unseen: Unseen = "questions",
 ) -> list[Document]:
     """Documents that tell one fact, the last of them with the question.
 
     Args:
         way: a key of `WAYS`.
         size: tokens of a chunk.
+        unseen: whether the statement, too, is in a phrasing never trained on.
 
     Raises:
         InvalidInputError: sentences do not fit into chunks of this size.
     """
     for _ in range(_TRIES):
         try:
-            return WAYS[way](rng, reader, tokenizer, size)
+            return WAYS[way](rng, reader, tokenizer, size, unseen)
         except _TooLongError:
             continue
     raise InvalidInputError(

@@ -18,6 +18,7 @@ from model.evaluation.telling import Advance, Document, Due, tell
 from model.evaluation.text import RunningText
 from model.library import MPlus
 from model.memory import Memory
+from model.training.facts import Unseen
 
 ARMS = ("mplus", "memoryllm", "none")
 _ANSWER = 16  # tokens; every value of a fact is shorter
@@ -32,6 +33,7 @@ class Plan:
         questions: in all, one a fact.
         tenants: that share the facts evenly.
         told: how a fact is told, see `model.evaluation.facts`.
+        unseen: the questions' phrasings were never trained on, or everything's.
     """
 
     distances: Sequence[int]
@@ -39,6 +41,7 @@ class Plan:
     tenants: int = 4
     told: str = "prose"
     seed: int = 0
+    unseen: Unseen = "questions"
 
     def tokens(self, chunk_tokens: int) -> int:
         """Roughly how many will be memorized in all."""
@@ -114,7 +117,7 @@ def _logs(
     logs: list[list[Document]] = [[] for _ in readers]
     for number in range(plan.questions):
         log, reader = logs[number % tenants], readers[number % tenants]
-        log += tell_fact(plan.told, rng, reader, mplus.tokenizer, size)
+        log += tell_fact(plan.told, rng, reader, mplus.tokenizer, size, plan.unseen)
         log.append(Document([reader.chunk(size)]))
     return logs, [reader.documents(size) for reader in readers]
 

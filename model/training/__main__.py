@@ -1,26 +1,38 @@
-"""`python -m model.training RECIPE --data DIR --out DIR [--resume] [--export CHECKPOINT]`."""
+"""`python -m model.training RECIPE --data DIR --out DIR`, as `mplus train` in one process."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from model.errors import MPlusError
 from model.training.export import export
 from model.training.recipe import Recipe
-from model.training.run import train
+from model.training.run import Order, train
 
 parser = argparse.ArgumentParser(prog="python -m model.training", description=train.__doc__)
 parser.add_argument("recipe", type=Path)
 parser.add_argument("--data", type=Path, help="folder of the training texts")
 parser.add_argument("--out", type=Path, required=True)
+parser.add_argument("--backbone", help="folder or hub id of the model to adapt")
+parser.add_argument("--device")
 parser.add_argument("--resume", action="store_true", help="continue from the last save in OUT")
+parser.add_argument("--steps", type=int, help="of every phase, at most")
 parser.add_argument(
     "--export", type=Path, metavar="CHECKPOINT", help="do not train: write OUT's weights there"
 )
+parser.add_argument("--last", action="store_true", help="export the last weights, not the best")
 options = parser.parse_args()
-if options.export:
-    export(Recipe.load(options.recipe), options.out, options.export)
-elif options.data is None:
-    parser.error("training needs --data, the folder of the training texts")
-else:
-    train(options.recipe, options.data, options.out, options.resume)
+try:
+    recipe = Recipe.load(options.recipe, options.backbone)
+    if options.export:
+        export(recipe, options.out, options.export, options.last)
+    elif options.data is None:
+        parser.error("training needs --data, the folder of the training texts")
+    else:
+        train(
+            Order(recipe, options.data, options.out, options.device, options.resume, options.steps)
+        )
+except MPlusError as error:
+    sys.exit(f"error: {error}")

@@ -7,12 +7,14 @@ from random import Random
 
 from tokenizers import Tokenizer
 
-from model.training.facts import Fact, draw_facts, draw_unanswerable, draw_update
+from model.training.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
 from model.training.questions import Passage
 from model.training.text import Corpus, answer_ids, question_ids
 
+_TOKENS_PER_GROUP = 32  # of facts about one entity, so that several share a long chunk
 _CUE, _RECALLED = 8, 24  # tokens given and wanted when text is to be recalled
-_FOLLOWING = 48  # tokens of what comes next that are to be foretold
+_GIVEN = 32, 96  # tokens of what comes next that are given,
+_FOLLOWING = 64  # and that are to be foretold
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,25 @@ class Documents:
         real: float = 0.08,
         recall: float = 0.06,
         following: float = 0.0,
-        held_out: bool = False,
+        unseen: Unseen = "nothing",
     ) -> None:
         self.tokenizer, self.corpus, self.passages = tokenizer, corpus, passages
         self.real, self.recall, self.following = real, recall, following
-        self.held_out = held_out
+        self.unseen = unseen
+
+    def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]:
+        """The documents of one step. Text that goes on has long prompts, so it goes together."""
+        if rng.random() < self.following:
+            given = rng.randrange(*_GIVEN)
+            return [self._followed(rng, chunks, length, given) for _ in range(count)]
+        return [self.draw(rng, chunks, length) for _ in range(count)]
 
     def draw(self, rng: Random, chunks: int, length: int) -> Document:
         """A document of `chunks` chunks of `length` tokens."""
         kind = rng.random()
         if kind < self.recall and length > _CUE:
             return self._text(rng, chunks, length)
-        if kind < self.recall + self.following:
-            return self._followed(rng, chunks, length)
-        if kind < self.recall + self.following + self.real and self.passages and length > 2 * _CUE:
+        if kind < self.recall + self.real and self.passages and length > 2 * _CUE:
             return self._passage(rng, chunks, length)
         return self.facts(rng, chunks, length)
 
@@ -63,11 +70,11 @@ class Documents:
         """Statements scattered over running text."""
         statements: list[list[list[int]]] = [[] for _ in range(chunks)]
         asks = []
-        for _ in range(rng.randrange(1, 3) if length > 40 else 1):
+        for _ in range(rng.randrange(1, 2 + length // _TOKENS_PER_GROUP)):
             for fact, where in self._group(rng, chunks, length, statements):
                 asks.append(self.ask(fact, where))
         if rng.random() < 0.03:
-            asks.append(self.ask(draw_unanswerable(rng, self.held_out), -1))
+            asks.append(self.ask(draw_unanswerable(rng, self.unseen), -1))
         return Document([self._fill(rng, s, length) for s in statements], asks)
 
     def ask(self, fact: Fact, chunk: int) -> Ask:
@@ -80,12 +87,12 @@ class Documents:
         """A fact a chunk about one entity, or a fact that a later one overrides."""
         wanted: list[tuple[str, Fact | None, int]] = []
         if rng.random() < 0.1:
-            older, newer = draw_update(rng, self.held_out)
+            older, newer = draw_update(rng, self.unseen)
             first = rng.randrange(chunks)
             wanted = [(older, None, first)]
             wanted.append((newer.statement, newer, rng.randrange(first, chunks)))
         else:
-            facts = draw_facts(rng, rng.randrange(1, chunks + 2), self.held_out)
+            facts = draw_facts(rng, rng.randrange(1, chunks + 2), self.unseen)
             wanted = [(f.statement, f, rng.randrange(chunks)) for f in facts]
         placed = []
         for text, fact, chunk in wanted:
@@ -119,12 +126,12 @@ class Documents:
             asks.append(Ask(span[:_CUE], span[_CUE:], chunk, "recall"))
         return Document(parts, asks)
 
-    def _followed(self, rng: Random, chunks: int, length: int) -> Document:
+    def _followed(self, rng: Random, chunks: int, length: int, given: int) -> Document:
         """Running text that goes on in the prompt; no block of it is the one to be found."""
-        ids = self.corpus.span(rng, chunks * length + _CUE + _FOLLOWING)
+        ids = self.corpus.span(rng, chunks * length + given + _FOLLOWING)
         parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
         rest = ids[chunks * length :]
-        return Document(parts, [Ask(rest[:_CUE], rest[_CUE:], -1, "following")])
+        return Document(parts, [Ask(rest[:given], rest[given:], -1, "following")])
 
     def _passage(self, rng: Random, chunks: int, length: int) -> Document:
         """A window of a real passage around an answer, and the questions it can answer."""

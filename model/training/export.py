@@ -3,36 +3,70 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from model.backbone import copy_tokenizer
 from model.checkpoint import save_checkpoint
+from model.config import read_config
+from model.hub import find_checkpoint
 from model.network import Network
+from model.training import saves
+from model.training.networks import open_whole
 from model.training.recipe import Recipe
-from model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL
+from model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
 
 
-def export(recipe: Recipe, run: Path, checkpoint: Path) -> None:
-    """Write the last saved weights of `run` as a checkpoint that `MPlus.load` reads.
+def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> None:
+    """Write the weights of `run` as a checkpoint that `MPlus.load` reads.
 
-    Weights become bfloat16, half the bytes; the figures in the model card are measured on them.
+    Weights trained from nothing become bfloat16, half the bytes; the figures in the model card
+    are measured on them. An adapted backbone is written as an official checkpoint is: its own
+    weights as they are, and both adapters beside.
+
+    Args:
+        last: the weights of the last save, not those that did best in validation.
     """
-    config = replace(recipe.model, prompt_template=PROMPT, bos_token_id=BOS, eos_token_ids=(EOS,))
-    network = Network(config)
-    state = torch.load(run / "state.pt", weights_only=True)
-    network.load_state_dict(state["network"])
-    save_checkpoint(checkpoint, config, network.to(torch.bfloat16))
-    shutil.copyfile(run / "tokenizer.json", checkpoint / "tokenizer.json")
+    best = not last and (run / saves.BEST).exists()
+    state = saves.read(run, saves.BEST if best else saves.STATE)
+    exact = replace(recipe, precision="float32")
+    network = open_whole(exact, torch.device("cpu")).network
+    saves.set_weights(network, state["network"])
+    if recipe.adapters is None:
+        network.to(torch.bfloat16)
+        config = replace(
+            recipe.model, prompt_template=PROMPT, bos_token_id=BOS, eos_token_ids=(EOS,)
+        )
+        save_checkpoint(checkpoint, config, network)
+        _write_tokenizer_config(checkpoint, config.max_position_embeddings)
+    else:
+        _round_as_backbone(network, str(recipe.backbone))
+        end = end_of(open_tokenizer(run / "tokenizer.json"))
+        ends = tuple(dict.fromkeys((*recipe.model.eos_token_ids, end)))
+        config = replace(recipe.model, prompt_template=PROMPT, eos_token_ids=ends)
+        save_checkpoint(checkpoint, config, network)
+    copy_tokenizer(run, checkpoint)
+
+
+def _round_as_backbone(network: Network, backbone: str) -> None:
+    """What was not trained goes back to the precision that it came in."""
+    raw = read_config(find_checkpoint(backbone))
+    if str(raw.get("dtype", raw.get("torch_dtype"))) in ("bfloat16", "float16"):
+        for parameter in network.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def _write_tokenizer_config(checkpoint: Path, longest: int) -> None:
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "pad_token": SPECIAL[PAD],
         "bos_token": SPECIAL[BOS],
         "eos_token": SPECIAL[EOS],
         "clean_up_tokenization_spaces": False,
-        "model_max_length": config.max_position_embeddings,
+        "model_max_length": longest,
     }
     text = json.dumps(settings, indent=1) + "\n"
     (checkpoint / "tokenizer_config.json").write_text(text)

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import yaml
 
-from model.training import values
+from model.training import invented, values
 
 HELD_OUT = 2
+Unseen = Literal["nothing", "questions", "everything"]  # which phrasings are held-out ones
+_MORE = "paraphrases.yaml"
 UNKNOWN = "unknown"
 # Around a sentence, now and then, so that no relation depends on how a text begins.
 _AROUND_STATEMENT = (
@@ -37,6 +40,7 @@ _AROUND_QUESTION = (
     "One more thing: {s}",
 )
 _VARIED = 0.15
+_INVENTED, _LABELLED = 0.4, 0.15  # shares of the facts of training
 _MARKERS = ("Now", "Since then things have changed:", "Correction:", "Later", "News:")
 
 
@@ -67,12 +71,22 @@ class Fact:
 
 @cache
 def relations() -> tuple[Relation, ...]:
-    """Every relation of relations.yaml."""
-    raw = yaml.safe_load(Path(__file__).with_name("relations.yaml").read_text())
+    """Every relation of relations.yaml, with the paraphrases before the phrasings held out."""
+    folder = Path(__file__).parent
+    raw, more = (yaml.safe_load((folder / name).read_text()) for name in ("relations.yaml", _MORE))
     return tuple(
-        Relation(name, r["of"], r["value"], tuple(r["say"]), tuple(r["ask"]))
+        Relation(
+            name,
+            r["of"],
+            r["value"],
+            *(_joined(more[name][side], r[side]) for side in ("say", "ask")),
+        )
         for name, r in raw.items()
     )
+
+
+def _joined(more: Sequence[str], phrasings: Sequence[str]) -> tuple[str, ...]:
+    return (*(one for one in more if one not in phrasings), *phrasings)
 
 
 def _fill(template: str, name: str, value: str = "") -> str:
@@ -80,44 +94,64 @@ def _fill(template: str, name: str, value: str = "") -> str:
     return text[0].upper() + text[1:]
 
 
-def draw_fact(rng: Random, held_out: bool = False) -> Fact:
+def draw_fact(rng: Random, unseen: Unseen = "nothing") -> Fact:
     """A fact about an entity never seen before."""
-    return draw_facts(rng, 1, held_out)[0]
+    return draw_facts(rng, 1, unseen)[0]
 
 
-def draw_facts(rng: Random, count: int, held_out: bool = False) -> list[Fact]:
+def draw_facts(rng: Random, count: int, unseen: Unseen = "nothing") -> list[Fact]:
     """`count` different facts about one new entity (fewer if its kind has fewer relations)."""
     kind = rng.choice(relations()).of
     name = values.draw(kind, rng)
     about = [r for r in relations() if r.of == kind]
     facts = []
     for relation in rng.sample(about, min(count, len(about))):
-        say, ask = relation.phrasings(held_out)
-        value = values.draw(relation.value, rng)
-        statement = _fill(rng.choice(say), name, value)
-        question = _fill(rng.choice(ask), name)
-        if not held_out:
-            statement = _vary(rng, _AROUND_STATEMENT, statement)
-            question = _vary(rng, _AROUND_QUESTION, question)
-        facts.append(Fact(statement, question, value))
+        (say, *_), ask, value_kind = _phrase(rng, relation, unseen)
+        value = values.draw(value_kind, rng)
+        facts.append(Fact(_fill(say, name, value), _fill(ask, name), value))
     return facts
+
+
+def _phrase(
+    rng: Random, relation: Relation, unseen: Unseen, statements: int = 1
+) -> tuple[list[str], str, str]:
+    """So many statement templates, a question template, and the kind of value.
+
+    In training many relations are invented ones, and phrasings vary beyond those written down.
+    """
+    say, _ = relation.phrasings(unseen == "everything")
+    _, ask = relation.phrasings(unseen != "nothing")
+    chosen = [rng.choice(say) for _ in range(statements)]
+    if unseen != "nothing":
+        return chosen, rng.choice(ask), relation.value
+    dice = rng.random()
+    if dice < _INVENTED:
+        said, asked = invented.phrases(rng)
+        return [said] * statements, _vary(rng, _AROUND_QUESTION, asked), values.any_kind(rng)
+    question = rng.choice(ask)
+    if dice < _INVENTED + _LABELLED:  # the relation by its name, on one side or on both
+        said, asked = invented.labelled(rng, relation.name)
+        chosen = [said] * statements if rng.random() < 0.6 else chosen
+        question = asked if rng.random() < 0.6 else question
+    varied = [_vary(rng, _AROUND_STATEMENT, one) for one in chosen]
+    return varied, _vary(rng, _AROUND_QUESTION, question), relation.value
 
 
 def _vary(rng: Random, around: Sequence[str], sentence: str) -> str:
     return rng.choice(around).replace("{s}", sentence) if rng.random() < _VARIED else sentence
 
 
-def draw_update(rng: Random, held_out: bool = False) -> tuple[str, Fact]:
+def draw_update(rng: Random, unseen: Unseen = "nothing") -> tuple[str, Fact]:
     """(an older statement, the fact that overrides it): the latest value is the answer."""
     relation = rng.choice(relations())
-    say, ask = relation.phrasings(held_out)
+    (first, second), ask, kind = _phrase(rng, relation, unseen, statements=2)
     name = values.draw(relation.of, rng)
-    old, new = values.draw(relation.value, rng), values.draw(relation.value, rng)
-    newer = f"{rng.choice(_MARKERS)} {rng.choice(say).replace('{n}', name).replace('{v}', new)}"
-    return _fill(rng.choice(say), name, old), Fact(newer, _fill(rng.choice(ask), name), new)
+    old, new = values.draw(kind, rng), values.draw(kind, rng)
+    newer = f"{rng.choice(_MARKERS)} {second.replace('{n}', name).replace('{v}', new)}"
+    return _fill(first, name, old), Fact(newer, _fill(ask, name), new)
 
 
-def draw_unanswerable(rng: Random, held_out: bool = False) -> Fact:
+def draw_unanswerable(rng: Random, unseen: Unseen = "nothing") -> Fact:
     """A question about an entity no text mentions; its statement is empty."""
-    fact = draw_fact(rng, held_out)
+    fact = draw_fact(rng, unseen)
     return Fact("", fact.question, UNKNOWN)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from model.network import Network
 from model.training.facts import Fact, draw_fact, draw_facts, draw_unanswerable, draw_update
+from model.training.head import token_losses
 from model.training.passes import language
 from model.training.recipe import LanguagePhase
-from model.training.step import Step
+from model.training.step import Draws, Roles, Step
 from model.training.text import PAD, Corpus, answer_ids, question_ids
 
 ANSWER_WEIGHT, REPEAT_WEIGHT, FIRST_WEIGHT = 5.0, 2.0, 10.0
@@ -26,15 +26,21 @@ class LanguageTask:
     def __init__(self, phase: LanguagePhase, tokenizer: Tokenizer, corpus: Corpus) -> None:
         self.phase, self.tokenizer, self.corpus = phase, tokenizer, corpus
 
-    def loss(self, network: Network, rng: Random) -> Step:
-        ids, weights = self.batch(rng)
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        """Every batch is drawn anew, so there is nothing to restore."""
+
+    def loss(self, roles: Roles, draws: Draws) -> Step:
+        network = roles.reader
+        ids, weights = (part.to(network.device) for part in self.batch(draws.own))
         hidden = language(network, ids[:, :-1])
         counted = weights[:, 1:] > 0
         targets, weights = ids[:, 1:][counted], weights[:, 1:][counted]
-        logits = network.logits(hidden[counted]).float()
-        losses = F.cross_entropy(logits, targets, reduction="none")
+        losses, hit = token_losses(network, hidden[counted], targets)
         plain, answers = weights == 1.0, weights == ANSWER_WEIGHT
-        hits = (logits.argmax(-1) == targets).float()
+        hits = hit.float()
         return Step(
             (losses * weights).sum() / weights.sum(),
             ids.numel(),

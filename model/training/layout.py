@@ -49,7 +49,7 @@ class Layout:
             slot=rng.randrange(beside + 1),
             in_pool=share,
             age=1.0 if rng.random() < 0.2 else rng.random(),
-            kept=rng.choice((1.0, rng.uniform(0.6, 1.0))),
+            kept=rng.choice((1.0, 1.0, 1.0, rng.uniform(0.6, 1.0))),
             survivors=rng.uniform(0.5, 1.0),
         )
 
@@ -67,21 +67,22 @@ class Layout:
         far = others[self.beside :].transpose(0, 1).flatten(1, 2)
         near_at = _leave_gap(torch.arange(1, 1 + near.shape[1]), slot, size * (self.in_pool < 1))
         shared, shared_at, own_at = [], [], []
-        start = first
+        start, device = first, own.device
+        # Drawn and counted on the CPU, so that a device draws the same and is never waited for.
         for layer in range(layers):
-            pool = far[layer][torch.rand(far.shape[1]) < self.survivors]
+            left = (torch.rand(far.shape[1]) < self.survivors).nonzero()[:, 0]
             own_in_pool = torch.rand(size) < self.in_pool
-            arrived = first + round(self.age * len(pool))
+            arrived = first + round(self.age * len(left))
             gap = int(own_in_pool.sum())
-            pool_at = _leave_gap(torch.arange(first, first + len(pool)), arrived, gap)
+            pool_at = _leave_gap(torch.arange(first, first + len(left)), arrived, gap)
             at = torch.arange(slot, slot + size)
             at[own_in_pool] = torch.arange(arrived, arrived + gap)
             at[torch.rand(size) >= self.kept] = -1
-            shared.append(torch.cat([near[layer], pool]))
-            shared_at.append(torch.cat([near_at, pool_at]))
+            shared.append(torch.cat([near[layer], far[layer][left.to(device)]]))
+            shared_at.append(torch.cat([near_at, pool_at]).to(device))
             own_at.append(at)
-            start = max(start, first + len(pool) + gap)
-        return Surroundings(shared, shared_at, own, torch.stack(own_at), start)
+            start = max(start, first + len(left) + gap)
+        return Surroundings(shared, shared_at, own, torch.stack(own_at).to(device), start)
 
 
 def _leave_gap(positions: Tensor, at: int, gap: int) -> Tensor:

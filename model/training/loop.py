@@ -2,154 +2,213 @@
 
 from __future__ import annotations
 
-import csv
-import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from types import FrameType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from model.network import Network
-from model.training import optimizer
+from model.training import optimizer, saves
+from model.training.parallel import Group, Whole, gathered
 from model.training.precision import mixed
+from model.training.progress import Display, Standing
 from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from model.training.step import Task
+from model.training.records import Records
+from model.training.step import Draws, Task
+from model.training.validation import Validation, score
 
 WARMUP_STEPS = 40
 LOG_EVERY = 20
 
-
-class Progress:
-    """Where the run stands; everything a resumed run needs beside weights and optimizers."""
-
-    def __init__(self) -> None:
-        self.phase = 0
-        self.step = 0  # of the phase
-        self.tokens = 0  # of the phase
-        self.total_tokens = 0
-        self.seconds = 0.0
+Phase = LanguagePhase | MemoryPhase
+# Called with what writes the run's state into a folder; says where, and what becomes of it.
+Keep = Callable[[Callable[[Path], None]], None]
 
 
 class Trainer:
-    """One run in one folder: `state.pt` to resume from, `losses.csv` to look at."""
+    """One run: `losses.csv`, `losses.png` and `best.pt` in `out`, its state where `keep` says."""
 
-    def __init__(self, recipe: Recipe, network: Network, out: Path) -> None:
-        self.recipe, self.network, self.out = recipe, network, out
-        self.progress = Progress()
+    def __init__(
+        self,
+        recipe: Recipe,
+        whole: Whole,
+        out: Path,
+        group: Group | None = None,
+        keep: Keep | None = None,
+        validation: Validation | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """
+        Args:
+            keep: None writes into `out`.
+            limit: so many steps of every phase at most.
+        """
+        self.recipe, self.whole, self.out = recipe, whole, out
+        self.group = group or Group()
+        self.validation, self.limit = validation, limit
+        self.standing = Standing()
+        self.records = Records(out, recipe)
         self.optimizers: list[Optimizer] = []
-        self._stopping = False
+        self.tasks: dict[int, Task] = {}
+        self.stopping = False  # set it to save and leave after the step under way
+        self._keep: Keep = keep or (lambda write: write(out))
+        self._restored: dict[int, Any] = {}
+        self._saved = time.monotonic()
 
-    def resume(self) -> None:
-        """Continue from the last save of this folder."""
-        state = torch.load(self.out / "state.pt", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        vars(self.progress).update(state["progress"])
+    def resume(self, folder: Path) -> None:
+        """Continue from the save in a folder."""
+        state = saves.read(folder)
+        saves.set_weights(self.whole.network, state["network"])
+        vars(self.standing).update(state["progress"])
+        if self.group.rank == 0 and "log_bytes" in state["progress"]:
+            self.records.cut(self.standing.log_bytes)
+        self._restored = state["tasks"]
         # A save between two phases has no optimizers: the next phase starts its own.
-        if state["optimizers"] and self.progress.phase < len(self.recipe.phases):
-            self._start(self.recipe.phases[self.progress.phase])
+        if state["optimizers"] and self.standing.phase < len(self.recipe.phases):
+            self.start(self.recipe.phases[self.standing.phase])
             for opt, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                rates = [group["full_lr"] for group in opt.param_groups]
-                opt.load_state_dict(saved)
-                for group, rate in zip(opt.param_groups, rates, strict=True):
-                    group["full_lr"] = rate  # the recipe's, should it have been edited
+                saves.set_optimizer(opt, saved)
 
-    def run(self, task_of: Callable[[LanguagePhase | MemoryPhase], Task]) -> None:
+    def run(self, task_of: Callable[[Phase], Task], display: Display | None = None) -> None:
         """Train every phase that is not finished."""
-        while self.progress.phase < len(self.recipe.phases):
-            phase = self.recipe.phases[self.progress.phase]
-            if not self.optimizers:
-                self._start(phase)
-            self._run_phase(phase, task_of(phase))
-            self.optimizers = []
-            self.progress.phase += 1
-            self.progress.step = self.progress.tokens = 0
-            self.save()
+        with display or Display(self.recipe, self.group.rank == 0) as shown:
+            while self.standing.phase < len(self.recipe.phases) and not self.stopping:
+                phase = self.recipe.phases[self.standing.phase]
+                if not self.optimizers:
+                    self.start(phase)
+                self.open_tasks(phase, task_of)
+                shown.begin(phase, self.standing)
+                self._run_phase(phase, shown)
 
-    def save(self) -> None:
-        """Write the state beside the old one and swap, so that a kill leaves one of the two."""
-        state: dict[str, Any] = {
-            "network": self.network.state_dict(),
-            "optimizers": [opt.state_dict() for opt in self.optimizers],
-            "progress": vars(self.progress),
-        }
-        torch.save(state, self.out / "state.tmp")
-        (self.out / "state.tmp").replace(self.out / "state.pt")
-
-    def _start(self, phase: LanguagePhase | MemoryPhase) -> None:
-        self.optimizers = optimizer.build(self.network, phase.matrix_lr, phase.other_lr)
+    def start(self, phase: Phase) -> None:
+        """Begin a phase with fresh optimizers."""
+        network = self.whole.network
+        self.optimizers = optimizer.build(network, phase.matrix_lr, phase.other_lr)
         for opt in self.optimizers:
             for group in opt.param_groups:
                 group["full_lr"] = group["lr"]
 
-    def _run_phase(self, phase: LanguagePhase | MemoryPhase, task: Task) -> None:
-        progress, saved = self.progress, time.monotonic()
-        signal.signal(signal.SIGTERM, self._ask_to_stop)
-        means: dict[str, float] = {}
-        while progress.tokens < phase.tokens:
-            started = time.monotonic()
-            tokens, parts = self._step(phase, task)
-            progress.step += 1
-            progress.tokens += tokens
-            progress.total_tokens += tokens
-            progress.seconds += time.monotonic() - started
-            for name, value in parts.items():
-                if value == value:  # a batch may hold no token of a kind
-                    means[name] = 0.9 * means.get(name, value) + 0.1 * value
-            if progress.step % LOG_EVERY == 0:
-                self._log(phase, means)
-            due = time.monotonic() - saved > 60 * self.recipe.save_every_minutes
-            if due or self._stopping:
+    def open_tasks(self, phase: Phase, task_of: Callable[[Phase], Task]) -> None:
+        """A task for every shard of this worker's, with the banks of the save, if there is one."""
+        self.tasks = {shard: task_of(phase) for shard in self.group.shards(self.recipe.shards)}
+        for shard, task in self.tasks.items():
+            if shard in self._restored:
+                task.restore(self._restored[shard], self.whole.network.device)
+        self._restored = {}
+
+    def save(self) -> None:
+        """Write the state, and draw the curves; all workers must come here together."""
+        progress = vars(self.standing)
+        state = {
+            "network": saves.weights_of(self.whole.network),
+            "optimizers": [gathered(opt.state_dict()) for opt in self.optimizers],
+            "progress": progress,
+        }
+        tasks = {shard: task.state() for shard, task in self.tasks.items()}
+        rank = self.group.rank
+
+        def write(folder: Path) -> None:
+            content = state if rank == 0 else {"total_tokens": self.standing.total_tokens}
+            name = f"state.{rank}.pt" if rank else saves.STATE
+            saves.write(folder / name, {**content, "tasks": tasks})
+
+        self._keep(write)
+        if rank == 0:
+            self.records.plot()
+        self._saved = time.monotonic()
+
+    def _run_phase(self, phase: Phase, shown: Display) -> None:
+        standing = self.standing
+        while not self._is_over(phase):
+            started, before = time.monotonic(), standing.total_tokens
+            tokens, parts, due = self.step(phase)
+            standing.add(tokens, parts, time.monotonic() - started)
+            shown.step(phase, standing)
+            if standing.step % LOG_EVERY == 0:
+                self._record(phase, standing.means)
+            over = self._is_over(phase)
+            if self.validation and (over or self.validation.is_due(before, standing.total_tokens)):
+                self._validate(self.validation, phase, shown)
+            if over:
+                break
+            if due:
                 self.save()
-                saved = time.monotonic()
-            if self._stopping:
-                raise SystemExit(0)
+            if self.stopping:
+                return
+        self.optimizers, self.tasks = [], {}
+        standing.next_phase()
+        self.save()
 
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        self._stopping = True
+    def _is_over(self, phase: Phase) -> bool:
+        standing = self.standing
+        limited = self.limit is not None and standing.step >= self.limit
+        return standing.tokens >= phase.tokens or limited
 
-    def _step(self, phase: LanguagePhase | MemoryPhase, task: Task) -> tuple[int, dict[str, float]]:
-        progress = self.progress
+    def step(self, phase: Phase) -> tuple[int, dict[str, float], bool]:
+        """One step of all workers: its tokens, its figures, and whether it is time to save."""
+        standing, network = self.standing, self.whole.network
+        share = learning_rate(standing.step, standing.tokens / phase.tokens, phase.last_lr)
         for opt in self.optimizers:
             for group in opt.param_groups:
-                group["lr"] = group["full_lr"] * learning_rate(
-                    progress.step, progress.tokens / phase.tokens, phase.last_lr
-                )
-        # Batches depend on (seed, phase, step) only, so a resumed run sees the same ones.
-        seed = f"{self.recipe.seed}/{phase.name}/{progress.step}"
-        torch.manual_seed(Random(seed).getrandbits(63))
-        with mixed(self.recipe.precision, self.network.device):
-            loss, tokens, parts = task.loss(self.network, Random(seed))
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+                group["lr"] = group["full_lr"] * share
+        names: list[str] = []
+        values: list[list[float]] = []
+        for shard, task in self.tasks.items():
+            # Batches depend on (seed, phase, step, shard) only: a resumed run sees the same ones.
+            seed = f"{self.recipe.seed}/{phase.name}/{standing.step}"
+            torch.manual_seed(Random(f"{seed}/{shard}").getrandbits(63))
+            with mixed(self.recipe.precision, network.device):
+                result = self.whole(task, Draws.of(seed, shard))
+            (result.loss / len(self.tasks)).backward()
+            names = list(result.parts)
+            values.append([result.tokens, self._is_due(), *result.parts.values()])
+        trained = [p for p in network.parameters() if p.requires_grad]
+        self.group.average(trained)
+        nn.utils.clip_grad_norm_(trained, 1.0)
         for opt in self.optimizers:
             opt.step()
             opt.zero_grad()
-        return tokens, parts
+        tokens, dues, *columns = zip(*self.group.gather(values, network.device), strict=True)
+        self.stopping = self.stopping or max(dues) > 1
+        parts = dict(zip(names, map(_mean, columns), strict=True))
+        return int(sum(tokens)), parts, max(dues) > 0
 
-    def _log(self, phase: LanguagePhase | MemoryPhase, means: dict[str, float]) -> None:
-        progress = self.progress
-        speed = progress.total_tokens / max(progress.seconds, 1e-9)
-        left = (phase.tokens - progress.tokens) / speed / 60
-        figures = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-        print(
-            f"{phase.name} {progress.tokens / 1e6:.2f}M of {phase.tokens / 1e6:.2f}M tokens, "
-            f"{speed:.0f}/s, {left:.0f} min left | {figures}",
-            file=sys.stderr,
-            flush=True,
-        )
-        with (self.out / "losses.csv").open("a", newline="") as file:
-            rows = csv.writer(file)
-            for name, value in means.items():
-                rows.writerow([phase.name, progress.step, progress.tokens, name, f"{value:.5f}"])
+    def _is_due(self) -> int:
+        """0: no save; 1: it is time for one; 2: and to stop after it. All do what one of them
+        wants."""
+        minutes = (time.monotonic() - self._saved) / 60
+        return 2 if self.stopping else int(minutes > self.recipe.save_every_minutes)
+
+    def _validate(self, validation: Validation, phase: Phase, shown: Display) -> None:
+        figures = validation.measure(self.whole)
+        value, best = score(figures), self.standing.best
+        is_best = best is None or value < best
+        shown.validated(figures, is_best)
+        self._record(phase, {f"validation {name}": figure for name, figure in figures.items()})
+        if is_best:
+            self.standing.best, self.standing.best_tokens = value, self.standing.total_tokens
+            weights = saves.weights_of(self.whole.network)
+            if self.group.rank == 0:
+                saves.write(self.out / saves.BEST, {"network": weights, "figures": figures})
+
+    def _record(self, phase: Phase, values: dict[str, float]) -> None:
+        if self.group.rank == 0:
+            standing = self.standing
+            standing.log_bytes = self.records.write(
+                phase.name, standing.step, standing.tokens, values
+            )
 
 
 def learning_rate(step: int, done: float, last: float) -> float:
     """Share of the full rate: linear warm-up over steps, then linear decay over the budget."""
     return min(1.0, (step + 1) / WARMUP_STEPS) * (1 - (1 - last) * min(1.0, done))
+
+
+def _mean(values: tuple[float, ...]) -> float:
+    """Of those that are numbers; nan if none is."""
+    numbers = [value for value in values if value == value]
+    return sum(numbers) / len(numbers) if numbers else float("nan")

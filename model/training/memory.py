@@ -1,98 +1,97 @@
 """Phases 2 and 3: write documents into rows, answer from rows alone, find the right block.
 
-A step writes fresh documents with gradients through all their chunks, and asks about them among
+A step writes fresh documents with gradients through their last chunks, and asks about them among
 detached rows of earlier steps, dropped and split between pool and retrieved blocks as at run time.
+
+Legend: D documents, Q questions, L layers, K rows a block, d hidden size, n tokens.
 """
 
 from __future__ import annotations
 
 from random import Random
+from typing import Any, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from model.blocks import layer_scores
 from model.network import Network
+from model.training import retrieval
+from model.training.asking import Asked, accuracies
 from model.training.bank import Bank
-from model.training.documents import Ask, Document, Documents
+from model.training.documents import Ask, Document
+from model.training.head import token_losses
 from model.training.layout import Layout
-from model.training.passes import block_keys, question_queries, write
-from model.training.reading import read
+from model.training.passes import write
+from model.training.reading import read, read_asking
 from model.training.recipe import MemoryPhase
-from model.training.step import Step
-from model.training.text import PAD
+from model.training.step import Draws, Roles, Step
 
-# Weight of an answer's first token, which needs the fact; the rest mostly follows from it.
-_FIRST, _REST, _RECALLED = 10.0, 3.0, 1.0
 _SHORT = 16, 64  # tokens of a short chunk
 _RETRIEVERS = 24  # questions a step that the retriever learns from
 _READ_BUDGET = 5_000_000  # prompt tokens × shared rows of one step: bounds time and memory
 
 
+class Drawn(Protocol):
+    """Where documents come from: `Documents`, or something round it."""
+
+    def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]: ...
+
+
 class MemoryTask:
-    def __init__(self, phase: MemoryPhase, documents: Documents) -> None:
+    def __init__(self, phase: MemoryPhase, documents: Drawn) -> None:
         self.phase, self.documents = phase, documents
         self.bank = Bank(max(*phase.pool_blocks, phase.negatives, 32))
 
-    def loss(self, network: Network, rng: Random) -> Step:
-        config, phase = network.config, self.phase
-        chunks = rng.choice(phase.chunks)
-        short = rng.random() < phase.short
-        length = rng.randrange(*_SHORT) if short else config.chunk_tokens
-        count = max(2, phase.documents // chunks)
-        drawn = [self.documents.draw(rng, chunks, length) for _ in range(count)]
-        fresh = self._write(network, drawn, rng)
-        blocks = fresh.flatten(0, 1)
+    def state(self) -> dict[str, Any]:
+        return self.bank.state()
 
-        beside = rng.choice(phase.retrieved)
-        pool = min(rng.choice(phase.pool_blocks), len(self.bank) - beside)
-        layout = Layout.draw(rng, max(0, pool), beside if pool >= 0 else 0)
+    def restore(self, state: dict[str, Any], device: torch.device) -> None:
+        self.bank.restore(state, device)
+
+    def loss(self, roles: Roles, draws: Draws) -> Step:
+        phase, rng, common = self.phase, draws.own, draws.common
+        config, device = roles.reader.config, roles.reader.device
+        chunks = common.choice(phase.chunks)
+        short = common.random() < phase.short
+        length = common.randrange(*_SHORT) if short else config.chunk_tokens
+        layout = self._layout(common)
+
+        drawn = self.documents.draw_many(rng, max(2, phase.documents // chunks), chunks, length)
+        fresh = self._write(roles.writer, drawn, rng)
         asks = self._asks(drawn, rng, layout.pool * config.num_tokens)
-        owners = torch.tensor([owner for owner, _ in asks])
-        ids, weights, prompts = _pad([ask for _, ask in asks])
-        targets = torch.tensor(
-            [owner * chunks + ask.chunk if ask.chunk >= 0 else -1 for owner, ask in asks]
-        )
-        negatives = self.bank.sample(rng, phase.negatives)
-        some = slice(_RETRIEVERS)
-        votes = _votes(network, ids[some], prompts[some], blocks, negatives)
-        retrieval, found = _contrast(votes, targets[some])
-
-        own = fresh[owners].transpose(1, 2).flatten(2, 3)
-        others = self.bank.sample(rng, layout.pool + layout.beside)
-        others = blocks[:0] if others is None else others
-        if negatives is not None:
-            hard = _hardest(votes[:, len(blocks) :], layout.beside // 2)
-            others[: len(hard)] = negatives[hard]
-        around = layout.place(own, others, config.num_tokens)
-        hidden = read(network, ids[:, :-1], around)
-        wanted = weights[:, 1:] > 0
-        logits, labels = network.logits(hidden[wanted]).float(), ids[:, 1:][wanted]
-        losses, importance = F.cross_entropy(logits, labels, reduction="none"), weights[:, 1:]
-        importance = importance[wanted]
+        asked = Asked.of(asks, chunks, device)
+        hidden, retrieving, found = self._read(roles.reader, fresh, asked, layout, rng)
+        wanted = asked.weights[:, 1:] > 0
+        losses, hits = token_losses(roles.reader, hidden[wanted], asked.ids[:, 1:][wanted])
+        importance = asked.weights[:, 1:][wanted]
         answering = (losses * importance).sum() / importance.sum()
-        self.bank.add(blocks)
-        hits = logits.argmax(-1) == labels
+        self.bank.add(fresh.flatten(0, 1))
         return Step(
-            answering + phase.retriever_weight * retrieval,
-            count * chunks * length + ids.numel() + ids[some].numel(),
+            answering + phase.retriever_weight * retrieving,
+            len(drawn) * chunks * length + asked.ids.numel(),
             {
                 "answering": answering.item(),
-                "retrieval": retrieval.item(),
+                "retrieval": retrieving.item() if phase.retriever_weight else float("nan"),
                 "found": found,
-                **_accuracies(asks, hits, wanted),
+                **accuracies(asks, hits, wanted),
             },
         )
 
-    def _write(self, network: Network, drawn: list[Document], rng: Random) -> Tensor:
-        """Fresh blocks [B, chunks, L, K, d], after an empty memory or after others' blocks."""
+    def _layout(self, common: Random) -> Layout:
+        beside = common.choice(self.phase.retrieved)
+        pool = min(common.choice(self.phase.pool_blocks), len(self.bank) - beside)
+        return Layout.draw(common, max(0, pool), beside if pool >= 0 else 0)
+
+    def _write(self, writer: Network, drawn: list[Document], rng: Random) -> Tensor:
+        """Fresh blocks [D, chunks, L, K, d], after an empty memory or after others' blocks."""
         before = self.bank.sample(rng, len(drawn)) if rng.random() < 0.7 else None
         previous = before if before is not None and len(before) == len(drawn) else None
-        blocks = []
-        for number in range(len(drawn[0].chunks)):
+        blocks, chunks = [], len(drawn[0].chunks)
+        through = self.phase.gradient_chunks or chunks
+        for number in range(chunks):
             ids = torch.tensor([document.chunks[number] for document in drawn])
-            previous = write(network, ids, previous)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= chunks - through):
+                previous = write(writer, ids.to(writer.device), previous)
             blocks.append(previous)
         return torch.stack(blocks, dim=1)
 
@@ -102,67 +101,36 @@ class MemoryTask:
         for owner, document in enumerate(drawn):
             some = rng.sample(document.asks, min(self.phase.questions, len(document.asks)))
             asks += [(owner, ask) for ask in some]
+        if not asks:  # short chunks, and no statement fitted: recall one of them
+            chunk = drawn[0].chunks[0]
+            asks = [(0, Ask(chunk[:1], chunk[1:], 0, "recall"))]
         rng.shuffle(asks)
         longest = max(len(ask.prompt) + len(ask.target) for _, ask in asks)
         return asks[: max(4, _READ_BUDGET // (longest * max(rows, 1)))]
 
+    def _read(
+        self, reader: Network, fresh: Tensor, asked: Asked, layout: Layout, rng: Random
+    ) -> tuple[Tensor, Tensor, float]:
+        """Last hidden states [Q, n - 1, d], the retriever's loss, and the share that it found."""
+        phase, blocks, ids = self.phase, fresh.flatten(0, 1), asked.ids[:, :-1]
+        own = fresh[asked.owners].transpose(1, 2).flatten(2, 3)
+        others = self.bank.sample(rng, layout.pool + layout.beside)
+        others = blocks[:0] if others is None else others
+        size = reader.config.num_tokens
+        if not phase.retriever_weight:
+            hidden = read(reader, ids, layout.place(own, others, size))
+            return hidden, hidden.new_zeros(()), float("nan")
 
-def _votes(
-    network: Network, ids: Tensor, prompts: Tensor, blocks: Tensor, negatives: Tensor | None
-) -> Tensor:
-    """The layers' votes [Q, B] of questions [Q, n] of `prompts` [Q] tokens, negatives last."""
-    if negatives is not None:
-        blocks = torch.cat([blocks, negatives])
-    asked = ids[:, : int(prompts.max())]
-    inside = torch.arange(asked.shape[1]) < prompts[:, None]
-    weights = inside / prompts[:, None]
-    votes = [
-        layer_scores(queries, keys, weights).float()
-        for queries, keys in zip(
-            question_queries(network, asked), block_keys(network, blocks), strict=True
-        )
-    ]
-    return torch.stack(votes).sum(0)
-
-
-def _contrast(votes: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-    """InfoNCE over all blocks with the layers' vote inside, and how often the best is right."""
-    known = targets >= 0
-    if not known.any():
-        return votes.sum() * 0, float("nan")
-    found = (votes.argmax(1) == targets)[known].float().mean().item()
-    return F.cross_entropy(votes[known], targets[known]), found
-
-
-def _hardest(votes: Tensor, count: int) -> list[int]:
-    """Of other blocks, the best by the votes [Q, B] of as many questions: what would be fetched."""
-    return votes[:count].argmax(1).unique().tolist()
-
-
-def _pad(asks: list[Ask]) -> tuple[Tensor, Tensor, Tensor]:
-    """Token ids [Q, n], loss weights [Q, n] and prompt lengths [Q]."""
-    longest = max(len(ask.prompt) + len(ask.target) for ask in asks)
-    ids = torch.full((len(asks), longest), PAD)
-    weights = torch.zeros(len(asks), longest)
-    for row, ask in enumerate(asks):
-        end = len(ask.prompt) + len(ask.target)
-        ids[row, :end] = torch.tensor(ask.prompt + ask.target)
-        plain = ask.kind in ("recall", "following")
-        weights[row, len(ask.prompt) : end] = _RECALLED if plain else _REST
-        if not plain:
-            weights[row, len(ask.prompt)] = _FIRST
-    return ids, weights, torch.tensor([len(ask.prompt) for ask in asks])
-
-
-def _accuracies(asks: list[tuple[int, Ask]], hits: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Share of the wanted tokens that are right, by kind of question, and of whole answers."""
-    wrong = torch.zeros_like(wanted).masked_scatter(wanted, ~hits)
-    result = {}
-    for kind in ("fact", "real", "recall", "following"):
-        mine = torch.tensor([ask.kind == kind for _, ask in asks])
-        result[kind] = 1 - wrong[mine].sum().item() / max(1, wanted[mine].sum().item())
-        if kind == "fact":
-            result["exact"] = 1 - wrong[mine].any(1).float().mean().item()
-        if not mine.any():
-            result[kind] = float("nan")
-    return result
+        negatives = self.bank.sample(rng, phase.negatives)
+        known = blocks if negatives is None else torch.cat([blocks, negatives])
+        some = asked.first(_RETRIEVERS)
+        if reader.config.retrieval == "rows":
+            hidden, queries = read_asking(reader, ids, layout.place(own, others, size))
+            queries = [layer[:_RETRIEVERS] for layer in queries]
+            return hidden, *retrieval.row_loss(reader, queries, some.prompts, known, some.targets)
+        votes = retrieval.votes(reader, some.ids, some.prompts, known)
+        if negatives is not None:
+            hard = retrieval.hardest(votes[:, len(blocks) :], layout.beside // 2)
+            others[: len(hard)] = negatives[hard]
+        hidden = read(reader, ids, layout.place(own, others, size))
+        return hidden, *retrieval.contrast(votes, some.targets)

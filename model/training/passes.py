@@ -1,7 +1,7 @@
 """Dense batched passes with gradients, for training on sequences of one length.
 
 They compute what `model.write` and `model.read` compute, in the shapes training needs; a test
-holds them together.
+holds them together. Whatever a layer computes goes through its module's call (`through`).
 
 Legend: B sequences, n tokens, K rows a block, L layers, d hidden size, H query heads,
 G key/value heads, e head dim, s retriever key width.
@@ -9,11 +9,27 @@ G key/value heads, e head dim, s retriever key width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from model.network import Layer, Network
+from model.rope import Rotary
+
+
+def through(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:
+    """`step(layer, *inputs)`; a layer that recomputes keeps only the inputs for the gradients."""
+    if layer.recompute and torch.is_grad_enabled():
+        return layer(_recomputed, step, *inputs)
+    return layer(step, *inputs)
+
+
+def _recomputed(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:
+    return checkpoint(step, layer, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -26,11 +42,16 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def advance(network: Network, layer: Layer, prefix: Tensor, x: Tensor) -> Tensor:
     """One layer over [prefix | x]; only x [B, n, d] is computed on."""
+    result: Tensor = through(layer, _advance, network.rotary, prefix.to(x.dtype), x)
+    return result
+
+
+def _advance(layer: Layer, rotary: Rotary, prefix: Tensor, x: Tensor) -> Tensor:
     attention, p = layer.self_attn, prefix.shape[1]
     h = layer.input_layernorm(torch.cat([prefix, x], dim=1))
     k, v = attention.keys(h), attention.values(h)
-    q = network.rotary.rotate(attention.queries(h[:, p:]), p)
-    return layer.finish(x, attend(q, network.rotary.rotate(k, 0), v))
+    q = rotary.rotate(attention.queries(h[:, p:]), p)
+    return layer.finish(x, attend(q, rotary.rotate(k, 0), v))
 
 
 def language(network: Network, ids: Tensor) -> Tensor:
@@ -45,18 +66,25 @@ def question_queries(network: Network, ids: Tensor) -> list[Tensor]:
     """Retriever queries of questions [B, n] read without memory: L × [B, n, s]."""
     x, queries = network.embed(ids), []
     for number, layer in enumerate(network.layers):
-        queries.append(layer.self_attn.query_proj(layer.input_layernorm(x)))
+        queries.append(through(layer, _queries, x))
         if number < len(network.layers) - 1:
             x = advance(network, layer, network.bos(number).expand(len(ids), -1, -1), x)
     return queries
 
 
+def _queries(layer: Layer, x: Tensor) -> Tensor:
+    result: Tensor = layer.self_attn.query_proj(layer.input_layernorm(x))
+    return result
+
+
 def block_keys(network: Network, blocks: Tensor) -> list[Tensor]:
     """Retriever keys of blocks [B, L, K, d]: L × [B, K, s]."""
-    return [
-        layer.self_attn.key_proj(layer.input_layernorm(blocks[:, number]))
-        for number, layer in enumerate(network.layers)
-    ]
+    return [through(layer, _keys, blocks[:, number]) for number, layer in enumerate(network.layers)]
+
+
+def _keys(layer: Layer, rows: Tensor) -> Tensor:
+    result: Tensor = layer.self_attn.key_proj(layer.input_layernorm(rows))
+    return result
 
 
 def write(network: Network, ids: Tensor, previous: Tensor | None) -> Tensor:
@@ -64,15 +92,16 @@ def write(network: Network, ids: Tensor, previous: Tensor | None) -> Tensor:
     size, (count, n) = network.config.num_tokens, ids.shape
     borrowed = max(0, size - n)
     x, rows = network.embed(ids), []
+    place = network.new_memory_positional_emb.to(x.dtype)
     for number, layer in enumerate(network.layers):
-        prefix = network.bos(number).expand(count, -1, -1)
-        lent = network.stand_in(number).expand(count, borrowed, -1)
+        prefix = network.bos(number).to(x.dtype).expand(count, -1, -1)
+        lent = network.stand_in(number).to(x.dtype).expand(count, borrowed, -1)
         if previous is not None:
-            block = previous[:, number]
+            block = previous[:, number].to(x.dtype)
             prefix = torch.cat([prefix, block[:, : size - borrowed]], dim=1)
             lent = block[:, size - borrowed :]
         asked = torch.cat([lent, x], dim=1)
-        tail = asked[:, -size:] + network.new_memory_positional_emb
+        tail = asked[:, -size:] + place
         out = advance(network, layer, prefix, torch.cat([asked[:, :-size], tail], dim=1))
         rows.append(out[:, -size:])
         x = out[:, -n:]

@@ -4,7 +4,7 @@ Every question of a step sees the same detached rows (the distractors), which ar
 attended once; its own document's rows come on top. All rows carry explicit positions.
 
 Legend: Q questions, n prompt tokens, S shared rows, F own rows, L layers, d hidden size,
-H query heads, G key/value heads, e head dim.
+H query heads, G key/value heads, e head dim, s retriever key width.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.network import Layer, Network
 from model.rope import rotate
+from model.training.passes import through
 
 
 @dataclass
@@ -41,22 +42,45 @@ def read(network: Network, ids: Tensor, around: Surroundings) -> Tensor:
     """Prompts [Q, n] → last hidden states [Q, n, d]."""
     x = network.embed(ids)
     for number, layer in enumerate(network.layers):
-        x = layer.finish(x, _attended(network, layer, number, x, around))
+        x = _advance(network, layer, number, x, around)
     return x
 
 
-def _attended(
+def read_asking(network: Network, ids: Tensor, around: Surroundings) -> tuple[Tensor, list[Tensor]]:
+    """The same, and L × [Q, n, s]: what each layer's retriever asks for on the way. The retriever
+    looks at the states and does not move them (the official `detach_hidden_state`)."""
+    x, queries = network.embed(ids), []
+    for number, layer in enumerate(network.layers):
+        queries.append(through(layer, _query, x))
+        x = _advance(network, layer, number, x, around)
+    return x, queries
+
+
+def _query(layer: Layer, x: Tensor) -> Tensor:
+    result: Tensor = layer.self_attn.query_proj(layer.input_layernorm(x).detach())
+    return result
+
+
+def _advance(
     network: Network, layer: Layer, number: int, x: Tensor, around: Surroundings
 ) -> Tensor:
-    """Attention output [Q, n, H, e] of one layer over [shared | own | prompt]."""
+    own = around.own[:, number].to(x.dtype)
+    result: Tensor = through(layer, _read, network, number, x, own, around)
+    return result
+
+
+def _read(
+    layer: Layer, network: Network, number: int, x: Tensor, own: Tensor, around: Surroundings
+) -> Tensor:
+    """One layer over [shared | own | prompt]: [Q, n, d] and own rows [Q, F, d] → [Q, n, d]."""
     attention, (count, n, _) = layer.self_attn, x.shape
-    bos = network.bos(number)
+    bos = network.bos(number).to(x.dtype)
     at = around.own_at[number]
     h = layer.input_layernorm(x)
-    common = layer.input_layernorm(torch.cat([bos, around.shared[number]]))
+    common = layer.input_layernorm(torch.cat([bos, around.shared[number].to(x.dtype)]))
     common_at = torch.cat([at.new_zeros(len(bos)), around.shared_at[number]])
-    mine = torch.cat([layer.input_layernorm(around.own[:, number]), h], dim=1)
-    prompt_at = torch.arange(around.start, around.start + n)
+    mine = torch.cat([layer.input_layernorm(own), h], dim=1)
+    prompt_at = torch.arange(around.start, around.start + n, device=x.device)
     mine_at = torch.cat([at.clamp_min(0), prompt_at])
     cos, sin = network.rotary.tables(around.start + n, x)
 
@@ -71,11 +95,11 @@ def _attended(
 
     to_common = torch.einsum("qngre,sge->qgrns", q, common_k)
     to_mine = torch.einsum("qngre,qsge->qgrns", q, mine_k)
-    hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
+    hidden = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1)
     hidden = torch.cat([(at < 0).expand(n, -1), hidden], dim=1)
     to_mine = to_mine.masked_fill(hidden, float("-inf"))
-    weights = torch.cat([to_common, to_mine], dim=-1).softmax(-1)
+    weights = torch.cat([to_common, to_mine], dim=-1).softmax(-1).to(common_v.dtype)
     size = len(common)
     out = torch.einsum("qgrns,sge->qngre", weights[..., :size], common_v)
     out = out + torch.einsum("qgrns,qsge->qngre", weights[..., size:], mine_v)
-    return out.reshape(count, n, -1, network.config.head_dim)
+    return layer.finish(x, out.reshape(count, n, -1, network.config.head_dim))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from model.config import ModelConfig
+from model.backbone import backbone_config
+from model.config import LoraConfig, ModelConfig, read_config
 from model.errors import InvalidInputError
+from model.hub import find_checkpoint
 from model.training.precision import Precision
 
 
@@ -47,10 +49,30 @@ class MemoryPhase:
     real: float = 0.08  # shares of the documents: passages with real questions,
     recall: float = 0.06  # text to be recalled word by word,
     following: float = 0.0  # text of which what comes next is to be foretold; the rest are facts
-    retriever_weight: float = 0.3
+    continuing: float = 0.0  # share of the steps in which a whole next chunk is to be foretold
+    gradient_chunks: int = 0  # so many last chunks are written with gradients; 0: all
+    retriever_weight: float = 0.3  # 0: the retriever is not trained
     matrix_lr: float = 0.01
     other_lr: float = 1e-3
     last_lr: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapters:
+    """Two low-rank adapters round a frozen backbone, one for each role (M+, section 4.1)."""
+
+    r: int = 16
+    alpha: int = 32
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "up_proj", "down_proj", "gate_proj")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """How often held-out facts and text decide which weights are kept; see validation.py."""
+
+    every: int = 1_000_000  # tokens; also at the end of every phase
+    steps: int = 4  # batches of facts; the first one fills the memory around
+    text: int = 8_000  # tokens of running text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,28 +87,62 @@ class Recipe:
     plant_induction: bool = False  # start with a recall circuit, see induction.py
     start: str | None = None  # begin with the weights and the tokenizer of this checkpoint folder
     precision: Precision = "auto"
+    shards: int = 1  # parts of a step, each a batch of its own; workers share them out
+    recompute: bool = False  # activations for the gradients: half the speed, a tenth of the memory
+    validation: Validation = field(default_factory=Validation)
+    backbone: str | None = None  # Hugging Face folder or id: frozen, with adapters
+    adapters: Adapters | None = None
 
     @classmethod
-    def load(cls, path: Path) -> Recipe:
+    def load(cls, path: Path, backbone: str | None = None) -> Recipe:
         """Read a YAML recipe.
+
+        Args:
+            backbone: folder or id of the model to adapt, instead of the recipe's. Its own config
+                gives the shape, the recipe's `model` the memory.
 
         Raises:
             InvalidInputError: a field is unknown, missing or of the wrong kind.
+            CheckpointError: the backbone is none that can be adapted.
         """
         try:
             raw = yaml.safe_load(path.read_text())
-            phases = tuple(_phase(p) for p in raw.pop("phases"))
-            model = ModelConfig.from_dict(raw.pop("model"), str(path))
-            questions = tuple(raw.pop("questions", ()))
-            return cls(model=model, phases=phases, questions=questions, **raw)
+            raw["phases"] = tuple(_phase(p) for p in raw["phases"])
+            raw["questions"] = tuple(raw.get("questions", ()))
+            raw["validation"] = Validation(**raw.get("validation", {}))
+            if "adapters" in raw:
+                raw["adapters"] = Adapters(**_tuples(raw["adapters"]))
+                raw["backbone"] = backbone or raw.get("backbone")
+                raw["model"] = _adapted(path, raw["backbone"], raw["model"], raw["adapters"])
+            elif backbone is not None:
+                raise InvalidInputError(f"{path} trains from nothing; it has no adapters")
+            else:
+                raw["model"] = ModelConfig.from_dict(raw["model"], str(path))
+            return cls(**raw)
         except (OSError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
             raise InvalidInputError(f"{path} is not a training recipe: {error}") from error
 
 
 def _phase(raw: dict[str, Any]) -> LanguagePhase | MemoryPhase:
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+    values = _tuples(raw)
     if values.get("task") == "language":
         return LanguagePhase(**values)
     if values.get("task") == "memory":
         return MemoryPhase(**values)
     raise KeyError(f"task {values.get('task')!r}, expected 'language' or 'memory'")
+
+
+def _adapted(
+    path: Path, backbone: str | None, memory: dict[str, Any], adapters: Adapters
+) -> ModelConfig:
+    """The backbone's shape with the recipe's memory and two adapters."""
+    if backbone is None:
+        raise InvalidInputError(f"{path} adapts a backbone; name one with --backbone DIR")
+    folder = find_checkpoint(backbone)
+    lora = LoraConfig(r=adapters.r, lora_alpha=adapters.alpha, target_modules=adapters.targets)
+    config = backbone_config(read_config(folder), memory, str(folder / "config.json"))
+    return replace(config, lora_config=lora, add_decoder_lora=True)
+
+
+def _tuples(raw: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}

@@ -3,73 +3,144 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 
-from model.checkpoint import load_networks
-from model.config import ModelConfig
-from model.network import Network
+from model.backbone import copy_tokenizer
+from model.errors import InvalidInputError
+from model.hub import find_checkpoint
+from model.training import saves
+from model.training.continuing import Continuing
 from model.training.documents import Documents
-from model.training.grow import deepen
-from model.training.induction import plant, plant_retriever
+from model.training.export import export
 from model.training.language import LanguageTask
-from model.training.loop import Trainer
+from model.training.loop import Keep, Phase, Trainer
 from model.training.memory import MemoryTask
+from model.training.networks import open_whole
+from model.training.parallel import Group
 from model.training.questions import load_passages
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from model.training.recipe import LanguagePhase, Recipe
 from model.training.step import Task
 from model.training.text import Corpus, prepare
+from model.training.validation import Validation
+
+CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
 
 
-def train(recipe_path: Path, data: Path, out: Path, resume: bool = False) -> None:
-    """Train what the recipe describes; the run's state and losses stay in `out`.
+@dataclass(frozen=True)
+class Order:
+    """What is to be trained.
 
-    Args:
-        recipe_path: a YAML file, see `recipes/`.
-        data: the folder with the parquet and jsonl files that the recipe names.
-        out: the run's folder, made if need be.
-        resume: continue from the last save in `out`.
+    Attributes:
+        data: folder with the parquet and jsonl files that the recipe names.
+        out: the run's folder; all workers see it.
+        device: "cpu", "cuda", …; None: a GPU if there is one.
+        steps: of every phase at most; None: all that the recipe wants.
     """
-    recipe = Recipe.load(recipe_path)
-    out.mkdir(parents=True, exist_ok=True)
-    if recipe.start is not None and not resume:
-        shutil.copyfile(Path(recipe.start) / "tokenizer.json", out / "tokenizer.json")
-    tokenizer = prepare(data, recipe.corpus, recipe.model.vocab_size, out)
-    corpus = Corpus.open(out / "corpus.npy")
-    trainer = Trainer(recipe, first_weights(recipe), out)
-    if resume:
-        trainer.resume()
 
-    def task_of(phase: LanguagePhase | MemoryPhase) -> Task:
-        if isinstance(phase, LanguagePhase):
-            return LanguageTask(phase, tokenizer, corpus)
-        passages = load_passages([data / name for name in recipe.questions], tokenizer)
-        shares = {"real": phase.real, "recall": phase.recall, "following": phase.following}
-        return MemoryTask(phase, Documents(tokenizer, corpus, passages, **shares))
+    recipe: Recipe
+    data: Path
+    out: Path
+    device: str | None = None
+    resume: bool = False
+    steps: int | None = None
 
-    trainer.run(task_of)
+    def device_of(self, rank: int = 0) -> torch.device:
+        """Where the worker of this rank on its machine trains."""
+        name = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        if name == "cuda":
+            name = f"cuda:{rank % max(1, torch.cuda.device_count())}"
+        return torch.device(name)
 
 
-def first_weights(recipe: Recipe) -> Network:
-    """The network that a run begins with: noise, a planted circuit in it, or a checkpoint's,
-    deepened where the recipe has more layers.
+def train(order: Order) -> bool:
+    """Train in this process. False if it was asked to stop before the end (SIGTERM, Ctrl-C): what
+    it had is saved, to be resumed."""
+    make_ready(order)
+    trainer = open_trainer(order, Group(), order.device_of())
+    if order.resume:
+        trainer.resume(order.out)
+    with _stopping(trainer):
+        trainer.run(tasks_of(order))
+    if not trainer.stopping:
+        export(order.recipe, order.out, order.out / CHECKPOINT)
+    return not trainer.stopping
+
+
+def make_ready(order: Order) -> None:
+    """Make the run's folder, its tokenizer and its texts, once for all workers.
 
     Raises:
-        CheckpointError: the checkpoint cannot be read, or is of another shape than the recipe's.
+        InvalidInputError: the folder holds a run already, or a text is missing.
     """
-    network = Network(recipe.model)
-    network.initialize(recipe.seed)
-    if recipe.plant_induction:
-        plant(network, recipe.seed)
-        plant_retriever(network, recipe.seed)
-    if recipe.start is not None:
-        start, cpu = Path(recipe.start), torch.device("cpu")
-        layers = min(ModelConfig.load(start).num_hidden_layers, recipe.model.num_hidden_layers)
-        shape = replace(recipe.model, num_hidden_layers=layers)
-        begun = load_networks(start, shape, cpu, torch.float32, False).reader
-        if layers < recipe.model.num_hidden_layers:
-            begun = deepen(begun, recipe.model)
-        network.load_state_dict(begun.state_dict())
-    return network
+    recipe, out = order.recipe, order.out
+    out.mkdir(parents=True, exist_ok=True)
+    if not order.resume:
+        if (out / saves.STATE).exists():
+            raise InvalidInputError(
+                f"{out} holds a run; go on with it by --resume, or name another folder"
+            )
+        (out / "losses.csv").unlink(missing_ok=True)
+        if recipe.start is not None:
+            shutil.copyfile(Path(recipe.start) / "tokenizer.json", out / "tokenizer.json")
+        if recipe.backbone is not None:
+            copy_tokenizer(find_checkpoint(recipe.backbone), out)
+    missing = [n for n in (*recipe.corpus, *recipe.questions) if not (order.data / n).exists()]
+    if missing:
+        raise InvalidInputError(f"{order.data} lacks {', '.join(missing)}, which the recipe names")
+    prepare(order.data, recipe.corpus, recipe.model.vocab_size, out)
+
+
+def open_trainer(
+    order: Order, group: Group, device: torch.device, keep: Keep | None = None
+) -> Trainer:
+    """One worker's trainer, at the beginning of the run."""
+    recipe, out = order.recipe, order.out
+    validation = Validation(recipe, _tokenizer(order), Corpus.open(out / "held_out.npy"))
+    whole = open_whole(recipe, device, group)
+    return Trainer(recipe, whole, out, group, keep, validation, order.steps)
+
+
+def tasks_of(order: Order) -> Callable[[Phase], Task]:
+    """What makes the task of a phase."""
+    recipe = order.recipe
+    tokenizer, corpus = _tokenizer(order), Corpus.open(order.out / "corpus.npy")
+    passages = load_passages([order.data / name for name in recipe.questions], tokenizer)
+
+    def task_of(phase: Phase) -> Task:
+        if isinstance(phase, LanguagePhase):
+            return LanguageTask(phase, tokenizer, corpus)
+        shares = phase.real, phase.recall, phase.following
+        documents = Documents(tokenizer, corpus, passages, *shares)
+        return MemoryTask(phase, Continuing(documents, phase.continuing))
+
+    return task_of
+
+
+def _tokenizer(order: Order) -> Tokenizer:
+    return prepare(order.data, order.recipe.corpus, order.recipe.model.vocab_size, order.out)
+
+
+@contextmanager
+def _stopping(trainer: Trainer) -> Iterator[None]:
+    """SIGTERM and Ctrl-C let the step under way finish, and save."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        trainer.stopping = True
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,13 +13,16 @@ from random import Random
 
 import numpy as np
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from model.errors import CheckpointError
 from model.training.facts import draw_fact
 
 PROMPT = " Question: {question} Answer:"
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 PAD, BOS, EOS = range(3)
+# What ends a text: ours, Llama 3, Qwen, Llama 2 and Mistral.
+_ENDS = ("<eos>", "<|end_of_text|>", "<|endoftext|>", "</s>")
 _HELD_OUT_AUTHORS = 20  # one author in so many is kept for evaluation
 
 
@@ -46,7 +49,26 @@ def question_ids(tokenizer: Tokenizer, question: str) -> list[int]:
 
 def answer_ids(tokenizer: Tokenizer, answer: str) -> list[int]:
     """The answer as the model must continue it, with its end."""
-    return [*tokenizer.encode(" " + answer).ids, EOS]
+    return [*tokenizer.encode(" " + answer).ids, end_of(tokenizer)]
+
+
+def end_of(tokenizer: Tokenizer) -> int:
+    """The token that ends an answer and a document.
+
+    Raises:
+        CheckpointError: the tokenizer has none that is known.
+    """
+    for token in _ENDS:
+        if (number := tokenizer.token_to_id(token)) is not None:
+            return int(number)
+    raise CheckpointError(f"the tokenizer has no end of text; known are {', '.join(_ENDS)}")
+
+
+def open_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer without what some add by themselves to every text, such as a first token."""
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.post_processor = processors.Sequence([])
+    return tokenizer
 
 
 def is_held_out(author: str | None, title: str) -> bool:
@@ -89,9 +111,9 @@ def train_tokenizer(texts: Iterator[str], vocab_size: int) -> Tokenizer:
 def prepare(data: Path, files: dict[str, int], vocab_size: int, out: Path) -> Tokenizer:
     """Make (or reopen) `tokenizer.json`, `corpus.npy` and `held_out.npy` in `out`."""
     if (out / "held_out.npy").exists():
-        return Tokenizer.from_file(str(out / "tokenizer.json"))
+        return open_tokenizer(out / "tokenizer.json")
     if (out / "tokenizer.json").exists():  # of the checkpoint that the run starts from
-        tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
+        tokenizer = open_tokenizer(out / "tokenizer.json")
     else:
         rng = Random(0)
         facts = (draw_fact(rng) for _ in range(10_000))
@@ -99,9 +121,10 @@ def prepare(data: Path, files: dict[str, int], vocab_size: int, out: Path) -> To
         real = (text[:20_000] for text in documents(data, files, held_out=False))
         tokenizer = train_tokenizer(chain(real, invented), vocab_size)
         tokenizer.save(str(out / "tokenizer.json"))
+    end, width = end_of(tokenizer), np.uint16 if vocab_size <= 1 << 16 else np.uint32
     for name, held_out in (("corpus.npy", False), ("held_out.npy", True)):
         encoded = [
-            np.array([*tokenizer.encode(text, add_special_tokens=False).ids, EOS], dtype=np.uint16)
+            np.array([*tokenizer.encode(text).ids, end], dtype=width)
             for text in documents(data, files, held_out)
         ]
         np.save(out / name, np.concatenate(encoded))

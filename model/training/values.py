@@ -71,6 +71,7 @@ _LISTS = {
     "gathering": "festival fair race congress regatta tournament parade exhibition concert games",
     "trade": "Works Brothers Mills Company Bank Press Motors Foods Tools Lines Trading Glass",
 }
+_VALUES = "job animal colour food instrument language material object sport weekday month".split()
 CHOICES = {k: v.split("|" if "|" in v else None) for k, v in _LISTS.items()}
 FIRST_NAMES = _FIRST.split()
 
@@ -115,6 +116,11 @@ _KINDS: dict[str, Callable[[Random], str]] = {
     "telephone": lambda r: f"{r.randrange(200, 999)}-{r.randrange(1000, 9999)}",
     "code": _code,
 }
+
+
+def any_kind(rng: Random) -> str:
+    """A kind of value."""
+    return rng.choice([*_KINDS, *_VALUES])
 
 
 def draw(kind: str, rng: Random) -> str:

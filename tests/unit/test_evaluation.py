@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 from random import Random
@@ -15,11 +16,13 @@ import pytest
 import torch
 
 from model import MPlus
+from model.answer import evidence_of as evidence_in
+from model.confidence import Evidence
 from model.digest import digest
 from model.errors import DocumentError, InvalidInputError
 from model.evaluation import plots
 from model.evaluation.abstention import After, abstention, collect, evidence_of
-from model.evaluation.asking import ask, log_probabilities, said, views_of
+from model.evaluation.asking import Asked, ask, log_probabilities, views_of
 from model.evaluation.citations import citations
 from model.evaluation.facts import WAYS, tell_fact
 from model.evaluation.passages import Plan as PassagePlan
@@ -140,15 +143,37 @@ class TestAsking:
             torch.testing.assert_close(values, wanted, rtol=1e-4, atol=1e-4)
             assert entropy == pytest.approx(float(-(rows[0].exp() * rows[0]).sum()), rel=1e-4)
 
+    @pytest.mark.parametrize("max_tokens", [1, 12])
+    def test_what_decoding_notes_is_what_a_second_pass_finds(
+        self, mplus: MPlus, max_tokens: int
+    ) -> None:
+        memories = [memory_of(mplus, [piece(mplus, f"told {n}")] * n, n) for n in (0, 1, 5)]
+        views = views_of(mplus, memories)
+        answers = ask(mplus, views, ["what?", "who?", "where is it?"], max_tokens=max_tokens)
+        prompts = [answer.generation.prompt for answer in answers]
+        found, entropies = log_probabilities(mplus, views, prompts, [chosen(a) for a in answers])
+        for answer, values, entropy in zip(answers, found, entropies, strict=True):
+            votes = answer.generation.reading.known_votes
+            wanted = Evidence.of(votes[votes.isfinite()].numpy(), values.tolist(), entropy)
+            noted = evidence_in(answer.generation)
+            assert asdict(noted) == pytest.approx(asdict(wanted), abs=1e-4, rel=1e-4)
+
     def test_greedy_tokens_are_the_likeliest(self, mplus: MPlus) -> None:
         view = mplus.view(memory_of(mplus, [piece(mplus, "something told")], 0))
         (found,) = ask(mplus, [view], ["what?"], max_tokens=3)
-        prompt, tokens = found.generation.prompt, said(found)
+        prompt, tokens = found.generation.prompt, chosen(found)
         (best,), _ = log_probabilities(mplus, [view], [prompt], [tokens])
         for at, token in enumerate(tokens):
             worse = [*tokens[:at], (token + 1) % mplus.config.vocab_size]
             (values,), _ = log_probabilities(mplus, [view], [prompt], [worse])
             assert values[at] <= best[at]
+
+
+def chosen(asked: Asked) -> list[int]:
+    """The tokens that were decoded, with the one that ended the answer."""
+    generation = asked.generation
+    (stop,) = generation.stop_ids
+    return generation.tokens + [stop] * (generation.finish_reason == "stop")
 
 
 class TestFacts:
@@ -162,7 +187,7 @@ class TestFacts:
             told = tell_fact(way, rng, reader, mplus.tokenizer, SIZE)
             (question,) = told[-1].questions
             assert not any(d.questions for d in told[:-1])
-            assert question.answers[0] in told[-1].chunks[0].text
+            assert question.answers[0].casefold() in told[-1].chunks[0].text.casefold()
             sizes = [len(chunk.ids) for d in told for chunk in d.chunks]
             assert max(sizes) <= SIZE
             assert way == "sentence" or set(sizes) == {SIZE}

@@ -3,119 +3,99 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer
+from torch.optim import Optimizer
 
-from model.config import ModelConfig
+from model.config import Retrieval
 from model.errors import CheckpointError, InvalidInputError
 from model.library import MPlus
-from model.network import Network
-from model.training.documents import Documents
 from model.training.export import export
-from model.training.facts import draw_fact
-from model.training.language import LanguageTask
 from model.training.loop import Trainer, learning_rate
 from model.training.memory import MemoryTask
+from model.training.networks import first_weights
 from model.training.optimizer import orthogonalize
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from model.training.run import first_weights
-from model.training.text import Corpus, train_tokenizer
+from model.training.records import Records
+from model.training.run import train
+from model.training.step import Draws
+from tests.training import LANGUAGE, MEMORY, order, tiny_recipe, trainer
 
-VOCABULARY = 500
-LANGUAGE = LanguagePhase(name="language", task="language", tokens=1200, batch=4, length=48)
-MEMORY = MemoryPhase(
-    name="memory",
-    task="memory",
-    tokens=1200,
-    documents=3,
-    chunks=(1, 2),
-    pool_blocks=(0, 3),
-    retrieved=(0, 2),
-    negatives=4,
-)
+BLOCKS = replace(MEMORY, name="blocks", chunks=(2,), gradient_chunks=1, continuing=0.3)
+PHASES = (LANGUAGE, MEMORY, BLOCKS)
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    rng = Random(0)
-    return train_tokenizer((draw_fact(rng).statement for _ in range(300)), VOCABULARY)
+def _state(run: Trainer) -> list[torch.Tensor]:
+    def moments(opt: Optimizer) -> list[torch.Tensor]:
+        return [v for s in opt.state.values() for v in s.values() if torch.is_tensor(v)]
+
+    banks = [block for task in run.tasks.values() for block in task.state().get("blocks", ())]
+    return [*run.whole.network.parameters(), *chain(*map(moments, run.optimizers)), *banks]
 
 
-@pytest.fixture
-def corpus(tokenizer: Tokenizer) -> Corpus:
-    ids = tokenizer.encode("It was a dark and quiet evening. " * 50).ids
-    return Corpus(np.array(ids, dtype=np.uint16))
+def _stop_after(run: Trainer, steps: int) -> None:
+    """As SIGTERM would: the step under way is finished."""
+    step, made = run.step, 0
+
+    def counted(phase):
+        nonlocal made
+        made += 1
+        run.stopping = made == steps
+        return step(phase)
+
+    run.step = counted  # type: ignore[method-assign]
 
 
-@pytest.fixture
-def recipe() -> Recipe:
-    config = ModelConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        num_tokens=4,
-        num_blocks=8,
-        num_ltm_blocks=2,
-        chunk_tokens=32,
-        selector_hidden_dim=8,
-        num_selector_layers=1,
-        retrieval="blocks",
-        tie_word_embeddings=True,
-    )
-    return Recipe(name="test", seed=1, model=config, corpus={}, phases=(LANGUAGE,))
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They take longer than everything else here; test_training_records.py draws one."""
+    monkeypatch.setattr(Records, "plot", lambda records: None)
 
 
-def trainer(recipe: Recipe, out: Path) -> Trainer:
-    network = Network(recipe.model)
-    network.initialize(recipe.seed)
-    return Trainer(recipe, network, out)
-
-
-def test_a_resumed_run_equals_an_uninterrupted_one(
-    recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus, tmp_path: Path
+@pytest.mark.parametrize("stops", [(3, 6), (13, 1, 2)])
+def test_a_resumed_run_equals_an_uninterrupted_one_in_every_phase(
+    tmp_path: Path, stops: tuple[int, ...]
 ) -> None:
-    def task_of(phase: object) -> LanguageTask:
-        assert isinstance(phase, LanguagePhase)
-        return LanguageTask(phase, tokenizer, corpus)
-
-    whole = trainer(recipe, tmp_path)
+    recipe = tiny_recipe(phases=PHASES)
+    whole, task_of = trainer(recipe, tmp_path, "whole", validated=True)
     whole.run(task_of)
 
-    half = trainer(recipe, tmp_path)
-    half._start(LANGUAGE)
-    task = task_of(LANGUAGE)
-    for _ in range(3):
-        tokens, _ = half._step(LANGUAGE, task)
-        half.progress.step += 1
-        half.progress.tokens += tokens
-    half.save()
-    resumed = trainer(recipe, tmp_path)
-    resumed.resume()
-    resumed.run(task_of)
+    for number, steps in enumerate(stops):
+        part, task_of = trainer(recipe, tmp_path, "part", validated=True, resume=number > 0)
+        if number:
+            part.resume(part.out)
+        _stop_after(part, steps)
+        part.run(task_of)
+        assert part.stopping
+    with (tmp_path / "part" / "losses.csv").open("a") as table:
+        table.write("memory,1,1,lost with the process that wrote it,1.0\n")
+    last, task_of = trainer(recipe, tmp_path, "part", validated=True, resume=True)
+    last.resume(last.out)
+    last.run(task_of)
 
-    assert resumed.progress.phase == 1
-    for mine, theirs in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+    assert last.standing.phase == len(PHASES)
+    for mine, theirs in zip(_state(last), _state(whole), strict=True):
         assert torch.equal(mine, theirs)
+    assert _read(tmp_path, "part", "losses.csv") == _read(tmp_path, "whole", "losses.csv")
+    assert last.standing.best == whole.standing.best
+    ours, others = (torch.load(tmp_path / name / "best.pt") for name in ("part", "whole"))
+    assert all(torch.equal(ours["network"][n], w) for n, w in others["network"].items())
 
 
-def test_a_run_can_begin_with_a_checkpoint(
-    recipe: Recipe, tokenizer: Tokenizer, tmp_path: Path
-) -> None:
-    earlier = trainer(replace(recipe, seed=9), tmp_path)
+def _read(folder: Path, run: str, name: str) -> str:
+    return (folder / run / name).read_text()
+
+
+def test_a_run_can_begin_with_a_checkpoint(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    earlier, _ = trainer(replace(recipe, seed=9), tmp_path)
     earlier.save()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    export(recipe, tmp_path, tmp_path / "checkpoint")
+    export(recipe, earlier.out, tmp_path / "checkpoint")
     begun = first_weights(replace(recipe, start=str(tmp_path / "checkpoint")))
-    kept = earlier.network.to(torch.bfloat16).state_dict()
+    kept = earlier.whole.network.to(torch.bfloat16).state_dict()
     for name, weights in begun.state_dict().items():
         assert torch.equal(weights, kept[name].float()), name
     other = replace(recipe.model, hidden_size=32)
@@ -123,61 +103,84 @@ def test_a_run_can_begin_with_a_checkpoint(
         first_weights(replace(recipe, model=other, start=str(tmp_path / "checkpoint")))
 
 
-def test_a_finished_run_goes_on_when_its_recipe_gets_another_phase(
-    recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus, tmp_path: Path
-) -> None:
-    def task_of(phase: object) -> LanguageTask:
-        assert isinstance(phase, LanguagePhase)
-        return LanguageTask(phase, tokenizer, corpus)
+def test_a_finished_run_goes_on_when_its_recipe_gets_another_phase(tmp_path: Path) -> None:
+    run, task_of = trainer(tiny_recipe(), tmp_path)
+    run.run(task_of)
+    longer = tiny_recipe(phases=(LANGUAGE, replace(LANGUAGE, name="more")))
 
-    trainer(recipe, tmp_path).run(task_of)
-    longer = replace(recipe, phases=(LANGUAGE, replace(LANGUAGE, name="more")))
-
-    resumed = trainer(longer, tmp_path)
-    resumed.resume()
+    resumed, task_of = trainer(longer, tmp_path, resume=True)
+    resumed.resume(resumed.out)
     resumed.run(task_of)
 
-    assert resumed.progress.phase == 2
-    assert resumed.progress.total_tokens >= 2 * LANGUAGE.tokens
+    assert resumed.standing.phase == 2
+    assert resumed.standing.total_tokens >= 2 * LANGUAGE.tokens
 
 
-def test_memory_training_lowers_the_loss(
-    recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus, tmp_path: Path
-) -> None:
-    run = trainer(recipe, tmp_path)
-    phase = replace(MEMORY, matrix_lr=0.1, other_lr=0.05)
-    run._start(phase)
-    task = MemoryTask(phase, Documents(tokenizer, corpus, []))
+def test_a_run_is_not_begun_where_another_is(tmp_path: Path) -> None:
+    assert train(order(tiny_recipe(), tmp_path, steps=1))
+
+    with pytest.raises(InvalidInputError, match="--resume"):
+        order(tiny_recipe(), tmp_path)
+
+
+def test_texts_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"absent\.jsonl"):
+        order(tiny_recipe(questions=("absent.jsonl",)), tmp_path)
+
+
+@pytest.mark.parametrize("retrieval", ["blocks", "rows"])
+def test_memory_training_lowers_the_loss(tmp_path: Path, retrieval: Retrieval) -> None:
+    phase = replace(MEMORY, matrix_lr=0.1, other_lr=0.05, retriever_weight=1.0)
+    model = replace(tiny_recipe().model, retrieval=retrieval)
+    run, task_of = trainer(tiny_recipe(phases=(phase,), model=model), tmp_path)
+    run.start(phase)
+    run.open_tasks(phase, task_of)
     losses = []
     for _ in range(30):
-        _, parts = run._step(phase, task)
-        run.progress.step += 1
+        _, parts, _ = run.step(phase)
+        run.standing.step += 1
         losses.append(parts["answering"])
 
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.5
+    task = run.tasks[0]
+    assert isinstance(task, MemoryTask)
     assert len(task.bank) == task.bank.capacity
 
 
-def test_every_parameter_of_the_memory_is_trained(
-    recipe: Recipe, tokenizer: Tokenizer, corpus: Corpus
-) -> None:
-    network = Network(recipe.model)
-    network.initialize(0)
-    task = MemoryTask(replace(MEMORY, chunks=(2,)), Documents(tokenizer, corpus, []))
+@pytest.mark.parametrize("retrieval", ["blocks", "rows"])
+def test_every_parameter_of_the_memory_is_trained(tmp_path: Path, retrieval: Retrieval) -> None:
+    phase = replace(MEMORY, chunks=(2,))
+    model = replace(tiny_recipe().model, retrieval=retrieval)
+    run, task_of = trainer(tiny_recipe(phases=(phase,), model=model), tmp_path)
+    task = task_of(phase)
     for step in range(3):
-        task.loss(network, Random(step)).loss.backward()
+        run.whole(task, Draws.of(str(step), 0)).loss.backward()
 
-    silent = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    parameters = run.whole.network.named_parameters()
+    silent = [n for n, p in parameters if p.grad is None or not p.grad.any()]
     assert silent == []
 
 
-def test_an_export_loads_and_answers(recipe: Recipe, tokenizer: Tokenizer, tmp_path: Path) -> None:
-    trainer(recipe, tmp_path).save()
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
+def test_recomputing_activations_changes_no_gradient(tmp_path: Path) -> None:
+    phase = replace(MEMORY, chunks=(2,))
+    gradients = []
+    for recompute in (False, True):
+        recipe = tiny_recipe(phases=(phase,), recompute=recompute)
+        run, task_of = trainer(recipe, tmp_path, f"run{recompute}")
+        task = task_of(phase)
+        for step in range(2):
+            torch.manual_seed(step)
+            run.whole(task, Draws.of(str(step), 0)).loss.backward()
+        gradients.append([p.grad for p in run.whole.network.parameters()])
 
-    export(recipe, tmp_path, tmp_path / "checkpoint")
+    for kept, again in zip(*gradients, strict=True):
+        assert torch.allclose(kept, again, atol=1e-7)
 
-    mplus = MPlus.load(tmp_path / "checkpoint")
+
+def test_an_export_loads_and_answers(tmp_path: Path) -> None:
+    assert train(order(tiny_recipe(phases=PHASES), tmp_path, steps=2))
+
+    mplus = MPlus.load(tmp_path / "run" / "checkpoint")
     memory = mplus.memorize(mplus.empty_memory(), "Maren Tolva lives in Brelin.")
     assert mplus.ask(memory, "Where does Maren Tolva live?", max_tokens=3).usage.memory_rows
     assert mplus.config.prompt_template is not None
@@ -194,17 +197,3 @@ def test_orthogonalized_steps_have_like_singular_values() -> None:
 
     assert float(values.min()) > 0.5
     assert float(values.max()) < 1.5
-
-
-def test_a_bad_recipe_is_one_clear_error(tmp_path: Path) -> None:
-    path = tmp_path / "bad.yaml"
-    path.write_text("name: x\nphases: [{name: p, task: juggling, tokens: 1}]\n")
-
-    with pytest.raises(InvalidInputError, match="juggling"):
-        Recipe.load(path)
-
-
-def test_the_shipped_recipe_is_valid() -> None:
-    recipe = Recipe.load(Path("model/training/recipes/tiny.yaml"))
-
-    assert recipe.model.retrieval == "blocks"

@@ -14,6 +14,7 @@ from model.training.documents import Documents
 from model.training.facts import (
     HELD_OUT,
     UNKNOWN,
+    Unseen,
     draw_fact,
     draw_facts,
     draw_unanswerable,
@@ -54,11 +55,11 @@ def test_held_out_phrasings_are_never_trained_on() -> None:
         assert not set(trained[1]) & set(held_out[1])
 
 
-@pytest.mark.parametrize("held_out", [True, False])
-def test_a_statement_holds_the_answer(held_out: bool) -> None:
+@pytest.mark.parametrize("unseen", ["nothing", "questions", "everything"])
+def test_a_statement_holds_the_answer(unseen: Unseen) -> None:
     rng = Random(1)
     for _ in range(200):
-        fact = draw_fact(rng, held_out)
+        fact = draw_fact(rng, unseen)
         assert fact.answer.lower() in fact.statement.lower()
         assert "{" not in fact.statement + fact.question
 

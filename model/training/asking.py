@@ -1,0 +1,85 @@
+"""Questions of a step as tensors, and how well they were answered.
+
+Legend: Q questions, n tokens of the longest with its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.training.documents import Ask
+from model.training.text import PAD
+
+# Weight of an answer's first token, which needs the fact; the rest mostly follows from it.
+_FIRST, _REST, _PLAIN = 10.0, 3.0, 1.0
+_KINDS = ("fact", "real", "recall", "following")
+_PLAIN_KINDS = ("recall", "following")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions with their answers.
+
+    Attributes:
+        ids: [Q, n] prompt and answer.
+        weights: [Q, n] of each token in the loss; 0 for prompts.
+        prompts: [Q] lengths of the prompts.
+        owners: [Q] the document asked about.
+        targets: [Q] the fresh block that holds the answer, -1 if none does.
+    """
+
+    ids: Tensor
+    weights: Tensor
+    prompts: Tensor
+    owners: Tensor
+    targets: Tensor
+
+    @classmethod
+    def of(cls, asks: Sequence[tuple[int, Ask]], chunks: int, device: torch.device) -> Asked:
+        """Of (document, question) pairs, where every document has so many chunks."""
+        longest = max(len(ask.prompt) + len(ask.target) for _, ask in asks)
+        ids = torch.full((len(asks), longest), PAD)
+        weights = torch.zeros(len(asks), longest)
+        for row, (_, ask) in enumerate(asks):
+            start, end = len(ask.prompt), len(ask.prompt) + len(ask.target)
+            ids[row, :end] = torch.tensor(ask.prompt + ask.target)
+            plain = ask.kind in _PLAIN_KINDS
+            weights[row, start:end] = _PLAIN if plain else _REST
+            if not plain:
+                weights[row, start] = _FIRST
+        targets = [owner * chunks + ask.chunk if ask.chunk >= 0 else -1 for owner, ask in asks]
+        return cls(
+            ids.to(device),
+            weights.to(device),
+            torch.tensor([len(ask.prompt) for _, ask in asks], device=device),
+            torch.tensor([owner for owner, _ in asks], device=device),
+            torch.tensor(targets, device=device),
+        )
+
+    def first(self, count: int) -> Asked:
+        """The first `count` of them."""
+        parts = (self.ids, self.weights, self.prompts, self.owners, self.targets)
+        return Asked(*(part[:count] for part in parts))
+
+
+def accuracies(asks: Sequence[tuple[int, Ask]], hits: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Share of the wanted tokens that are right, by kind of question, and of whole answers.
+
+    Args:
+        hits: whether each wanted token is right, in the order of `wanted` [Q, n - 1].
+    """
+    wanted = wanted.cpu()
+    wrong = torch.zeros_like(wanted).masked_scatter(wanted, ~hits.cpu())
+    result = {}
+    for kind in _KINDS:
+        mine = torch.tensor([ask.kind == kind for _, ask in asks])
+        result[kind] = 1 - wrong[mine].sum().item() / max(1, wanted[mine].sum().item())
+        if kind == "fact":
+            result["exact"] = 1 - wrong[mine].any(1).float().mean().item()
+        if not mine.any():
+            result[kind] = float("nan")
+    return result

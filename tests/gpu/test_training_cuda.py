@@ -1,0 +1,86 @@
+"""Training on CUDA in bfloat16: every phase runs and resumes there, and what comes out loads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from model.library import MPlus
+from model.training import saves
+from model.training.parallel import Group
+from model.training.recipe import Adapters
+from model.training.run import CHECKPOINT, open_trainer, tasks_of, train
+from tests.training import LANGUAGE, MEMORY, order, tiny_recipe
+
+PHASES = (LANGUAGE, MEMORY, replace(MEMORY, name="long", gradient_chunks=1, continuing=0.5))
+
+
+@pytest.mark.parametrize("retrieval", ["blocks", "rows"])
+@pytest.mark.parametrize("recompute", [False, True])
+def test_every_phase_trains_and_resumes(tmp_path, retrieval, recompute):
+    model = replace(tiny_recipe().model, retrieval=retrieval)
+    recipe = tiny_recipe(phases=PHASES, precision="auto", model=model, recompute=recompute)
+    asked = replace(order(recipe, tmp_path), device="cuda", steps=3)
+    trainer = open_trainer(asked, Group(), asked.device_of())
+    assert trainer.whole.network.device.type == "cuda"
+    step, made = trainer.step, []
+
+    def stop_at_fifth(phase):
+        made.append(phase)
+        trainer.stopping = len(made) == 5
+        tokens, parts, due = step(phase)
+        assert parts.get("answering", 0.0) == parts.get("answering", 0.0)
+        return tokens, parts, due
+
+    trainer.step = stop_at_fifth  # type: ignore[method-assign]
+    trainer.run(tasks_of(asked))
+
+    assert train(replace(asked, resume=True))
+
+    assert saves.read(asked.out)["progress"]["phase"] == 3
+    mplus = MPlus.load(asked.out / CHECKPOINT)
+    memory = mplus.memorize(mplus.empty_memory(), "Maren Tolva lives in Brelin.")
+    assert mplus.ask(memory, "Where does Maren Tolva live?", max_tokens=2).usage.memory_rows
+
+
+def test_a_backbone_is_adapted_in_bfloat16(tmp_path):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from model.backbone import backbone_config
+    from model.config import LoraConfig, read_config
+    from tests.checkpoints import write_tokenizer
+
+    folder, adapters = tmp_path / "llama", Adapters(r=4, alpha=8)
+    shape = LlamaConfig(
+        vocab_size=320,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    llama = LlamaForCausalLM(shape)
+    llama.bfloat16().save_pretrained(folder)
+    write_tokenizer(folder)
+    memory = {"num_tokens": 8, "num_blocks": 8, "num_ltm_blocks": 2, "chunk_tokens": 96}
+    config = replace(
+        backbone_config(read_config(folder), memory, "llama"),
+        lora_config=LoraConfig(r=4, lora_alpha=8, target_modules=adapters.targets),
+        add_decoder_lora=True,
+    )
+    recipe = tiny_recipe(
+        model=config,
+        backbone=str(folder),
+        adapters=adapters,
+        precision="auto",
+        recompute=True,
+        phases=(replace(MEMORY, tokens=10**6, continuing=0.5, other_lr=0.01),),
+    )
+    asked = replace(order(recipe, tmp_path), device="cuda", steps=3)
+
+    assert train(asked)
+
+    assert MPlus.load(asked.out / CHECKPOINT).config.add_decoder_lora
