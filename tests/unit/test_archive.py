@@ -27,8 +27,9 @@ from pipeline.archive_in import import_tenant
 from pipeline.archive_out import export_tenant
 from pipeline.catch_up import catch_up, is_cold
 from pipeline.inspect import history_at
+from pipeline.tenant import LIMITS
 from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import sweep, verify
+from pipeline.upkeep import delete, sweep, verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, log_of, make_text, many_files, opened, row_bytes
 
@@ -50,7 +51,7 @@ def world(model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def anna(world: World) -> TenantLog:
-    log = world.grow("anna", DOCUMENTS, precision="int8", max_documents=9)
+    log = world.grow("anna", DOCUMENTS, precision="int8", max_documents=9, threshold=0.25)
     log.snapshots.take("early", 2)
     return log
 
@@ -97,7 +98,7 @@ def test_a_tenant_arrives_as_it_was(world: World, anna: TenantLog, memory: bool)
     for as_of in (None, 2, 5):
         assert world.digest(bela, as_of) == world.digest(anna, as_of)
     assert bela.snapshots.list() == anna.snapshots.list()
-    for setting in ("seed", "precision", "retention", "max_documents", "geometry", "fingerprint"):
+    for setting in ("seed", "precision", "retention", "geometry", "fingerprint", *LIMITS):
         assert getattr(bela.tenant, setting) == getattr(anna.tenant, setting)
     dates = [(d.created, d.memorized) for d in anna.documents()]
     assert [(d.created, d.memorized) for d in bela.documents()] == dates
@@ -120,6 +121,23 @@ def test_what_waits_arrives_too_and_it_keeps_its_name(
         catch_up(there.engine, [log])
         catch_up(world.engine, [anna])
         assert there.digest(log) == world.digest(anna)
+
+
+def test_one_from_before_the_service_arrives(there: World, whole: Members, tmp_path: Path) -> None:
+    """Its manifest knows fewer limits."""
+    members = dict(whole)
+    known = ("max_documents", "max_bytes", "cold_after")
+    newer = [name for name in LIMITS if name not in known]
+
+    def age(manifest: dict[str, Any]) -> None:
+        for name in newer:
+            del manifest["tenant"][name]
+
+    in_manifest(members, age)
+    pack(tmp_path / "old.tar", members)
+    log = take(there, tmp_path / "old.tar", "old")
+    assert [getattr(log.tenant, name) for name in newer] == [None] * 4
+    delete(there.engine, "old")
 
 
 def test_an_empty_tenant_is_one_too(world: World) -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +22,7 @@ from model.errors import (
     StorageError,
     TenantNotFoundError,
 )
+from model.training.run import Order
 from pipeline.intake import Desk, take_in
 from pipeline.ledger import Ledger
 from pipeline.sources import open_sources
@@ -151,14 +151,22 @@ class TestCommands:
         assert json.loads(target.read_text()) == {"decode_ms": 1.5}
 
     def test_train_passes_its_arguments_on(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        calls: list[tuple[object, ...]] = []
-        fake = SimpleNamespace(train=lambda *arguments: calls.append(arguments))
-        monkeypatch.setitem(sys.modules, "model.training.run", fake)
-        line = ["train", "r.yaml", "--data", "texts", "--out", "run", "--resume"]
-        assert CliRunner().invoke(cli.app, line).exit_code == 0
-        assert calls == [(Path("r.yaml"), Path("texts"), Path("run"), True)]
+        """A recipe that ships is found by its name."""
+        orders: list[Order] = []
+
+        def train(order: Order) -> bool:
+            orders.append(order)
+            return True
+
+        monkeypatch.setattr("model.training.run.train", train)
+        line = ["train", "small", "--data", "texts", "--out", str(tmp_path), "--resume"]
+        result = CliRunner().invoke(cli.app, [*line, "--steps", "3", "--device", "cpu"])
+        assert result.exit_code == 0, result.exception
+        (order,) = orders
+        assert (order.recipe.name, order.data.name, order.out) == ("small", "texts", tmp_path)
+        assert (order.resume, order.steps, order.device) == (True, 3, "cpu")
 
 
 class TestInitFields:
@@ -193,16 +201,17 @@ class TestMoments:
 
 class TestLimits:
     def test_a_limit_is_a_number_or_none(self) -> None:
-        assert _limits("3", "none", None) == {
-            "max_documents": 3,
-            "max_bytes": None,
-            "cold_after": None,
-        }
+        given = {"max_documents": "3", "max_bytes": "none", "cold_after": None, "threshold": "0.5"}
+        assert _limits(**given) == {"max_documents": 3, "max_bytes": None, "threshold": 0.5}
 
     @pytest.mark.parametrize("text", ["-1", "1.5", "many", "", str(2**63)])
     def test_what_is_no_limit_is_named(self, text: str) -> None:
         with pytest.raises(InvalidInputError, match=r"--max-bytes .*whole number"):
-            _limits(None, text, None)
+            _limits(max_bytes=text)
+
+    def test_a_threshold_is_any_number(self) -> None:
+        with pytest.raises(InvalidInputError, match=r"--threshold high.*from 0 to 1"):
+            _limits(threshold="high")
 
 
 class TestLooking:

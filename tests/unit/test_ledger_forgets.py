@@ -172,12 +172,12 @@ class TestBuild:
         building = log.heads.begin_build(lease, fingerprint="f2", reason="upgrade")
         with pytest.raises(BehindError):
             log.heads.swap(lease, building.id)
-        cut_rest(log.scope, lease, building.id, (), lambda text: [Span(0, len(text), 9)])
+        cut_rest(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
         building = memorize(log, lease, [len(keys)], building)
         put(log, "late")
         with pytest.raises(BehindError):
             log.heads.swap(lease, building.id)
-        cut_rest(log.scope, lease, building.id, (), lambda text: [Span(0, len(text), 9)])
+        cut_rest(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
         memorize(log, lease, [len(keys) + 1], building)
         assert log.tenant.fingerprint == "f1"
         head = log.heads.swap(lease, building.id)

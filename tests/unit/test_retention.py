@@ -81,7 +81,7 @@ def test_a_moment_with_a_snapshot_keeps_its_rows(world: World) -> None:
     assert world.digest(log, as_of=20) == early
     plan = read_plan(log, log.heads.serving(), 50)
     with pytest.raises(StorageError, match="were forgotten and their files removed"):
-        world.restarted().reader.memory(plan)
+        world.restarted().reader.open(plan)
 
 
 def test_forks_and_forgetting_begin_anew_where_rows_are_gone(world: World) -> None:
