@@ -27,6 +27,7 @@ from model import MPlus
 _ASKING, _FEEDING = 6, 2  # clients
 _CHARACTERS = 1_500  # of a document
 _WAIT_SECONDS = 60.0  # for a document to be memorized, so that no backlog piles up
+_LOADED_SECONDS = 120.0
 _SAMPLES = 120  # of memory, in all
 _WARM_UP = 0.1  # of the time, in which nothing is measured
 _MB = 1 << 20
@@ -46,6 +47,8 @@ async def measure_mixed(
     client: Client, place: Place, members: Sequence[Member], texts: Texts, minutes: float
 ) -> dict[str, Any]:
     """Clients that ask, and others that hand documents in and wait for them."""
+    first = texts.document("mixed", _CHARACTERS).text
+    await client.hand_in(members[0].key, first, _LOADED_SECONDS)  # a writer has its model then
     run = _Run(client, members, texts)
     seconds = 60 * minutes
     asking = [run.ask(number) for number in range(_ASKING)]
