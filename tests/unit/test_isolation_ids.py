@@ -98,7 +98,7 @@ def other(api: ApiWorld, theirs: Planted) -> Watched:
     return watched(api, theirs, "other")
 
 
-@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@settings(max_examples=120, deadline=None, derandomize=True, database=None)
 @given(
     route=st.sampled_from(PATHS),
     name=st.sampled_from(IDS),

@@ -5,6 +5,7 @@ Time itself is too noisy for a test; its structure is not.
 
 from __future__ import annotations
 
+import hmac
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,8 +146,6 @@ def test_a_secret_is_compared_in_full_whatever_the_id_is(
     api: ApiWorld, ids: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared: list[tuple[int, int]] = []
-    import hmac
-
     compare = hmac.compare_digest
 
     def counted(one: Any, other: Any) -> bool:
