@@ -53,7 +53,7 @@ class Told:
     Attributes:
         answer: its text is all the pieces together.
         confidence: from 0 to 1, that memory has what was asked; None where the checkpoint has no
-            fitted confidence.
+            fitted confidence, or memory too few blocks for one to stand out.
         threshold: of that confidence, from which on its checkpoint trusts an answer.
     """
 

@@ -11,7 +11,7 @@ from actors.memories import Hold
 from actors.questions import Asked, Piece, Told
 from actors.residency import Bytes
 from model import MPlus
-from model.answer import evidence_of
+from model.answer import blocks_known, evidence_of
 from model.errors import InvalidInputError, MPlusError
 from model.generate import Generation
 from model.prompt import conversation_prompt
@@ -123,7 +123,7 @@ class Question:
         """The whole answer, once it is done."""
         assert self.generation is not None
         answer = model.answer(self.generation, self.asked.citations)
-        if model.confidence is None:
+        if model.confidence is None or blocks_known(self.generation) < model.confidence.fewest:
             return Told(answer)
         confidence = model.confidence(evidence_of(self.generation))
         return Told(answer, confidence, model.confidence.threshold)

@@ -61,6 +61,11 @@ def answer_of(generation: Generation, count: int = 5) -> Answer:
     )
 
 
+def blocks_known(generation: Generation) -> int:
+    """Blocks of its memory that could be read."""
+    return int(generation.reading.known_votes.isfinite().sum())
+
+
 def evidence_of(generation: Generation) -> Evidence:
     """What an answer shows of how much of it was in memory."""
     votes = generation.reading.known_votes

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from model.errors import CheckpointError, InvalidInputError, StorageError
 
 FILE = "confidence.json"
+FEWEST_BLOCKS = 128  # among fewer, none can stand out as it does among those of a long memory
 Floats = Sequence[float] | NDArray[np.float64]
 Kinds = Sequence[bool] | NDArray[np.bool_]
 
@@ -97,6 +98,7 @@ class Confidence:
         weights, bias: of the logistic regression on them.
         threshold: from which on an answer is trusted.
         fingerprint: of the weights that it was fitted to.
+        fewest: blocks of a memory below which it says nothing.
     """
 
     features: tuple[str, ...]
@@ -104,6 +106,7 @@ class Confidence:
     bias: float
     threshold: float
     fingerprint: str = ""
+    fewest: int = 0
 
     def __call__(self, evidence: Evidence) -> float:
         """The probability, from 0 to 1, that what was asked is in memory."""
@@ -166,6 +169,7 @@ class Confidence:
                 float(raw["bias"]),
                 float(raw["threshold"]),
                 str(raw["fingerprint"]),
+                int(raw.get("fewest", 0)),
             )
         except FileNotFoundError:
             return None
