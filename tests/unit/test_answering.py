@@ -513,6 +513,21 @@ class TestConfidence:
                     assert told.confidence == pytest.approx(model.confidence(evidence), abs=1e-4)
                     assert told.threshold == 0.6
 
+    @pytest.mark.parametrize(("fewest", "says"), [(2, True), (10_000, False)])
+    def test_is_not_given_where_too_few_blocks_are_known(
+        self, tmp_path: Path, fewest: int, says: bool
+    ) -> None:
+        folder = tmp_path / "model"
+        fingerprint = load(folder).fingerprint
+        made = Confidence(("standing_out",), (1.0,), 0.0, 0.6, fingerprint, fewest)
+        made.save(folder / "confidence.json")
+        model = MPlus.load(folder, device="cpu")
+        tenants = Tenants(model, Files.open(str(tmp_path / "rows")))
+        plan = tenants.grow("a", texts("a", 7), 0)
+        with answering(model, tenants.files) as engine:
+            told = ask(engine, asked(plan, "Who?"))[0].wait()
+        assert (told.confidence is not None) == says
+
 
 class TestAsking:
     def test_a_conversation(self, tenants: Tenants, plans: dict[str, ReadPlan]) -> None:
