@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ import sqlalchemy
 import torch
 
 import actors.writer
+import pipeline.committer
 import pipeline.database
 import pipeline.memorize
 import pipeline.upkeep
@@ -39,9 +41,14 @@ SEED = 7
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def many_files(patch: Callable[[Any, str, int], None] = setattr) -> None:
-    """Commits and states after a few steps, as in a tenant a hundred times larger."""
+def many_files(patch: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Commits and states after a few steps, as in a tenant a hundred times larger.
+
+    Which steps a commit has depends on nothing but their number: a slow machine makes the same.
+    """
     patch(pipeline.memorize, "_GROUP_STEPS", 2)
+    patch(pipeline.memorize, "_GROUP_SECONDS", math.inf)
+    patch(pipeline.committer, "_MOST", 1)
     patch(actors.writer, "STATE_EVERY", 3)
 
 
