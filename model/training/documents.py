@@ -12,6 +12,7 @@ from model.training.questions import Passage
 from model.training.text import Corpus, answer_ids, question_ids
 
 _TOKENS_PER_GROUP = 32  # of facts about one entity, so that several share a long chunk
+_UPDATED, _UPDATED_LATER = 0.15, 0.45  # shares of facts overridden in one chunk, in several
 _CUE, _RECALLED = 8, 24  # tokens given and wanted when text is to be recalled
 _GIVEN = 32, 96  # tokens of what comes next that are given,
 _FOLLOWING = 64  # and that are to be foretold
@@ -86,11 +87,12 @@ class Documents:
     ) -> list[tuple[Fact, int]]:
         """A fact a chunk about one entity, or a fact that a later one overrides."""
         wanted: list[tuple[str, Fact | None, int]] = []
-        if rng.random() < 0.1:
+        if rng.random() < (_UPDATED if chunks == 1 else _UPDATED_LATER):
             older, newer = draw_update(rng, self.unseen)
-            first = rng.randrange(chunks)
-            wanted = [(older, None, first)]
-            wanted.append((newer.statement, newer, rng.randrange(first, chunks)))
+            first, last = sorted(rng.choices(range(chunks), k=2))
+            if first == last and chunks > 1 and rng.random() < 0.7:
+                first, last = 0, chunks - 1
+            wanted = [(older, None, first), (newer.statement, newer, last)]
         else:
             facts = draw_facts(rng, rng.randrange(1, chunks + 2), self.unseen)
             wanted = [(f.statement, f, rng.randrange(chunks)) for f in facts]
@@ -127,11 +129,11 @@ class Documents:
         return Document(parts, asks)
 
     def _followed(self, rng: Random, chunks: int, length: int, given: int) -> Document:
-        """Running text that goes on in the prompt; no block of it is the one to be found."""
+        """Running text that goes on in the prompt; the block just before it is to be found."""
         ids = self.corpus.span(rng, chunks * length + given + _FOLLOWING)
         parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
         rest = ids[chunks * length :]
-        return Document(parts, [Ask(rest[:given], rest[given:], -1, "following")])
+        return Document(parts, [Ask(rest[:given], rest[given:], chunks - 1, "following")])
 
     def _passage(self, rng: Random, chunks: int, length: int) -> Document:
         """A window of a real passage around an answer, and the questions it can answer."""

@@ -126,11 +126,12 @@ def _phrase(
         return chosen, rng.choice(ask), relation.value
     dice = rng.random()
     if dice < _INVENTED:
-        said, asked = invented.phrases(rng)
-        return [said] * statements, _vary(rng, _AROUND_QUESTION, asked), values.any_kind(rng)
+        kind = values.any_kind(rng)
+        said, asked = invented.phrases(rng, kind)
+        return [said] * statements, _vary(rng, _AROUND_QUESTION, asked), kind
     question = rng.choice(ask)
     if dice < _INVENTED + _LABELLED:  # the relation by its name, on one side or on both
-        said, asked = invented.labelled(rng, relation.name)
+        said, asked = invented.labelled(rng, relation.name, relation.value)
         chosen = [said] * statements if rng.random() < 0.6 else chosen
         question = asked if rng.random() < 0.6 else question
     varied = [_vary(rng, _AROUND_STATEMENT, one) for one in chosen]

@@ -6,6 +6,7 @@ that is worded otherwise. Here almost every fact has a relation of its own, of w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 # {r} is what the relation is called, {n} the entity, {v} the value.
@@ -53,6 +54,101 @@ _VERB_ASK = (
     "{p}, what did {n} {x}?",
     "Can you say what {n} {x}ed?",
 )
+# The same questions by the kind of the value: {k} is what such a value is called.
+_KIND_ASK = (
+    "Which {k} is the {r} of {n}?",
+    "What {k} does {n} have as {r}?",
+    "The {r} of {n} is which {k}?",
+    "Tell me which {k} is {n}'s {r}.",
+    "I wonder what {k} the {r} of {n} is.",
+)
+_KIND_VERB_ASK = (
+    "Which {k} did {n} {x}?",
+    "What {k} did {n} {x} {p}?",
+    "Which {k} was {x}ed by {n}?",
+    "Could you say which {k} {n} {x}ed?",
+    "I would like to know what {k} {n} {x}ed {p}.",
+)
+_KINDS = {
+    "person": "person|man or woman|individual",
+    "town": "town|place|city|location",
+    "firm": "company|firm|business",
+    "product": "product|machine|device",
+    "event": "event|occasion|gathering",
+    "ship": "ship|vessel|boat",
+    "age": "age|number of years|number",
+    "number": "number|figure",
+    "year": "year|date",
+    "count": "number|amount|quantity|figure",
+    "time": "time|hour|moment",
+    "date": "date|day",
+    "price": "price|sum|amount of money|cost",
+    "weight": "weight|load",
+    "telephone": "number|telephone number",
+    "code": "code|sign|number",
+    "job": "trade|job|profession|occupation",
+    "animal": "animal|creature|beast",
+    "colour": "colour|shade",
+    "food": "food|dish|meal",
+    "instrument": "instrument",
+    "language": "language|tongue",
+    "material": "material|substance|stuff",
+    "object": "thing|goods|object|article",
+    "sport": "sport|pastime|hobby",
+    "weekday": "day|weekday|day of the week",
+    "month": "month",
+}
+# Question words that ask for a kind without naming it.
+_WORD_ASK = {
+    "person": (
+        "Who is the {r} of {n}?",
+        "Who is {n}'s {r}?",
+        "Do you know who the {r} of {n} is?",
+        "Who serves {n} as {r}?",
+        "By whom was the {r} of {n} named?",
+    ),
+    "town": ("Where is the {r} of {n}?", "Where does {n} have the {r}?", "Where is {n}'s {r}?"),
+    "time": ("When is the {r} of {n}?", "At what time is {n}'s {r}?"),
+    "date": ("When is the {r} of {n}?", "On what day is {n}'s {r}?"),
+    "weekday": ("When is the {r} of {n}?", "On what day is {n}'s {r}?"),
+    "month": ("When is the {r} of {n}?", "In which month is {n}'s {r}?"),
+    "year": (
+        "When was the {r} of {n}?",
+        "In what year was {n}'s {r}?",
+        "Since when has {n} a {r}?",
+    ),
+    "price": ("How much is the {r} of {n}?", "How much does the {r} of {n} cost?"),
+    "weight": ("How heavy is the {r} of {n}?", "How much does {n}'s {r} weigh?"),
+    "count": (
+        "How many are the {r} of {n}?",
+        "How large is {n}'s {r}?",
+        "How many has {n} as {r}?",
+    ),
+    "age": ("How old is the {r} of {n}?", "How many years has {n}'s {r}?"),
+}
+_WORD_VERB_ASK = {
+    "person": ("Who did {n} {x}?", "Whom did {n} {x} {p}?", "Who was {x}ed by {n}?"),
+    "firm": ("Who did {n} {x}?", "Who was {x}ed by {n} {p}?"),
+}
+# Someone or something does it to the entity.
+_DONE_SAY = (
+    "{v} {x}ed {n} {p}.",
+    "{n} was {x}ed by {v}.",
+    "{p}, {v} {x}ed {n}.",
+    "It was {v} who {x}ed {n} {p}.",
+    "{n} let {v} {x} the {o}.",
+    "{v} wants to {x} {n} {p}.",
+)
+_DONE_ASK = (
+    "Who {x}ed {n}?",
+    "By whom was {n} {x}ed?",
+    "Who {x}ed {n} {p}?",
+    "Who was it that {x}ed {n}?",
+    "Do you know who {x}ed {n}?",
+    "Tell me who {x}ed {n}.",
+    "Which {k} {x}ed {n}?",
+)
+_DOERS = ("person", "firm")
 _ADJECTIVES = (
     "first last old new secret second usual favourite best worst early late public private "
     "northern southern winter summer former present hidden broken lost original common special "
@@ -95,21 +191,43 @@ def name_of(rng: Random) -> str:
     return f"{rng.choice(_ADJECTIVES)} {noun}" if rng.random() < 0.6 else noun
 
 
-def phrases(rng: Random) -> tuple[str, str]:
-    """A statement and a question, templates over {n} and {v}, of a relation of their own."""
+def phrases(rng: Random, kind: str) -> tuple[str, str]:
+    """A statement and a question, templates over {n} and {v}, of a relation of their own.
+
+    Args:
+        kind: of the value, as `values.any_kind` draws it.
+    """
     if rng.random() < 0.6:
-        return labelled(rng, name_of(rng))
+        return labelled(rng, name_of(rng), kind)
+    called = rng.choice(_KINDS[kind].split("|"))
     words = {
         "{x}": rng.choice(_VERBS),
         "{o}": rng.choice(_NOUNS),
         "{p}": rng.choice(_PLACES),
+        "{k}": called,
     }
-    say, ask = rng.choice(_VERB_SAY), rng.choice(_VERB_ASK)
+    if kind in _DOERS and rng.random() < 0.5:
+        say, ask = rng.choice(_DONE_SAY), rng.choice(_DONE_ASK)
+    else:
+        say = rng.choice(_VERB_SAY)
+        ask = rng.choice(_asking(rng, _VERB_ASK, _KIND_VERB_ASK, _WORD_VERB_ASK.get(kind)))
     for place, word in words.items():
         say, ask = say.replace(place, word), ask.replace(place, word)
     return say, ask
 
 
-def labelled(rng: Random, label: str) -> tuple[str, str]:
+def labelled(rng: Random, label: str, kind: str) -> tuple[str, str]:
     """The same of a relation that is called `label`."""
-    return rng.choice(SAY).replace("{r}", label), rng.choice(ASK).replace("{r}", label)
+    ask = rng.choice(_asking(rng, ASK, _KIND_ASK, _WORD_ASK.get(kind)))
+    ask = ask.replace("{k}", rng.choice(_KINDS[kind].split("|")))
+    return rng.choice(SAY).replace("{r}", label), ask.replace("{r}", label)
+
+
+def _asking(
+    rng: Random, plain: Sequence[str], by_kind: Sequence[str], by_word: Sequence[str] | None
+) -> Sequence[str]:
+    """One of these ways to ask."""
+    dice = rng.random()
+    if by_word is not None and dice < 0.3:
+        return by_word
+    return by_kind if dice < 0.6 else plain

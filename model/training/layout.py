@@ -3,7 +3,7 @@
 Own blocks (of the question's document) are retrieved, or still in the pool at some age, or
 split between the two as drops split them, layer by layer; other blocks fill the places around.
 
-Legend: Q questions, L layers, K rows a block, F own rows, R pool rows, d hidden size.
+Legend: D documents, Q questions, L layers, K rows a block, F own rows, R pool rows, d hidden size.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ class Layout:
             survivors=rng.uniform(0.5, 1.0),
         )
 
-    def place(self, own: Tensor, others: Tensor, rows_per_block: int) -> Surroundings:
+    def place(
+        self, own: Tensor, owners: Tensor, others: Tensor, rows_per_block: int
+    ) -> Surroundings:
         """Give every row its position.
 
         Args:
-            own: each question's blocks, [Q, L, F, d].
+            own: each document's blocks, [D, L, F, d].
+            owners: [Q] the document of each question.
             others: the blocks around, [beside + pool, L, K, d].
         """
         layers, size = own.shape[1], own.shape[2]
@@ -82,7 +85,8 @@ class Layout:
             shared_at.append(torch.cat([near_at, pool_at]).to(device))
             own_at.append(at)
             start = max(start, first + len(left) + gap)
-        return Surroundings(shared, shared_at, own, torch.stack(own_at).to(device), start)
+        at = torch.stack(own_at).to(device)
+        return Surroundings(shared, shared_at, own, owners, at, start)
 
 
 def _leave_gap(positions: Tensor, at: int, gap: int) -> Tensor:

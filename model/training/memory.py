@@ -113,24 +113,26 @@ class MemoryTask:
     ) -> tuple[Tensor, Tensor, float]:
         """Last hidden states [Q, n - 1, d], the retriever's loss, and the share that it found."""
         phase, blocks, ids = self.phase, fresh.flatten(0, 1), asked.ids[:, :-1]
-        own = fresh[asked.owners].transpose(1, 2).flatten(2, 3)
+        own = fresh.transpose(1, 2).flatten(2, 3)
         others = self.bank.sample(rng, layout.pool + layout.beside)
         others = blocks[:0] if others is None else others
         size = reader.config.num_tokens
         if not phase.retriever_weight:
-            hidden = read(reader, ids, layout.place(own, others, size))
+            hidden = read(reader, ids, layout.place(own, asked.owners, others, size))
             return hidden, hidden.new_zeros(()), float("nan")
 
         negatives = self.bank.sample(rng, phase.negatives)
         known = blocks if negatives is None else torch.cat([blocks, negatives])
         some = asked.first(_RETRIEVERS)
         if reader.config.retrieval == "rows":
-            hidden, queries = read_asking(reader, ids, layout.place(own, others, size))
+            hidden, queries = read_asking(
+                reader, ids, layout.place(own, asked.owners, others, size)
+            )
             queries = [layer[:_RETRIEVERS] for layer in queries]
             return hidden, *retrieval.row_loss(reader, queries, some.prompts, known, some.targets)
         votes = retrieval.votes(reader, some.ids, some.prompts, known)
         if negatives is not None:
             hard = retrieval.hardest(votes[:, len(blocks) :], layout.beside // 2)
             others[: len(hard)] = negatives[hard]
-        hidden = read(reader, ids, layout.place(own, others, size))
+        hidden = read(reader, ids, layout.place(own, asked.owners, others, size))
         return hidden, *retrieval.contrast(votes, some.targets)

@@ -93,11 +93,13 @@ def write(network: Network, ids: Tensor, previous: Tensor | None) -> Tensor:
     borrowed = max(0, size - n)
     x, rows = network.embed(ids), []
     place = network.new_memory_positional_emb.to(x.dtype)
+    # Taken apart at once: the gradient of each slice by itself would be of the whole size.
+    before = None if previous is None else previous.to(x.dtype).unbind(1)
     for number, layer in enumerate(network.layers):
         prefix = network.bos(number).to(x.dtype).expand(count, -1, -1)
         lent = network.stand_in(number).to(x.dtype).expand(count, borrowed, -1)
-        if previous is not None:
-            block = previous[:, number].to(x.dtype)
+        if before is not None:
+            block = before[number]
             prefix = torch.cat([prefix, block[:, : size - borrowed]], dim=1)
             lent = block[:, size - borrowed :]
         asked = torch.cat([lent, x], dim=1)

@@ -1,14 +1,16 @@
 """The read pass of training: many questions over one shared memory and a few rows of their own.
 
 Every question of a step sees the same detached rows (the distractors), which are projected and
-attended once; its own document's rows come on top. All rows carry explicit positions.
+attended once; its own document's rows come on top, projected once for all that is asked about it.
+All rows carry explicit positions.
 
-Legend: Q questions, n prompt tokens, S shared rows, F own rows, L layers, d hidden size,
-H query heads, G key/value heads, e head dim, s retriever key width.
+Legend: Q questions, D documents, n prompt tokens, S shared rows, F own rows, L layers,
+d hidden size, H query heads, G key/value heads, e head dim, s retriever key width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +28,8 @@ class Surroundings:
     Attributes:
         shared: per layer, detached rows [S_l, d] that all questions see.
         shared_at: per layer, their positions [S_l].
-        own: [Q, L, F, d], the rows of each question's document.
+        own: [D, L, F, d], the rows of each document.
+        owners: [Q] the document of each question.
         own_at: [L, F] their positions; -1 leaves a row out.
         start: position of the first prompt token.
     """
@@ -34,6 +37,7 @@ class Surroundings:
     shared: list[Tensor]
     shared_at: list[Tensor]
     own: Tensor
+    owners: Tensor
     own_at: Tensor
     start: int
 
@@ -41,8 +45,8 @@ class Surroundings:
 def read(network: Network, ids: Tensor, around: Surroundings) -> Tensor:
     """Prompts [Q, n] → last hidden states [Q, n, d]."""
     x = network.embed(ids)
-    for number, layer in enumerate(network.layers):
-        x = _advance(network, layer, number, x, around)
+    for number, (layer, own) in enumerate(_by_layer(network, around)):
+        x = through(layer, _read, network, number, x, own.to(x.dtype), around)
     return x
 
 
@@ -50,9 +54,9 @@ def read_asking(network: Network, ids: Tensor, around: Surroundings) -> tuple[Te
     """The same, and L × [Q, n, s]: what each layer's retriever asks for on the way. The retriever
     looks at the states and does not move them (the official `detach_hidden_state`)."""
     x, queries = network.embed(ids), []
-    for number, layer in enumerate(network.layers):
+    for number, (layer, own) in enumerate(_by_layer(network, around)):
         queries.append(through(layer, _query, x))
-        x = _advance(network, layer, number, x, around)
+        x = through(layer, _read, network, number, x, own.to(x.dtype), around)
     return x, queries
 
 
@@ -61,27 +65,24 @@ def _query(layer: Layer, x: Tensor) -> Tensor:
     return result
 
 
-def _advance(
-    network: Network, layer: Layer, number: int, x: Tensor, around: Surroundings
-) -> Tensor:
-    own = around.own[:, number].to(x.dtype)
-    result: Tensor = through(layer, _read, network, number, x, own, around)
-    return result
+def _by_layer(network: Network, around: Surroundings) -> Iterator[tuple[Layer, Tensor]]:
+    """Layers with their own rows [D, F, d], taken apart at once: the gradient of each slice by
+    itself would be a tensor of the whole size."""
+    return zip(network.layers, around.own.unbind(1), strict=True)
 
 
 def _read(
     layer: Layer, network: Network, number: int, x: Tensor, own: Tensor, around: Surroundings
 ) -> Tensor:
-    """One layer over [shared | own | prompt]: [Q, n, d] and own rows [Q, F, d] → [Q, n, d]."""
+    """One layer over [shared | own | prompt]: [Q, n, d] and own rows [D, F, d] → [Q, n, d]."""
     attention, (count, n, _) = layer.self_attn, x.shape
     bos = network.bos(number).to(x.dtype)
     at = around.own_at[number]
     h = layer.input_layernorm(x)
     common = layer.input_layernorm(torch.cat([bos, around.shared[number].to(x.dtype)]))
     common_at = torch.cat([at.new_zeros(len(bos)), around.shared_at[number]])
-    mine = torch.cat([layer.input_layernorm(own), h], dim=1)
+    own = layer.input_layernorm(own)
     prompt_at = torch.arange(around.start, around.start + n, device=x.device)
-    mine_at = torch.cat([at.clamp_min(0), prompt_at])
     cos, sin = network.rotary.tables(around.start + n, x)
 
     def turn(states: Tensor, positions: Tensor) -> Tensor:
@@ -91,7 +92,9 @@ def _read(
     q = turn(attention.queries(h), prompt_at)
     q = q.view(count, n, groups, -1, q.shape[-1]) * q.shape[-1] ** -0.5
     common_k, common_v = turn(attention.keys(common), common_at), attention.values(common)
-    mine_k, mine_v = turn(attention.keys(mine), mine_at), attention.values(mine)
+    own_k, own_v = turn(attention.keys(own), at.clamp_min(0)), attention.values(own)
+    mine_k = torch.cat([own_k[around.owners], turn(attention.keys(h), prompt_at)], dim=1)
+    mine_v = torch.cat([own_v[around.owners], attention.values(h)], dim=1)
 
     to_common = torch.einsum("qngre,sge->qgrns", q, common_k)
     to_mine = torch.einsum("qngre,qsge->qgrns", q, mine_k)

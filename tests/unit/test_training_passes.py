@@ -67,12 +67,13 @@ def test_read_equals_the_dense_pass_whatever_the_order_of_the_rows(network: Netw
         shared=list(others),
         shared_at=[torch.tensor([1, 2, 9, 10, 11])] * 2,
         own=own,
+        owners=torch.tensor([2, 0, 2]),
         own_at=torch.arange(3, 9).expand(2, -1),
         start=12,
     )
 
     rows = [
-        torch.cat([o[:2].expand(3, -1, -1), own[:, i], o[2:].expand(3, -1, -1)], dim=1)
+        torch.cat([o[:2].expand(3, -1, -1), own[[2, 0, 2], i], o[2:].expand(3, -1, -1)], dim=1)
         for i, o in enumerate(others)
     ]
 
@@ -84,7 +85,7 @@ def test_rows_left_out_are_not_seen(network: Network) -> None:
     at = torch.tensor([1, 2, 3, -1, -1, -1]).expand(2, -1)
     nothing = [torch.empty(0, 16)] * 2, [torch.empty(0, dtype=torch.long)] * 2
 
-    seen = read(network, ids, Surroundings(*nothing, own=own, own_at=at, start=4))
+    seen = read(network, ids, Surroundings(*nothing, own, torch.arange(2), at, start=4))
 
     assert torch.allclose(seen, _dense(network, ids, [own[:, 0, :3], own[:, 1, :3]]), atol=1e-5)
 
@@ -114,7 +115,7 @@ def test_layout_gives_every_row_a_place_of_its_own(in_pool: float) -> None:
     )
     own, others = torch.randn(4, 2, 6, 16), torch.randn(layout.beside + 3, 2, 6, 16)
 
-    around = layout.place(own, others, 6)
+    around = layout.place(own, torch.arange(len(own)), others, 6)
 
     for layer in range(2):
         taken = torch.cat([around.shared_at[layer], around.own_at[layer]])
