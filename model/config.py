@@ -73,6 +73,9 @@ class ModelConfig:
     # retrieved from the pool and the long-term memory alike, and nothing else is read.
     pool_attended: bool = True
     num_recent_blocks: int = 0  # of the retrieved blocks, how many are the newest, not the best
+    # A block whose vote is further behind the best one is not read. Votes are log-odds (they are
+    # trained as logits over blocks), so 3 leaves out what is 20 times less likely. None: no limit.
+    max_vote_gap: float | None = None
 
     prompt_template: str | None = None  # how a question is asked; {question} stands for it
     bos_token_id: int | None = None
@@ -109,6 +112,8 @@ class ModelConfig:
                 f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
                 f"num_ltm_blocks ({self.num_ltm_blocks})"
             )
+        if self.max_vote_gap is not None and not self.max_vote_gap >= 0:
+            problems.append(f"max_vote_gap is {self.max_vote_gap}, expected a number from 0 on")
         if not 0 <= self.header_tokens <= self.chunk_tokens // 4:
             problems.append(
                 f"header_tokens ({self.header_tokens}) is not between 0 and a quarter of "

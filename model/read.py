@@ -147,6 +147,7 @@ def _retrieve_blocks(
             config.num_tokens,
             seats,
             config.num_recent_blocks,
+            config.max_vote_gap,
         )
         _fetch(reading, chosen)
 

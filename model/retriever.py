@@ -155,6 +155,7 @@ def rows_of_best_blocks(
     rows_per_block: int,
     count: int,
     recent: int = 0,
+    gap: float | None = None,
 ) -> list[Ids]:
     """The retrievable rows of the `count` best-voted blocks, oldest first, per layer.
 
@@ -163,12 +164,15 @@ def rows_of_best_blocks(
 
     Args:
         retrievable: ascending.
+        gap: a block further behind the best vote is left out.
     """
     candidates = np.flatnonzero(eligible)
     scores = votes[torch.from_numpy(candidates).to(votes.device)]
+    least = -torch.inf if gap is None or not len(scores) else float(scores.max()) - gap
     if recent:
         scores[-recent:] = torch.inf
-    best = scores.topk(min(count, len(candidates)), sorted=False).indices.cpu().numpy()
+    elected = scores.topk(min(count, len(candidates)), sorted=False)
+    best = elected.indices[elected.values >= least].cpu().numpy()
     starts = np.sort(candidates[best]) * rows_per_block
     return [_rows_of(ids, starts, rows_per_block) for ids in retrievable]
 

@@ -58,6 +58,13 @@ FORMS: dict[str, dict[str, Any]] = {
         "pool_attended": False,
         "num_recent_blocks": 1,
     },
+    "blocks with close votes": {
+        "retrieval": "blocks",
+        "pool_attended": False,
+        "num_recent_blocks": 1,
+        "max_vote_gap": 0.05,
+    },
+    "no block far behind": {"retrieval": "blocks", "max_vote_gap": 0.05, "genesis": 9},
     "sliding window": {"sliding_window": 3},
     "blocks and window": {"retrieval": "blocks", "sliding_window": 2},
     "no bos": {"add_bos_embedding": False},

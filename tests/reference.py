@@ -277,7 +277,10 @@ class Reference:
                 votes[block] = votes.get(block, 0.0) + float(best)
             x = self._own(torch.cat([self.start(layer), x]), len(question), layer)
         newest = sorted(votes)[len(votes) - min(len(votes), self.config.num_recent_blocks) :]
-        best_first = newest + sorted(votes.keys() - newest, key=lambda block: -votes[block])
+        gap = self.config.max_vote_gap
+        least = -math.inf if gap is None or not votes else max(votes.values()) - gap
+        close = [block for block in votes.keys() - newest if votes[block] >= least]
+        best_first = newest + sorted(close, key=lambda block: -votes[block])
         return set(best_first[: self.config.num_ltm_blocks])
 
     def _standing(self, tenant: Tenant, layer: int) -> list[Row]:
