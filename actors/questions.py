@@ -31,12 +31,14 @@ class Asked:
         turns: the last one is the user's question.
         sampling: as `model.sampling.Sampling` takes it.
         citations: so many sources at most, 0 … 20.
+        whole: nothing is told before the answer is complete.
     """
 
     plan: ReadPlan
     turns: tuple[Turn, ...]
     sampling: Mapping[str, Any] = field(default_factory=dict)
     citations: int = 5
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -111,8 +111,10 @@ class Question:
         return self.generation is not None and self.generation.finish_reason is not None
 
     def tell_more(self) -> None:
-        """Deliver what has become readable since."""
+        """Deliver what has become readable since, if it is wanted by the piece."""
         assert self.generation is not None
+        if self.asked.whole:
+            return
         text = self.generation.shown
         if len(text) > self.shown:
             piece = Piece(text[self.shown :])

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ class Question:
         min_step: wait for a memory of at least so many steps.
         as_of: a step or a time; `snapshot`: the name of one.
         citations: how many passages are wanted.
+        whole: the reply is all that is wanted.
     """
 
     turns: tuple[Turn, ...]
@@ -47,6 +48,7 @@ class Question:
     as_of: int | str | None = None
     snapshot: str | None = None
     citations: int = 5
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Answers:
             try:
                 async with aclosing(answer):
                     async for each in answer:
-                        if first:
+                        if first and not question.whole:
                             self._figures.first_piece(time.perf_counter() - began)
                             first = False
                         done = isinstance(each, Reply)
@@ -133,8 +135,8 @@ class Answers:
                 raise
 
     async def reply(self, log: TenantLog, question: Question) -> Reply:
-        """The whole answer."""
-        async with aclosing(self.stream(log, question)) as answer:
+        """The whole answer, which is cheaper than its pieces."""
+        async with aclosing(self.stream(log, replace(question, whole=True))) as answer:
             async for each in answer:
                 if isinstance(each, Reply):
                     return each
@@ -154,13 +156,17 @@ class Answers:
     async def _answer(
         self, log: TenantLog, question: Question
     ) -> AsyncGenerator[Piece | Reply, None]:
-        as_of = await asyncio.to_thread(step_of, log, question)
+        as_of = None
+        if question.as_of is not None or question.snapshot is not None:
+            as_of = await asyncio.to_thread(step_of, log, question)
         for attempt in range(_TRIES):
             plan = await self._plans.wait(
                 log, question.min_step, as_of, self._deps.limits.catch_up_seconds
             )
             told: Told | None = None
-            asked = Asked(plan, question.turns, question.sampling, question.citations)
+            asked = Asked(
+                plan, question.turns, question.sampling, question.citations, question.whole
+            )
             asking = self._deps.readers.ask(asked)
             try:
                 async for each in asking:

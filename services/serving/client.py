@@ -39,7 +39,8 @@ class ServeReaders:
         call = options.ask.remote(asked)
         try:
             with _errors():
-                await self._taken(call)
+                for said in await self._taken(call):
+                    yield said
                 async for batch in call:
                     for said in batch:
                         yield said
@@ -67,15 +68,16 @@ class ServeReaders:
             card: Card = await self._handle.card.remote()
         return card
 
-    async def _taken(self, call: Any) -> None:
-        """Wait for the empty list that a question's stream begins with."""
+    async def _taken(self, call: Any) -> Sequence[Piece | Told]:
+        """Wait for the first thing that a question's stream has, which may be nothing yet."""
         try:
-            await asyncio.wait_for(anext(call), self._patience)
+            first: Sequence[Piece | Told] = await asyncio.wait_for(anext(call), self._patience)
         except TimeoutError:
             raise OverloadedError(
                 f"no reader took the question within {self._patience:.0f} s; ask again later",
                 retry_after=5.0,
             ) from None
+        return first
 
     async def _everywhere(self, method: str, *arguments: Any, seconds: float) -> list[Any]:
         """What every reader says; those that cannot be reached are left out."""

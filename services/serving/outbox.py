@@ -33,6 +33,15 @@ class Outbox:
         with suppress(RuntimeError):  # the loop is closed, and nobody will take it
             self._loop.call_soon_threadsafe(self._filled.set)
 
+    async def filled(self, seconds: float) -> bool:
+        """Wait for something, but not for longer."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._filled.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def take(self) -> list[Said]:
         """Wait for something, and take all there is; pieces in a row are one."""
         await self._filled.wait()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.remote_worker import Installation
 
 _FAILED_SECONDS = 60.0  # for which a replica without a model stays
+_SOON_SECONDS = 0.5  # every message to the API costs the two of them milliseconds
 _LOOK_SECONDS = 0.02  # between two looks at whether everything is answered
 
 
@@ -80,8 +81,9 @@ class Readers:
         return card_of(self._model)
 
     async def ask(self, asked: Asked) -> AsyncIterator[list[Piece | Told]]:
-        """An empty list once the question is taken, then what is said, several things at a time
-        if they pile up. Closing this, or cancelling the request, frees the slot.
+        """What is said, several things at a time if they pile up; first an empty list, as a sign
+        that the question is taken, unless something is said so soon that this is the sign.
+        Closing this, or cancelling the request, frees the slot.
 
         Raises:
             MPlusError: as it was told.
@@ -90,7 +92,8 @@ class Readers:
         outbox = Outbox()
         ticket = answering.ask(asked, outbox.put)
         try:
-            yield []
+            if not await outbox.filled(_SOON_SECONDS):
+                yield []
             done = False
             while not done:
                 said: list[Piece | Told] = []

@@ -117,6 +117,10 @@ def test_errors_are_ours_and_say_nothing_of_ray(
     assert handle.call.cancelled == 1
 
 
+def test_the_first_thing_said_may_be_the_receipt() -> None:
+    assert asyncio.run(hear(Handle([[TOLD]]))) == [TOLD]
+
+
 def test_nobody_waits_for_ever_for_a_reader() -> None:
     handle = Handle(["wait"])
     with pytest.raises(OverloadedError, match="no reader took the question"):
