@@ -9,9 +9,6 @@ Legend: L layers, Q questions, n question tokens, B blocks, K rows a block, s ke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 from torch import Tensor
 
 
@@ -32,14 +29,3 @@ def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -
     if weights is None:
         return best.mean(1)
     return (best * weights[:, :, None]).sum(1)
-
-
-def block_scores(queries: Sequence[Tensor], keys: Sequence[Tensor]) -> Tensor:
-    """The layers' vote for one question: L × [n, s] and L × [B, K, s] → [B]."""
-    votes = [layer_scores(q[None], k)[0] for q, k in zip(queries, keys, strict=True)]
-    return torch.stack(votes).sum(0)
-
-
-def best_blocks(scores: Tensor, count: int) -> Tensor:
-    """Indices of the `count` best of B blocks (of all, if fewer), oldest first."""
-    return scores.topk(min(count, len(scores)), sorted=False).indices.sort().values

@@ -348,6 +348,7 @@ def test_the_shape_table_of_the_tests_is_that_of_the_8b_layout():
         ({"num_ltm_blocks": -1}, "num_ltm_blocks"),
         ({"num_selector_layers": 3}, "num_selector_layers"),
         ({"retrieval": "guess"}, "retrieval"),
+        ({"max_vote_gap": -1.0}, "max_vote_gap"),
         ({"lora_config": {"lora_alpha": 8}}, "lora_config"),
         ({"lora_config": {"r": 0, "lora_alpha": 8, "target_modules": []}}, "lora_config"),
         ({"prompt_template": "no place"}, "prompt_template"),
