@@ -79,17 +79,21 @@ class Service:
             self.signals.take()
             application = self._application(demand)
             self.report(f"loading {self.wanted.installation.checkpoint}")
-            with running(application, address, self._cluster) as service:
+            with (
+                running(application, address, self._cluster) as service,
+                self._fleet(demand.writer) as fleet,
+            ):
+                if fleet is not None:
+                    fleet.tick()  # the first writer loads while the readers do
                 keys = first_keys(self.ledger, service.card())
                 if keys is not None:
                     on_keys(keys)
                 self._wait_until_ready(service, address)
-                with self._fleet(demand.writer) as fleet:
-                    self.signals.started()
-                    on_ready(address)
-                    self._go_on(service, fleet)
-                    self.report("stopping")
-                    self._end(service, fleet)
+                self.signals.started()
+                on_ready(address)
+                self._go_on(service, fleet)
+                self.report("stopping")
+                self._end(service, fleet)
 
     @property
     def _cluster(self) -> bool:
