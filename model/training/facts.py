@@ -40,6 +40,7 @@ _AROUND_QUESTION = (
     "One more thing: {s}",
 )
 _VARIED = 0.15
+_BLURRED = 0.35  # of the questions about entities that one thing is said of
 _INVENTED, _LABELLED = 0.4, 0.15  # shares of the facts of training
 _MARKERS = ("Now", "Since then things have changed:", "Correction:", "Later", "News:")
 
@@ -105,8 +106,11 @@ def draw_facts(rng: Random, count: int, unseen: Unseen = "nothing") -> list[Fact
     name = values.draw(kind, rng)
     about = [r for r in relations() if r.of == kind]
     facts = []
-    for relation in rng.sample(about, min(count, len(about))):
+    chosen = rng.sample(about, min(count, len(about)))
+    for relation in chosen:
         (say, *_), ask, value_kind = _phrase(rng, relation, unseen)
+        if unseen == "nothing" and len(chosen) == 1 and rng.random() < _BLURRED:
+            ask = invented.blurred(rng, ask)
         value = values.draw(value_kind, rng)
         facts.append(Fact(_fill(say, name, value), _fill(ask, name), value))
     return facts

@@ -231,3 +231,18 @@ def _asking(
     if by_word is not None and dice < 0.3:
         return by_word
     return by_kind if dice < 0.6 else plain
+
+
+def blurred(rng: Random, question: str) -> str:
+    """The same question with some words left out or exchanged, but for {n}.
+
+    Of an entity that only one thing is said of, any question has one answer; what is worded oddly
+    must not keep a reader from finding the name.
+    """
+    words = []
+    for word in question.split(" "):
+        dice = 1.0 if "{n}" in word else rng.random()
+        if dice < 0.15:
+            continue
+        words.append(rng.choice(rng.choice((_NOUNS, _VERBS, _ADJECTIVES))) if dice < 0.4 else word)
+    return " ".join(words)
