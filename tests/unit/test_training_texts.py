@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from model.training import invented, values
 from model.training.documents import Documents
 from model.training.facts import (
     HELD_OUT,
@@ -53,6 +55,39 @@ def test_held_out_phrasings_are_never_trained_on() -> None:
         assert len(held_out[0]) == len(held_out[1]) == HELD_OUT
         assert not set(trained[0]) & set(held_out[0])
         assert not set(trained[1]) & set(held_out[1])
+
+
+def test_no_phrasing_trained_on_is_a_held_out_one_but_for_case_and_stops() -> None:
+    def plain(phrase: str) -> str:
+        return "".join(c for c in phrase.lower() if c.isalnum() or c in " {}'")
+
+    for relation in relations():
+        for trained, held_out in zip(
+            relation.phrasings(False), relation.phrasings(True), strict=True
+        ):
+            assert not {plain(one) for one in trained} & {plain(one) for one in held_out}
+
+
+def test_invented_relations_ask_for_every_kind_of_value() -> None:
+    rng = Random(1)
+    asked: dict[str, set[str]] = defaultdict(set)
+    for _ in range(5000):
+        kind = values.any_kind(rng)
+        say, ask = invented.phrases(rng, kind)
+        assert say.count("{n}") == say.count("{v}") == ask.count("{n}") == 1
+        filled = say.replace("{n}", "").replace("{v}", "") + ask.replace("{n}", "")
+        assert "{" not in filled
+        asked[kind].add(ask.split(" ")[0])
+    assert "Who" in asked["person"]
+    assert "When" in asked["date"]
+    assert "Where" in asked["town"]
+
+
+def test_a_blurred_question_keeps_the_name() -> None:
+    question, rng = "On what day does {n}'s market open?", Random(2)
+    blurred = {invented.blurred(rng, question) for _ in range(50)}
+    assert len(blurred) > 40
+    assert all("{n}'s" in one for one in blurred)
 
 
 @pytest.mark.parametrize("unseen", ["nothing", "questions", "everything"])
