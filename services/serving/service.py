@@ -77,6 +77,7 @@ class Service:
         self.report("starting Ray")
         with log_pipe.log_pipe(), self._on_ray() as demand:
             self.signals.take()
+            self.signals.check()
             application = self._application(demand)
             self.report(f"loading {self.wanted.installation.checkpoint}")
             with (
@@ -140,8 +141,10 @@ class Service:
         )
 
     def _wait_until_ready(self, service: Running, address: Address) -> None:
+        self.signals.check()
         while not (service.deployed() and _ready(address)):
             time.sleep(_READY_SECONDS)
+            self.signals.check()
 
     @contextmanager
     def _fleet(self, needs: Needs) -> Iterator[Fleet | None]:

@@ -43,6 +43,16 @@ class Signals:
         for number in _SIGNALS:
             signal.signal(number, self._on_signal)
 
+    def check(self) -> None:
+        """Interrupt a start that somebody asked to end, in case it was not heard the first time:
+        an exception in a callback of other code is lost.
+
+        Raises:
+            KeyboardInterrupt: a signal came.
+        """
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
     def started(self) -> None:
         """From now on nothing is interrupted; look at `stop`."""
         self._starting = False

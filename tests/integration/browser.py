@@ -59,7 +59,16 @@ class Browser:
         return str(self.all(css)[0].get_property("textContent"))
 
     def click(self, css: str) -> None:
-        self.one(css).click()
+        """What is drawn anew under the hand is clicked once it stands."""
+
+        def clicked() -> bool:
+            try:
+                self.one(css).click()
+            except StaleElementReferenceException:
+                return False
+            return True
+
+        self.until(clicked, f"{css} to be clicked")
 
     def type(self, css: str, *keys: str) -> None:
         self.one(css).send_keys(*keys)

@@ -133,7 +133,7 @@ def test_looking_makes_no_data_directory(mplus: WarmCommand) -> None:
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("library") / "book.txt", BIRDS * 40)
+    return write(tmp_path_factory.mktemp("library") / "book.txt", BIRDS * 120)
 
 
 @pytest.fixture(scope="module")

@@ -78,9 +78,12 @@ def test_an_answer_streams_and_its_citations_open_the_passage(visit: Visit) -> N
     entry = browser.ask(ASKED)
     assert len(set(browser.run("return window.seen"))) > 5, "words came one after another"
     assert "after step" in entry.text
-    marks = [one.text for one in browser.shown("#marks .mark-step")]
     cited = browser.all(".entry:first-child .source .text")
-    assert marks == [str(number + 1) for number in range(len(cited))] != []
+    numbers = [str(number + 1) for number in range(len(cited))]
+    assert numbers
+    browser.until(
+        lambda: [one.text for one in browser.shown("#marks .mark-step")] == numbers, "the marks"
+    )
     text = browser.run("return arguments[0].textContent", cited[0])
     cited[0].click()
     browser.one("#reader mark")
