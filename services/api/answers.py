@@ -159,10 +159,8 @@ class Answers:
         as_of = None
         if question.as_of is not None or question.snapshot is not None:
             as_of = await asyncio.to_thread(step_of, log, question)
+        plan, heard = await self._plan(log, question, as_of), None
         for attempt in range(_TRIES):
-            plan = await self._plans.wait(
-                log, question.min_step, as_of, self._deps.limits.catch_up_seconds
-            )
             told: Told | None = None
             asked = Asked(
                 plan, question.turns, question.sampling, question.citations, question.whole
@@ -172,8 +170,15 @@ class Answers:
                 async for each in asking:
                     if isinstance(each, Told):
                         told = each
-                    elif attempt == 0:
+                    elif heard in (None, attempt):
+                        heard = attempt
                         yield each
+            except DamagedFileError as error:
+                plan = await self._plan(log, question, as_of)
+                # Nobody reads a file any more that was merged into another meanwhile.
+                if attempt == _TRIES - 1 or error.file in {shard.file for shard in plan.shards}:
+                    raise
+                continue
             finally:
                 if isinstance(asking, AsyncGenerator):
                     await asking.aclose()
@@ -183,11 +188,16 @@ class Answers:
             except SwappedError:
                 if attempt == _TRIES - 1:
                     raise
+                plan = await self._plan(log, question, as_of)
                 continue
             usage = told.answer.usage
             self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
             yield reply
             return
+
+    async def _plan(self, log: TenantLog, question: Question, as_of: int | None) -> ReadPlan:
+        seconds = self._deps.limits.catch_up_seconds
+        return await self._plans.wait(log, question.min_step, as_of, seconds)
 
     async def _mend(self, log: TenantLog, error: DamagedFileError) -> None:
         """Have a damaged file made again, once at a time, and read anew afterwards."""

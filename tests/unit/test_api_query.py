@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from actors.questions import Asked, Piece, Told
 from model import MPlus
 from model.confidence import Confidence
+from model.errors import DamagedFileError
 from services.api.answers import REFUSAL
 from services.api.deps import Limits
+from services.api.local import LocalReaders
 from tests.api_world import ApiWorld, serving, until
 from tests.checkpoints import write_checkpoint
 
@@ -300,6 +303,33 @@ class TestCrowd:
         for text, passages in zip(texts, cited, strict=True):
             assert passages
             assert all(passage in text for passage in passages)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_file_that_was_merged_away_meanwhile_is_no_damage(
+    api: ApiWorld, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """A reader finds a file of an older plan missing; the plan of now has another."""
+    headers = api.fresh()
+    api.memorize(headers, RAVEN)
+    plain = api.ask(headers, "Who?").json()["answer"]
+    ask, lost = LocalReaders.ask, [DamagedFileError("merged.arrow", "it is missing")]
+
+    async def lose(readers: LocalReaders, asked: Asked) -> AsyncGenerator[Piece | Told, None]:
+        if lost:
+            raise lost.pop()
+        async for each in ask(readers, asked):
+            yield each
+
+    monkeypatch.setattr(LocalReaders, "ask", lose)
+    answer = api.ask(headers, "Who?", stream=stream)
+    assert answer.status_code == 200, answer.text
+    if stream:
+        *pieces, (_, last) = events(answer)
+        assert "".join(data["text"] for _, data in pieces).strip() == last["answer"] == plain
+    else:
+        assert answer.json()["answer"] == plain
+    assert not lost
 
 
 def test_a_damaged_file_is_said_and_mended(api: ApiWorld) -> None:
