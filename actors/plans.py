@@ -80,3 +80,7 @@ class ReadPlan:
     step: int
     shards: tuple[Shard, ...]
     forgotten: tuple[tuple[int, int], ...] = ()
+
+    def reads(self, file: str) -> bool:
+        """Whether it needs this file; one that an older plan needed may have been merged away."""
+        return any(shard.file == file for shard in self.shards)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.plans import ReadPlan
-from model.errors import InvalidInputError, SwappedError
+from model.errors import DamagedFileError, InvalidInputError, SwappedError
 from pipeline.citations import Citation, cite
 from pipeline.head import Serving
 from pipeline.tenant_log import TenantLog
@@ -86,16 +86,28 @@ def ask(
     """
     if log.tenant.cold_after is not None:
         log.touch()
+    said = False
+
+    def show(piece: str) -> None:
+        nonlocal said
+        said = True
+        on_text(piece)
+
     for attempt in range(_TRIES):
         serving = log.heads.serving()
         plan = read_plan(log, serving, as_of)
-        # What was said on a first try cannot be taken back, so a second one is silent.
-        shown = on_text if attempt == 0 else _unheard
-        answer = reader.ask(plan, question, shown, **sampling)
+        # What was said cannot be taken back, so whatever is tried after that is silent.
+        shown = _unheard if said else show
         try:
+            answer = reader.ask(plan, question, shown, **sampling)
             citations = cite(answer.sources, log, plan.head)
         except SwappedError:
             if attempt == _TRIES - 1:
+                raise
+            continue
+        except DamagedFileError as error:
+            now = read_plan(log, log.heads.serving(), as_of)
+            if attempt == _TRIES - 1 or now.reads(error.file):
                 raise
             continue
         return Reply(answer, citations, plan.step, log.length() - serving.head.step)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +13,7 @@ import typer
 from services.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from pipeline.credentials import Key
+    from pipeline.credentials import Credentials, Key
     from pipeline.tenant_log import TenantLog
     from services.embedded import Embedded
 
@@ -62,13 +65,9 @@ def create(
     json: JsonOption = None,
 ) -> None:
     """Make a key. It is shown once: what is kept opens nothing."""
-    from services.embedded import Embedded
-    from services.settings import Settings
-
     scopes = scope or (["operator"] if operator else ["query", "ingest"])
-    with Embedded(Settings.read(data)) as system:
-        owner = _owner(system, tenant, operator, make=True)
-        made = system.ledger.credentials.create(owner, scopes, name, _moment(expires))
+    with _credentials(data, tenant, operator, make=True) as (credentials, owner):
+        made = credentials.create(owner, scopes, name, _moment(expires))
     _show_secret(*made, json)
 
 
@@ -83,13 +82,10 @@ def list_keys(
     from rich.table import Table
     from rich.text import Text
 
-    from services.embedded import Embedded
     from services.output import human, write_json
-    from services.settings import Settings
 
-    with Embedded(Settings.read(data)) as system:
-        owner = _owner(system, tenant, operator)
-        rows = [_as_json(key) for key in system.ledger.credentials.list(owner)]
+    with _credentials(data, tenant, operator) as (credentials, owner):
+        rows = [_as_json(key) for key in credentials.list(owner)]
     write_json(json, {"keys": rows})
     table = Table(*_COLUMNS, box=None)
     for row in rows:
@@ -107,13 +103,10 @@ def revoke(
     json: JsonOption = None,
 ) -> None:
     """Refuse a key from now on, everywhere."""
-    from services.embedded import Embedded
     from services.output import human, write_json
-    from services.settings import Settings
 
-    with Embedded(Settings.read(data)) as system:
-        owner = _owner(system, tenant, operator)
-        gone = system.ledger.credentials.revoke(owner, key)
+    with _credentials(data, tenant, operator) as (credentials, owner):
+        gone = credentials.revoke(owner, key)
     write_json(json, _as_json(gone))
     human(json).print(f"{gone.id} is refused from now on", markup=False)
 
@@ -127,13 +120,22 @@ def rotate(
     json: JsonOption = None,
 ) -> None:
     """Make a key with the same scopes, and refuse the old one from now on."""
+    with _credentials(data, tenant, operator) as (credentials, owner):
+        made = credentials.rotate(owner, key)
+    _show_secret(*made, json)
+
+
+@contextmanager
+def _credentials(
+    data: Path | None, tenant: str | None, operator: bool, make: bool = False
+) -> Iterator[tuple[Credentials, TenantLog | None]]:
+    """The keys of a data directory, and whose are meant; see `_owner`."""
     from services.embedded import Embedded
     from services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
-        owner = _owner(system, tenant, operator)
-        made = system.ledger.credentials.rotate(owner, key)
-    _show_secret(*made, json)
+        owner = _owner(system, tenant, operator, make)  # before a ledger is made
+        yield system.ledger.credentials, owner
 
 
 def _owner(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption, bounds
+from services.options import (
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    RayAddressOption,
+    bounds,
+)
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -40,15 +46,7 @@ def memorize(
     slots: Annotated[
         int, typer.Option(min=1, help="Tenants that a writer takes into one forward pass.")
     ] = 8,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a running Ray cluster (auto, or host:port); by default one of this machine "
-            "is started for the time.",
-            show_default=False,
-        ),
-    ] = None,
+    ray_address: RayAddressOption = None,
     cpus: Annotated[float, typer.Option(min=0, help="Of one writer, for Ray.")] = 1.0,
     gpus: Annotated[float, typer.Option(min=0, help="Of one writer, for Ray.")] = 0.0,
     metrics_port: Annotated[

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption, bounds
+from services.options import (
+    CheckpointOption,
+    DataOption,
+    JsonOption,
+    RayAddressOption,
+    bounds,
+)
 
 if TYPE_CHECKING:
     from services.serving.first_start import FirstKeys
@@ -78,15 +84,7 @@ def serve(
     writer_gpus: Annotated[
         float | None, typer.Option(min=0, help="Of one writer, for Ray.", show_default=False)
     ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a running Ray cluster (auto, or host:port); by default one of this machine "
-            "is started for the time.",
-            show_default=False,
-        ),
-    ] = None,
+    ray_address: RayAddressOption = None,
     data: DataOption = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,

@@ -15,62 +15,39 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-DocumentsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--max-documents", metavar="N|none", help="Documents it may have.", show_default=False
-    ),
-]
-BytesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--max-bytes", metavar="N|none", help="Bytes its rows may take.", show_default=False
-    ),
-]
+
+
+def _limit(option: str, help: str, metavar: str = "N|none") -> Any:  # noqa: A002
+    return typer.Option(option, metavar=metavar, help=help, show_default=False)
+
+
+_DEFAULT = "none is what the service allows by default."
+DocumentsOption = Annotated[str | None, _limit("--max-documents", "Documents it may have.")]
+BytesOption = Annotated[str | None, _limit("--max-bytes", "Bytes its rows may take.")]
 ColdOption = Annotated[
     str | None,
-    typer.Option(
+    _limit(
         "--cold-after",
-        metavar="SECONDS|none",
-        help="Idle for so long, `mplus sweep` drops its rows; they are made again from text.",
-        show_default=False,
+        "Idle for so long, `mplus sweep` drops its rows; they are made again from text.",
+        "SECONDS|none",
     ),
 ]
 DocumentRateOption = Annotated[
-    str | None,
-    typer.Option(
-        "--documents-per-minute",
-        metavar="N|none",
-        help="Documents it may hand in; none is what the service allows by default.",
-        show_default=False,
-    ),
+    str | None, _limit("--documents-per-minute", f"Documents it may hand in; {_DEFAULT}")
 ]
 TokenRateOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tokens-per-minute",
-        metavar="N|none",
-        help="Tokens of them; none is what the service allows by default.",
-        show_default=False,
-    ),
+    str | None, _limit("--tokens-per-minute", f"Tokens of them; {_DEFAULT}")
 ]
 QuestionsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--concurrent-questions",
-        metavar="N|none",
-        help="Questions at once; none is what the service allows by default.",
-        show_default=False,
-    ),
+    str | None, _limit("--concurrent-questions", f"Questions at once; {_DEFAULT}")
 ]
 ThresholdOption = Annotated[
     str | None,
-    typer.Option(
+    _limit(
         "--threshold",
-        metavar="0…1|none",
-        help="Confidence below which the service gives no answer: 0 answers always, none is the "
+        "Confidence below which the service gives no answer: 0 answers always, none is the "
         "checkpoint's own.",
-        show_default=False,
+        "0…1|none",
     ),
 ]
 _COLUMNS = ("tenant", "documents", "chunks", "tokens", "step", "bytes")

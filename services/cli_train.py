@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from model.errors import InvalidInputError
+from services.options import RayAddressOption
 
 if TYPE_CHECKING:
     from model.training.run import Order
@@ -63,15 +64,7 @@ def train(
         _Strategy,
         typer.Option(help="Of several workers: each has all weights, or a share of them."),
     ] = _Strategy.ddp,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a running Ray cluster (auto, or host:port); by default one of this machine "
-            "is started for the time.",
-            show_default=False,
-        ),
-    ] = None,
+    ray_address: RayAddressOption = None,
     export: Annotated[
         Path | None,
         typer.Option(

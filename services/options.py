@@ -50,6 +50,16 @@ SnapshotOption = Annotated[
         show_default=False,
     ),
 ]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="Of a running Ray cluster (auto, or host:port); by default one of this machine is "
+        "started for the time.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     str | None,
     typer.Option(

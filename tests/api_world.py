@@ -29,6 +29,7 @@ from pipeline.worker import Worker
 from services.api.app import build
 from services.api.deps import Deps, Limits, ReaderClient
 from services.api.local import LocalReaders
+from tests.checkpoints import write_checkpoint
 from tests.worlds import World, without_flushing
 
 SECONDS = 30.0  # that anything here may take
@@ -83,6 +84,13 @@ class ApiWorld:
     def ask(self, headers: Mapping[str, str], question: str, **fields: Any) -> httpx2.Response:
         sent = {"question": question, "max_tokens": 4, **fields}
         return self.client.post("/v1/query", json=sent, headers=dict(headers))
+
+
+def endless_model(folder: Path) -> MPlus:
+    """No token ends an answer, so each has as many as it may."""
+    changes: dict[str, Any] = {"retrieval": "blocks", "eos_token_ids": ()}
+    write_checkpoint(folder, num_hidden_layers=2, **changes)
+    return MPlus.load(folder, device="cpu")
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -159,8 +159,9 @@ class Answers:
         as_of = None
         if question.as_of is not None or question.snapshot is not None:
             as_of = await asyncio.to_thread(step_of, log, question)
-        plan, heard = await self._plan(log, question, as_of), None
+        heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in range(_TRIES):
+            plan = await self._plan(log, question, as_of)
             told: Told | None = None
             asked = Asked(
                 plan, question.turns, question.sampling, question.citations, question.whole
@@ -174,9 +175,8 @@ class Answers:
                         heard = attempt
                         yield each
             except DamagedFileError as error:
-                plan = await self._plan(log, question, as_of)
-                # Nobody reads a file any more that was merged into another meanwhile.
-                if attempt == _TRIES - 1 or error.file in {shard.file for shard in plan.shards}:
+                now = await self._plan(log, question, as_of)
+                if attempt == _TRIES - 1 or now.reads(error.file):
                     raise
                 continue
             finally:
@@ -188,7 +188,6 @@ class Answers:
             except SwappedError:
                 if attempt == _TRIES - 1:
                     raise
-                plan = await self._plan(log, question, as_of)
                 continue
             usage = told.answer.usage
             self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)

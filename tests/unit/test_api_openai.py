@@ -13,8 +13,7 @@ from openai import AsyncOpenAI, OpenAI
 from model import MPlus
 from model.confidence import Confidence
 from services.api.answers import REFUSAL
-from tests.api_world import SECONDS, ApiWorld, serving, until
-from tests.checkpoints import write_checkpoint
+from tests.api_world import SECONDS, ApiWorld, endless_model, serving, until
 
 MODEL = "mplus-test"
 RAVEN = "The raven is black and sits in the tall tree."
@@ -23,10 +22,7 @@ WHO: list[Any] = [{"role": "user", "content": "Who is black?"}]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    changes: dict[str, Any] = {"retrieval": "blocks", "eos_token_ids": ()}
-    write_checkpoint(folder, num_hidden_layers=2, **changes)
-    return MPlus.load(folder, device="cpu")
+    return endless_model(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")

@@ -19,19 +19,14 @@ from model.errors import DamagedFileError
 from services.api.answers import REFUSAL
 from services.api.deps import Limits
 from services.api.local import LocalReaders
-from tests.api_world import ApiWorld, serving, until
-from tests.checkpoints import write_checkpoint
+from tests.api_world import ApiWorld, endless_model, serving, until
 
 RAVEN = "The raven is black and sits in the tall tree."
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
-    """No token ends an answer, so each has as many as it may."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    changes: dict[str, Any] = {"retrieval": "blocks", "eos_token_ids": ()}
-    write_checkpoint(folder, num_hidden_layers=2, **changes)
-    return MPlus.load(folder, device="cpu")
+    return endless_model(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")

@@ -34,9 +34,8 @@ from bench.serve.speed import measure_eight, measure_grid, measure_overhead
 from bench.serve.tiers import one_prepared
 from bench.serve.world import Founder, Member, ask_about, of_length
 from model import MPlus
-from tests.api_world import ApiWorld
+from tests.api_world import ApiWorld, endless_model
 from tests.api_world import serving as serving_api
-from tests.checkpoints import write_checkpoint
 
 TENANTS = 8
 LINES = "Nadia Kelm keeps a tortoise. It is older than her house, and it bites. Nobody minds.\n"
@@ -44,11 +43,7 @@ LINES = "Nadia Kelm keeps a tortoise. It is older than her house, and it bites. 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
-    """No token ends an answer, so each has as many as it may."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    changes: dict[str, Any] = {"retrieval": "blocks", "eos_token_ids": ()}
-    write_checkpoint(folder, num_hidden_layers=2, **changes)
-    return MPlus.load(folder, device="cpu")
+    return endless_model(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")

@@ -63,6 +63,23 @@ def go_on(world: World, log: TenantLog) -> None:
     assert world.digest(log) == digest(world.chain(log)[-1])
 
 
+def test_a_file_that_was_merged_away_before_it_was_read_is_no_damage(
+    world: World, log: TenantLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = ask(log, world.reader, "who?").answer
+    world.reader.close(log.tenant.id)
+    serving, stale = log.heads.serving, [log.heads.serving()]
+    assert merge_all(world, log)
+    with world.engine.lease(log) as lease:
+        purge(world.engine, log, lease)
+    assert not world.names() >= {shard.file for shard in stale[0].shards}
+    monkeypatch.setattr(type(log.heads), "serving", lambda _: stale.pop() if stale else serving())
+    said: list[str] = []
+    assert ask(log, world.reader, "who?", said.append).answer.text == expected.text
+    assert "".join(said).strip() == expected.text
+    assert not stale
+
+
 class TestFiles:
     @DAMAGES
     @pytest.mark.parametrize("which", [0, 2, -1])
