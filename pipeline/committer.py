@@ -45,7 +45,7 @@ class Task:
     """A tenant's files that are to be written and committed.
 
     Attributes:
-        write: does the first half; None: there is nothing to commit.
+        write: does the first half, once; what it returns is None if there is nothing to commit.
         nbytes: of the rows that wait with it.
         release: the tenant is given back with this commit.
         on_commit: called after it, in the committer's thread.
@@ -54,7 +54,7 @@ class Task:
     """
 
     job: Job
-    write: Callable[[], Sealed | None]
+    write: Callable[[], Sealed | None] | None
     nbytes: int
     release: bool
     on_commit: Callable[[Written], None]
@@ -62,6 +62,12 @@ class Task:
     done: Future[bool] = field(default_factory=Future)
     sealed: Sealed | None = None
     seconds: float = 0.0
+
+    def seal(self) -> None:
+        """Do the first half, and let go of the rows, however long somebody keeps the task."""
+        write, self.write = self.write, None
+        assert write is not None
+        self.sealed = write()
 
     @property
     def released(self) -> bool:
@@ -121,7 +127,7 @@ def _write(tasks: Sequence[Task]) -> None:
         began = time.monotonic()
         try:
             _check(task)
-            task.sealed = task.write()
+            task.seal()
         except MPlusError as error:
             task.done.set_exception(error)
         else:

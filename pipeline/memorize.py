@@ -308,6 +308,7 @@ class Line:
         if error is not None and not isinstance(error, MPlusError):
             raise error
         released = error is None and work.commits[-1].released
+        work.commits.clear()  # each of them knows the work
         return Ended(work.job, work.head - work.job.plan.step, error, released)
 
 

@@ -34,10 +34,32 @@ def _recomputed(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal from the end: [B, n, H, e] over [B, m, G, e], m ≥ n → [B, n, H, e]."""
-    n, m = queries.shape[1], keys.shape[1]
-    mask = torch.ones(n, m, dtype=torch.bool, device=queries.device).tril(m - n)
+    # The fused kernel's gradients take three times as long on a CPU as these two products.
+    return (plain_attention if queries.device.type == "cpu" else fused_attention)(
+        queries, keys, values
+    )
+
+
+def plain_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """`attend`, with all scores in memory."""
+    (count, n, heads, e), (m, groups) = queries.shape, keys.shape[1:3]
+    q = (queries * e**-0.5).transpose(1, 2).reshape(count, groups, -1, e)
+    k, v = keys.permute(0, 2, 3, 1), values.transpose(1, 2)
+    scores = (q @ k).view(count, heads, n, m).masked_fill(~_seen(n, m, q), float("-inf"))
+    weights = scores.softmax(-1).to(v.dtype).view(count, groups, -1, m)
+    return (weights @ v).view(count, heads, n, e).transpose(1, 2)
+
+
+def fused_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """`attend`, by PyTorch's kernels."""
+    mask = _seen(queries.shape[1], keys.shape[1], queries)
     q, k, v = (x.transpose(1, 2) for x in (queries, keys, values))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+
+
+def _seen(n: int, m: int, like: Tensor) -> Tensor:
+    """[n, m] which of m positions each of the last n sees."""
+    return torch.ones(n, m, dtype=torch.bool, device=like.device).tril(m - n)
 
 
 def advance(network: Network, layer: Layer, prefix: Tensor, x: Tensor) -> Tensor:
@@ -79,7 +101,10 @@ def _queries(layer: Layer, x: Tensor) -> Tensor:
 
 def block_keys(network: Network, blocks: Tensor) -> list[Tensor]:
     """Retriever keys of blocks [B, L, K, d]: L × [B, K, s]."""
-    return [through(layer, _keys, blocks[:, number]) for number, layer in enumerate(network.layers)]
+    return [
+        through(layer, _keys, rows)
+        for layer, rows in zip(network.layers, blocks.unbind(1), strict=True)
+    ]
 
 
 def _keys(layer: Layer, rows: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+from model.allocator import keep_freed_memory
 from model.backbone import copy_tokenizer
 from model.errors import InvalidInputError
 from model.hub import find_checkpoint
@@ -103,6 +104,8 @@ def open_trainer(
 ) -> Trainer:
     """One worker's trainer, at the beginning of the run."""
     recipe, out = order.recipe, order.out
+    if device.type == "cpu":
+        keep_freed_memory()
     validation = Validation(recipe, _tokenizer(order), Corpus.open(out / "held_out.npy"))
     whole = open_whole(recipe, device, group)
     return Trainer(recipe, whole, out, group, keep, validation, order.steps)

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from grpc.aio import AioRpcError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
@@ -107,7 +108,7 @@ def _errors() -> Iterator[None]:
         raise OverloadedError(
             "more questions look for a reader than may wait; ask again later", retry_after=2.0
         ) from error
-    except RayError as error:
+    except (RayError, AioRpcError) as error:  # replicas speak gRPC, and not all of it is translated
         raise ReaderLostError(
             "the reader that was answering has ended; another one takes its place, ask again",
             retry_after=2.0,

@@ -101,8 +101,10 @@ class Service:
         return self.wanted.ray_address is not None
 
     def _checked_address(self) -> Address:
+        """Whoever has a cluster's port already may be its Serve; a free one is found here, and
+        taken on every node."""
         host, port = self.wanted.address.host, self.wanted.address.port
-        return Address(host, port if self._cluster else free_port(host, port))
+        return Address(host, port if port and self._cluster else free_port(host, port))
 
     @contextmanager
     def _on_ray(self) -> Iterator[Demand]:

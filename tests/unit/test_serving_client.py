@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
+from grpc import StatusCode
+from grpc.aio import AioRpcError, Metadata
 from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -103,6 +105,7 @@ def task_error(cause: Exception) -> BaseException:
         (lambda: BackPressureError(3, 3), OverloadedError),
         (lambda: DeploymentUnavailableError(DeploymentID("Readers")), OverloadedError),
         (lambda: ActorUnavailableError("gone", None), ReaderLostError),
+        (lambda: AioRpcError(StatusCode.INTERNAL, Metadata(), Metadata()), ReaderLostError),
     ],
 )
 @pytest.mark.parametrize("before", [0, 1, 2])

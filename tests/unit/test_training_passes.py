@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -9,7 +11,15 @@ from model import write as product
 from model.config import ModelConfig
 from model.network import Network
 from model.training.layout import Layout
-from model.training.passes import advance, block_keys, language, question_queries, write
+from model.training.passes import (
+    advance,
+    block_keys,
+    fused_attention,
+    language,
+    plain_attention,
+    question_queries,
+    write,
+)
 from model.training.reading import Surroundings, read
 
 
@@ -50,6 +60,20 @@ def test_write_equals_the_products(network: Network, length: int, empty: bool) -
     theirs = product.write(network, list(ids), before)
 
     assert torch.allclose(mine, torch.stack(theirs), atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (5, 12), (1, 7)])
+def test_attention_is_the_same_by_products_and_by_kernels(n: int, m: int) -> None:
+    queries = torch.randn(3, n, 4, 8, requires_grad=True)
+    keys, values = (torch.randn(3, m, 2, 8, requires_grad=True) for _ in range(2))
+    toward = torch.randn(3, n, 4, 8)
+
+    def run(attention: Callable[..., torch.Tensor]) -> list[torch.Tensor]:
+        out = attention(queries, keys, values)
+        return [out, *torch.autograd.grad(out, [queries, keys, values], toward)]
+
+    for mine, theirs in zip(run(plain_attention), run(fused_attention), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
 
 
 def _dense(network: Network, ids: torch.Tensor, memory: list[torch.Tensor]) -> torch.Tensor:

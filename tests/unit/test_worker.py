@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import pipeline.worker
 from actors.writer import Writer
@@ -281,3 +283,19 @@ class TestBacklog:
 
 def _refuse(*_: object) -> None:
     raise StorageError("No space left on device")
+
+
+def test_rows_are_let_go_of_without_the_collector(world: World) -> None:
+    """Python collects cycles by the number of objects, and a few may hold a lot of rows."""
+    log = world.tenant("anna")
+    world.accept(log, "a", make_text("anna", 40))
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        Worker(world.engine).drain()
+        gc.collect()
+        left = [one for one in gc.garbage if type(one) is torch.Tensor]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not left
