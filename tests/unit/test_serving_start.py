@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,31 @@ class TestSignals:
             signals.take()
             signal.raise_signal(signal.SIGTERM)
             assert signals.stop.is_set()
+
+    def test_an_interrupt_that_is_lost_comes_again(self) -> None:
+        class Deaf:
+            def __del__(self) -> None:
+                signal.raise_signal(signal.SIGINT)
+
+        assert is_interrupted(Deaf)
+
+    def test_logging_is_not_interrupted_where_it_holds_its_lock(self) -> None:
+        done: list[bool] = []
+        space = {"__name__": "logging", "signal": signal, "done": done}
+        said = "signal.raise_signal(signal.SIGINT)\ndone.append(True)"
+        assert is_interrupted(lambda: exec(said, space))
+        assert done
+
+
+def is_interrupted(begin: Callable[[], object]) -> bool:
+    """Whether a start that does this, and then waits, ends by an interrupt."""
+    with Signals():
+        try:
+            begin()
+            time.sleep(10)
+        except KeyboardInterrupt:
+            return True
+    return False
 
 
 @pytest.fixture(scope="module")
