@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -158,6 +159,9 @@ class ShardSegment:
         """
         Args:
             shape: L and K.
+
+        Raises:
+            DamagedFileError: the file is gone or too short.
         """
         self._files, self._shard, self._format, self._device = files, shard, rows, device
         self._layers, size = shape
@@ -166,9 +170,7 @@ class ShardSegment:
         path = files.path(shard.file)
         self._mapped: list[Tensor] | None = None
         if path is not None:
-            with path.open("rb") as file:
-                # A private mapping is writable to torch, and never written.
-                whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+            whole = self._map(path)
             self._mapped = [self._view(whole, 0, layer) for layer in range(self._layers)]
             keys = [self._view(whole, 1, layer) for layer in range(self._layers)]
         else:
@@ -182,6 +184,14 @@ class ShardSegment:
             ]
         self.keys = rows.keys(torch.stack(keys).to(device), key_dtype)
         self.coarse = quantize(self.keys) if coarse else None
+
+    def _map(self, path: Path) -> mmap.mmap:
+        """A private mapping, which is writable to torch, and never written."""
+        try:
+            with path.open("rb") as file:
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except FileNotFoundError as error:  # whoever found it there was a moment earlier
+            raise DamagedFileError(self._shard.file, "it is missing") from error
 
     def kv(self, layer: int, at: Tensor) -> Tensor:
         if self._mapped is not None:

@@ -14,6 +14,8 @@ import pytest
 from model.digest import digest
 from model.errors import DamagedFileError, StorageError
 from model.files import Files
+from model.refs import Shard
+from model.shards import check_shard
 from pipeline.answer import ask
 from pipeline.catch_up import catch_up
 from pipeline.rebuild import purge, settle
@@ -78,6 +80,23 @@ def test_a_file_that_was_merged_away_before_it_was_read_is_no_damage(
     assert ask(log, world.reader, "who?", said.append).answer.text == expected.text
     assert "".join(said).strip() == expected.text
     assert not stale
+
+
+def test_a_file_that_goes_between_its_check_and_its_mapping_is_missing(
+    world: World, log: TenantLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = log.heads.serving().shards[-1].file
+
+    def check(files: Files, shard: Shard, fingerprint: str) -> None:
+        check_shard(files, shard, fingerprint)
+        if shard.file == file:
+            lose(world.folder / file)
+
+    monkeypatch.setattr("model.restore.check_shard", check)
+    world.reader.close(log.tenant.id)
+    with pytest.raises(DamagedFileError, match="missing") as caught:
+        ask(log, world.reader, "who?")
+    assert caught.value.file == file
 
 
 class TestFiles:
