@@ -14,7 +14,7 @@ from model.config import read_config
 from model.hub import find_checkpoint
 from model.network import Network
 from model.training import saves
-from model.training.networks import open_whole
+from model.training.networks import first_weights, open_whole
 from model.training.recipe import Recipe
 from model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
 
@@ -34,6 +34,8 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
     exact = replace(recipe, precision="float32")
     network = open_whole(exact, torch.device("cpu")).network
     saves.set_weights(network, state["network"])
+    if recipe.kept:
+        _keep(network, first_weights(recipe), recipe.kept)
     if recipe.adapters is None:
         network.to(torch.bfloat16)
         config = replace(
@@ -48,6 +50,13 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
         config = replace(recipe.model, prompt_template=PROMPT, eos_token_ids=ends)
         save_checkpoint(checkpoint, config, network)
     copy_tokenizer(run, checkpoint)
+
+
+def _keep(network: Network, first: Network, share: float) -> None:
+    """Move every weight so far back to where it was."""
+    with torch.no_grad():
+        for now, before in zip(network.parameters(), first.parameters(), strict=True):
+            now.lerp_(before.to(now.dtype), share)
 
 
 def _round_as_backbone(network: Network, backbone: str) -> None:

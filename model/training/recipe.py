@@ -86,12 +86,22 @@ class Recipe:
     questions: tuple[str, ...] = field(default=())  # real questions: jsonl files
     plant_induction: bool = False  # start with a recall circuit, see induction.py
     start: str | None = None  # begin with the weights and the tokenizer of this checkpoint folder
+    # Share of those weights in what is exported. Fine-tuned and first weights averaged answer what
+    # was not trained on better than either (Wortsman et al. 2022, arXiv 2109.01903).
+    kept: float = 0.0
     precision: Precision = "auto"
     shards: int = 1  # parts of a step, each a batch of its own; workers share them out
     recompute: bool = False  # activations for the gradients: half the speed, a tenth of the memory
     validation: Validation = field(default_factory=Validation)
     backbone: str | None = None  # Hugging Face folder or id: frozen, with adapters
     adapters: Adapters | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kept < 1 or (self.kept and self.start is None):
+            raise InvalidInputError(
+                f"kept: {self.kept} is no share of the weights to start from; name those by "
+                "`start`, and keep less than 1"
+            )
 
     @classmethod
     def load(cls, path: Path, backbone: str | None = None) -> Recipe:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 _FAILED_SECONDS = 60.0  # for which a replica without a model stays
 _SOON_SECONDS = 0.5  # every message to the API costs the two of them milliseconds
-_SWITCH_SECONDS = 0.0005  # for which decoding keeps Python from the thread that sends its tokens
 _LOOK_SECONDS = 0.02  # between two looks at whether everything is answered
 
 
@@ -37,7 +35,6 @@ class Readers:
         from model import MPlus
 
         log_pipe.configure()
-        sys.setswitchinterval(_SWITCH_SECONDS)
         self._began = time.monotonic()
         self._failed: MPlusError | None = None
         self._answering: Answering | None = None

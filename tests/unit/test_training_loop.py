@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,31 @@ def test_a_run_can_begin_with_a_checkpoint(tmp_path: Path) -> None:
     other = replace(recipe.model, hidden_size=32)
     with pytest.raises(CheckpointError):
         first_weights(replace(recipe, model=other, start=str(tmp_path / "checkpoint")))
+
+
+def test_an_export_can_keep_a_share_of_the_first_weights(tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    earlier, _ = trainer(replace(recipe, seed=9), tmp_path, "earlier")
+    earlier.save()
+    export(recipe, earlier.out, tmp_path / "first")
+    recipe = replace(recipe, start=str(tmp_path / "first"), kept=0.25)
+    run, task_of = trainer(recipe, tmp_path, "run")
+    run.run(task_of)
+
+    export(recipe, run.out, tmp_path / "mixed", last=True)
+
+    first = first_weights(recipe).state_dict()
+    mixed = first_weights(replace(recipe, start=str(tmp_path / "mixed"))).state_dict()
+    for name, last in run.whole.network.state_dict().items():
+        expected = (0.75 * last + 0.25 * first[name]).to(torch.bfloat16).float()
+        assert torch.allclose(mixed[name], expected, rtol=0.01), name
+    assert any(not torch.allclose(mixed[n], first[n], rtol=0.01) for n in mixed)
+
+
+@pytest.mark.parametrize("changes", [{"kept": 0.5}, {"kept": 1.0, "start": "first"}])
+def test_what_cannot_be_kept_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError, match="kept"):
+        tiny_recipe(**changes)
 
 
 def test_a_finished_run_goes_on_when_its_recipe_gets_another_phase(tmp_path: Path) -> None:
