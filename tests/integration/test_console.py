@@ -197,5 +197,6 @@ def test_the_picture_has_the_columns_and_rows_of_the_map(visit: Visit) -> None:
     assert browser.shown("#detail .here")
     browser.view("memory")
     browser.click("#table-details summary")
-    assert len(browser.all("#picture-table tbody tr")) == columns
+    rows = "#picture-table tbody tr"  # which the browser hears of a moment after the click
+    browser.until(lambda: len(browser.all(rows)) == columns, "the table")
     assert len(browser.all("#picture-table thead th")) == layers + 1
