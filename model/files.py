@@ -6,6 +6,7 @@ was read of it stays true. Names are paths below the URL, with `/` between their
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -77,9 +78,23 @@ class Files:
         return self._store.root if isinstance(self._store, LocalStore) else None
 
     def path(self, name: str) -> Path | None:
-        """Where a local file lies, to be mapped; it need not exist."""
+        """Where a local file lies; it need not exist."""
         root = self.local
         return None if root is None else root / _checked(name)
+
+    def map(self, name: str) -> mmap.mmap | None:
+        """A local file in memory, privately: writable to torch, and never written. None: the files
+        are not local.
+
+        Raises:
+            MissingFileError: there is no such file.
+            StorageError: the storage refused.
+        """
+        path = self.path(name)
+        if path is None:
+            return None
+        with refusals(self._store.shown, name), path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def put(self, name: str, data: pa.Buffer | bytes) -> None:
         """Write a new file; on return it is durable, and on failure nothing of it is visible.

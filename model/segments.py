@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +15,11 @@ import torch
 from torch import Tensor
 
 from model.coarse import quantize
-from model.errors import DamagedFileError, MissingFileError, StorageError
+from model.errors import StorageError
 from model.files import Files
 from model.refs import Shard
 from model.rows import RowFormat, StoredRows
+from model.storage_errors import needed
 
 Coarse = tuple[Tensor, Tensor]  # int8 keys [L, R, s] and their scales [L, R]
 
@@ -167,10 +167,10 @@ class ShardSegment:
         self._layers, size = shape
         self.first = shard.first_step * size
         self.rows = shard.steps * size
-        path = files.path(shard.file)
         self._mapped: list[Tensor] | None = None
-        if path is not None:
-            whole = self._map(path)
+        with needed(shard.file):
+            whole = files.map(shard.file)
+        if whole is not None:
             self._mapped = [self._view(whole, 0, layer) for layer in range(self._layers)]
             keys = [self._view(whole, 1, layer) for layer in range(self._layers)]
         else:
@@ -184,14 +184,6 @@ class ShardSegment:
             ]
         self.keys = rows.keys(torch.stack(keys).to(device), key_dtype)
         self.coarse = quantize(self.keys) if coarse else None
-
-    def _map(self, path: Path) -> mmap.mmap:
-        """A private mapping, which is writable to torch, and never written."""
-        try:
-            with path.open("rb") as file:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        except FileNotFoundError as error:  # whoever found it there was a moment earlier
-            raise DamagedFileError(self._shard.file, "it is missing") from error
 
     def kv(self, layer: int, at: Tensor) -> Tensor:
         if self._mapped is not None:
@@ -216,10 +208,8 @@ class ShardSegment:
         Raises:
             DamagedFileError: the file is gone or too short.
         """
-        try:
+        with needed(self._shard.file):
             return self._files.read_ranges(self._shard.file, spans)
-        except MissingFileError as error:
-            raise DamagedFileError(self._shard.file, "it is missing") from error
 
     def _width(self, column: int) -> int:
         """Bytes of one row's kv (0) or key (1)."""

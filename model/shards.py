@@ -17,10 +17,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from model.errors import DamagedFileError, FingerprintMismatchError, MissingFileError
+from model.errors import DamagedFileError, FingerprintMismatchError
 from model.files import Files, checksum
 from model.refs import Shard
 from model.rows import RowFormat, StoredRows
+from model.storage_errors import needed
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,8 @@ def read_checked(files: Files, name: str, expected: str) -> pa.Buffer:
     Raises:
         DamagedFileError: it is missing or its checksum differs.
     """
-    try:
+    with needed(name):
         data = files.read(name)
-    except MissingFileError as error:
-        raise DamagedFileError(name, "it is missing") from error
     if checksum(data) != expected:
         raise DamagedFileError(name, "its checksum differs")
     return data

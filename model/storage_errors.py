@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterator
 from typing import NoReturn
 
-from model.errors import MissingFileError, StorageError
+from model.errors import DamagedFileError, MissingFileError, StorageError
 
 
 @contextlib.contextmanager
@@ -17,6 +17,15 @@ def refusals(shown: str, name: str) -> Iterator[None]:
         yield
     except OSError as error:
         refuse(error, f"{shown}/{name}" if name else shown)
+
+
+@contextlib.contextmanager
+def needed(name: str) -> Iterator[None]:
+    """For a file that a memory consists of: that it is missing is damage."""
+    try:
+        yield
+    except MissingFileError as error:
+        raise DamagedFileError(name, "it is missing") from error
 
 
 def refuse(error: OSError, subject: str) -> NoReturn:

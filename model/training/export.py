@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.backbone import copy_tokenizer
 from model.checkpoint import save_checkpoint
@@ -14,7 +16,7 @@ from model.config import read_config
 from model.hub import find_checkpoint
 from model.network import Network
 from model.training import saves
-from model.training.networks import first_weights, open_whole
+from model.training.networks import open_whole
 from model.training.recipe import Recipe
 from model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
 
@@ -33,9 +35,10 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
     state = saves.read(run, saves.BEST if best else saves.STATE)
     exact = replace(recipe, precision="float32")
     network = open_whole(exact, torch.device("cpu")).network
+    first = [p.detach().clone() for p in network.parameters()] if recipe.kept else []
     saves.set_weights(network, state["network"])
     if recipe.kept:
-        _keep(network, first_weights(recipe), recipe.kept)
+        _keep(network, first, recipe.kept)
     if recipe.adapters is None:
         network.to(torch.bfloat16)
         config = replace(
@@ -52,11 +55,11 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
     copy_tokenizer(run, checkpoint)
 
 
-def _keep(network: Network, first: Network, share: float) -> None:
+def _keep(network: Network, first: Sequence[Tensor], share: float) -> None:
     """Move every weight so far back to where it was."""
     with torch.no_grad():
-        for now, before in zip(network.parameters(), first.parameters(), strict=True):
-            now.lerp_(before.to(now.dtype), share)
+        for now, before in zip(network.parameters(), first, strict=True):
+            now.lerp_(before, share)
 
 
 def _round_as_backbone(network: Network, backbone: str) -> None:

@@ -35,9 +35,9 @@ def _recomputed(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal from the end: [B, n, H, e] over [B, m, G, e], m ≥ n → [B, n, H, e]."""
     # The fused kernel's gradients take three times as long on a CPU as these two products.
-    return (plain_attention if queries.device.type == "cpu" else fused_attention)(
-        queries, keys, values
-    )
+    if queries.device.type == "cpu":
+        return plain_attention(queries, keys, values)
+    return fused_attention(queries, keys, values)
 
 
 def plain_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

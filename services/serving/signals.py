@@ -29,6 +29,7 @@ class Signals:
         self._starting = True
         self._raised = False
         self._before: dict[int, Any] = {}
+        self._told_before = sys.unraisablehook
 
     def __enter__(self) -> Self:
         self._before = {number: signal.getsignal(number) for number in (*_SIGNALS, signal.SIGALRM)}
