@@ -25,7 +25,10 @@ def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -
     """
     count, n, width = queries.shape
     products: Tensor = queries.reshape(-1, width) @ keys.reshape(-1, width).T
-    best: Tensor = products.view(count, n, keys.shape[0], keys.shape[1]).amax(-1) * width**-0.5
+    products = products.view(count, n, keys.shape[0], keys.shape[1])
+    # The gradient of `amax` looks for the maximum again, all over; `max` knows where it was.
+    best = products.max(-1).values if products.requires_grad else products.amax(-1)
+    best = best * width**-0.5
     if weights is None:
         return best.mean(1)
     return (best * weights[:, :, None]).sum(1)

@@ -117,7 +117,13 @@ class Layer(nn.Module):
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Residual x [..., n, d] and attention output [..., n, H, e] → layer output."""
         x = x + self.self_attn.o_proj(attended.flatten(-2))
-        return x + self.mlp(self.post_attention_layernorm(x))
+        return x + self.mlp(for_products(self.post_attention_layernorm(x)))
+
+
+def for_products(h: Tensor) -> Tensor:
+    """h in what products are taken in under autocast, which else casts it for each of them."""
+    kind = h.device.type
+    return h.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else h
 
 
 class Backbone(nn.Module):

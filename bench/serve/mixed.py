@@ -1,7 +1,8 @@
 """Questions and documents at the same time for as long as is wanted, and what memory that takes.
 
 The service runs with budgets for half of the tenants' memories, so what readers hold is at its
-bound from the beginning, and what grows is something else.
+bound from the beginning, and what grows is something else. Tenants come and go, so that memories
+do not grow for as long as this runs.
 """
 
 from __future__ import annotations
@@ -9,23 +10,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 from actors.footprint import Footprint
 from actors.plans import ReadPlan
-from bench.ingest.texts import Texts
 from bench.serve.client import Client, at_work
 from bench.serve.processes import Memory, memory_of
 from bench.serve.samples import Load, Sample, ServeBenchError, growth
 from bench.serve.server import Place
-from bench.serve.world import Member, ask_about
+from bench.serve.world import Founder, Member, ask_about
 from model import MPlus
 
 _ASKING, _FEEDING = 6, 2  # clients
-_CHARACTERS = 1_500  # of a document
+CHARACTERS = 1_500  # of a document
+LIFE = 40  # documents that a tenant is given before it is deleted and another takes its place
 _WAIT_SECONDS = 60.0  # for a document to be memorized, so that no backlog piles up
 _LOADED_SECONDS = 120.0
 _SAMPLES = 120  # of memory, in all
@@ -44,12 +46,21 @@ def half_of(model: MPlus, plans: Sequence[ReadPlan]) -> tuple[int, int]:
 
 
 async def measure_mixed(
-    client: Client, place: Place, members: Sequence[Member], texts: Texts, minutes: float
+    client: Client,
+    place: Place,
+    founder: Founder,
+    members: Sequence[Member],
+    characters: int,
+    minutes: float,
 ) -> dict[str, Any]:
-    """Clients that ask, and others that hand documents in and wait for them."""
-    first = texts.document("mixed", _CHARACTERS).text
+    """Clients that ask, and others that hand documents in and wait for them.
+
+    Args:
+        characters: of what a new tenant is told.
+    """
+    first = founder.texts.document("mixed", CHARACTERS).text
     await client.hand_in(members[0].key, first, _LOADED_SECONDS)  # a writer has its model then
-    run = _Run(client, members, texts)
+    run = _Run(client, founder, list(members), characters)
     seconds = 60 * minutes
     asking = [run.ask(number) for number in range(_ASKING)]
     feeding = [run.feed(number) for number in range(_FEEDING)]
@@ -65,9 +76,13 @@ class _Run:
     """A load, until it is over."""
 
     client: Client
-    members: Sequence[Member]
-    texts: Texts
+    founder: Founder
+    members: list[Member]
+    characters: int
     over: bool = False
+    fed: Counter[str] = field(default_factory=Counter)
+    using: Counter[str] = field(default_factory=Counter)  # requests under way, by tenant
+    replaced: int = 0
     samples: list[Sample] = field(default_factory=list)
     documents: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -75,9 +90,10 @@ class _Run:
 
     async def ask(self, number: int) -> None:
         rng = Random(number)
-        askings = ask_about(self.members, 8 * len(self.members))
         while not self.over:
-            sample = await self.client.ask(rng.choice(askings))
+            with self._any_member(rng) as member:
+                asking = rng.choice(ask_about([member], len(member.facts)))
+                sample = await self.client.ask(asking)
             self.samples.append(sample)
             if sample.error:
                 await asyncio.sleep(0.5)
@@ -86,13 +102,36 @@ class _Run:
         rng, made = Random(number), 0
         while not self.over:
             made += 1
-            text = self.texts.document(f"mixed/{number}/{made}", _CHARACTERS).text
+            text = self.founder.texts.document(f"mixed/{number}/{made}", CHARACTERS).text
             try:
-                await self.client.hand_in(rng.choice(self.members).key, text, _WAIT_SECONDS)
+                with self._any_member(rng) as member:
+                    await self.client.hand_in(member.key, text, _WAIT_SECONDS)
                 self.documents += 1
+                self.fed[member.name] += 1
+                if self.fed[member.name] == LIFE:
+                    await self._replace(member)
             except ServeBenchError as error:
                 self.refused[str(error)] += 1
                 await asyncio.sleep(0.5)
+
+    @contextmanager
+    def _any_member(self, rng: Random) -> Iterator[Member]:
+        member = rng.choice(self.members)
+        self.using[member.name] += 1
+        try:
+            yield member
+        finally:
+            self.using[member.name] -= 1
+
+    async def _replace(self, member: Member) -> None:
+        """Found another tenant, and delete this one once nobody asks it any more."""
+        self.replaced += 1
+        names = [f"mixed-{self.replaced}"]
+        self.members += await asyncio.to_thread(self.founder.found, names, self.characters)
+        self.members.remove(member)
+        while self.using[member.name]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(self.founder.end, member.name)
 
     async def watch(self, place: Place, seconds: float) -> None:
         """Look at the memory of everything that runs, at even intervals."""
@@ -108,6 +147,7 @@ class _Run:
         return {
             "questions": len(load.answered),
             "documents": self.documents,
+            "tenants_replaced": self.replaced,
             "errors": sum(errors.values()),
             "memory_growth": growth([one.total for one in self.memory]),
             "own_memory_growth": growth([one.own for one in self.memory]),

@@ -28,7 +28,7 @@ from bench.serve import tiers
 from bench.serve.bare import bare_reader, plans_of
 from bench.serve.client import Client
 from bench.serve.killing import measure_killed
-from bench.serve.mixed import half_of, measure_mixed
+from bench.serve.mixed import CHARACTERS, LIFE, half_of, measure_mixed
 from bench.serve.reads import measure_reads
 from bench.serve.server import Place, Server, serving
 from bench.serve.show import show
@@ -136,9 +136,10 @@ class Run:
                 operator, members = self._found(server)
                 self._speed(server, system, members)
                 self._killed(server, members)
-                self._reads(server, Founder(server, self.texts))
+                self._reads(server, Founder.of(server, self.texts))
+                grown = self._grown(server)
             self._tiers(system, operator, members)
-            self._mixed(system, members)
+            self._mixed(system, operator, members, grown)
         return {
             **summary(self.detail),
             "machine": self.machine,
@@ -150,7 +151,7 @@ class Run:
 
     def _found(self, server: Server) -> tuple[str, list[Member]]:
         self.say("documents")
-        founder = Founder(server, self.texts)
+        founder = Founder.of(server, self.texts)
         names = [f"tenant-{number}" for number in range(self.extent.tenants)]
         return founder.key, founder.found(names, self.extent.characters)
 
@@ -199,15 +200,23 @@ class Run:
                 lambda c: tiers.measure_tiers(c, operator, asked, system, rounds, cold),
             )
 
-    def _mixed(self, system: Embedded, members: list[Member]) -> None:
-        self.say(f"questions and documents for {self.extent.minutes:g} minutes")
-        plans = plans_of(system, [member.name for member in members])
+    def _grown(self, server: Server) -> Member:
+        """A tenant as large as any will be in the mixed load."""
+        characters = self.extent.characters + LIFE * CHARACTERS
+        (grown,) = Founder.of(server, self.texts).found(["grown"], characters)
+        return grown
+
+    def _mixed(self, system: Embedded, operator: str, members: list[Member], grown: Member) -> None:
+        minutes, characters = self.extent.minutes, self.extent.characters
+        self.say(f"questions and documents for {minutes:g} minutes")
+        plans = plans_of(system, [member.name for member in (*members, grown)])
         budgets = half_of(self.model, list(plans.values()))
         with serving(self.place, *_options(budgets)) as server:
+            founder = Founder(server.url, operator, self.texts)
             self._measure(
                 "mixed",
                 server,
-                lambda c: measure_mixed(c, self.place, members, self.texts, self.extent.minutes),
+                lambda c: measure_mixed(c, self.place, founder, members, characters, minutes),
             )
 
     def _measure(

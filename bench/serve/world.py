@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,15 +61,18 @@ def ask_about(
 class Founder:
     """Makes tenants, as an operator does."""
 
-    def __init__(self, server: Server, texts: Texts) -> None:
+    def __init__(self, url: str, operator_key: str, texts: Texts) -> None:
+        self._url, self.key, self.texts = url, operator_key, texts
+
+    @classmethod
+    def of(cls, server: Server, texts: Texts) -> Founder:
         """
         Raises:
             ServeBenchError: the installation was there before.
         """
         if server.operator_key is None:
             raise ServeBenchError("no operator's key was printed: the installation is not new")
-        self._texts = texts
-        self._url, self.key = server.url, server.operator_key
+        return cls(server.url, server.operator_key, texts)
 
     def found(self, names: Sequence[str], characters: int) -> list[Member]:
         """Tenants with so many characters of text each, once all of it is memorized.
@@ -76,7 +80,7 @@ class Founder:
         Raises:
             ServeBenchError: the service refuses, or memorizes too slowly.
         """
-        with httpx.Client(base_url=self._url, timeout=120, trust_env=False) as http:
+        with self._client() as http:
             members = [self._create(http, name) for name in names]
             jobs = [(m, self._tell(http, m, characters)) for m in members]
             deadline = time.monotonic() + _MEMORIZED_SECONDS
@@ -88,6 +92,18 @@ class Founder:
                         )
                     time.sleep(0.2)
         return members
+
+    def end(self, name: str) -> None:
+        """Delete a tenant and all that it remembers.
+
+        Raises:
+            ServeBenchError: the service refuses.
+        """
+        with self._client() as http:
+            _send(http, "DELETE", f"/v1/tenants/{name}", self.key)
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self._url, timeout=120, trust_env=False)
 
     def _create(self, http: httpx.Client, name: str) -> Member:
         _send(http, "POST", "/v1/tenants", self.key, {"name": name, **_OPEN})
@@ -101,7 +117,7 @@ class Founder:
         """Text, the facts among it; returns the job's URL."""
         parts = []
         for number, fact in enumerate(member.facts):
-            text = self._texts.document(f"{member.name}/{number}", characters // _FACTS).text
+            text = self.texts.document(f"{member.name}/{number}", characters // _FACTS).text
             parts.append({"text": f"{text}\n\n{fact.statement}", "id": f"part-{number}"})
         answer = _send(http, "POST", "/v1/documents", member.key, {"documents": parts})
         return str(answer["job_url"])
@@ -112,7 +128,8 @@ def _send(
 ) -> dict[str, Any]:
     try:
         response = http.request(method, path, json=body, headers={"authorization": f"Bearer {key}"})
-        found: dict[str, Any] = response.raise_for_status().json()
+        content = response.raise_for_status().content
+        found: dict[str, Any] = json.loads(content) if content else {}
     except httpx.HTTPStatusError as error:
         raise ServeBenchError(f"{path}: {error.response.text[:300]}") from error
     except (httpx.HTTPError, ValueError) as error:

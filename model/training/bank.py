@@ -15,31 +15,43 @@ class Bank:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._blocks: list[Tensor] = []
+        self._blocks: Tensor | None = None  # [capacity, L, K, d] once there is one
+        self._held = 0
         self._next = 0
 
     def __len__(self) -> int:
-        return len(self._blocks)
+        return self._held
 
     def add(self, blocks: Tensor) -> None:
         """Keep blocks [b, L, K, d], the oldest make room."""
-        for block in blocks.detach():
-            if len(self._blocks) < self.capacity:
-                self._blocks.append(block.clone())
-            elif self.capacity:
-                self._blocks[self._next] = block.clone()
-                self._next = (self._next + 1) % self.capacity
+        if not self.capacity or not len(blocks):
+            return
+        if self._blocks is None:
+            self._blocks = blocks.new_empty(self.capacity, *blocks.shape[1:])
+        newest = blocks.detach()[-self.capacity :]
+        first = self._next + len(blocks) - len(newest)
+        places = torch.arange(first, first + len(newest), device=blocks.device) % self.capacity
+        self._blocks[places] = newest
+        self._next = (self._next + len(blocks)) % self.capacity
+        self._held = min(self.capacity, self._held + len(blocks))
 
     def sample(self, rng: Random, count: int) -> Tensor | None:
         """`count` different blocks (fewer if there are not so many) [b, L, K, d], or None."""
-        count = min(count, len(self._blocks))
-        return torch.stack(rng.sample(self._blocks, count)) if count else None
+        count = min(count, self._held)
+        if self._blocks is None or not count:
+            return None
+        chosen = torch.tensor(rng.sample(range(self._held), count))
+        return self._blocks[chosen.to(self._blocks.device)]
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs, for `torch.save`."""
-        return {"blocks": self._blocks, "next": self._next}
+        blocks = None if self._blocks is None else self._blocks[: self._held]
+        return {"blocks": blocks, "next": self._next}
 
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Become the bank that gave the state; of a larger one only what fits is kept."""
-        self._blocks = [block.to(device) for block in state["blocks"][: self.capacity]]
-        self._next = state["next"] if state["next"] < len(self._blocks) else 0
+        self._blocks, self._held, self._next = None, 0, 0
+        if state["blocks"] is not None:
+            self.add(state["blocks"][: self.capacity].to(device))
+            if self._held == self.capacity:
+                self._next = state["next"] % max(1, self.capacity)

@@ -32,9 +32,12 @@ class LanguageTask:
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         """Every batch is drawn anew, so there is nothing to restore."""
 
-    def loss(self, roles: Roles, draws: Draws) -> Step:
+    def draw(self, draws: Draws) -> tuple[Tensor, Tensor]:
+        return self.batch(draws.own)
+
+    def loss(self, roles: Roles, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         network = roles.reader
-        ids, weights = (part.to(network.device) for part in self.batch(draws.own))
+        ids, weights = (part.to(network.device) for part in batch)
         hidden = language(network, ids[:, :-1])
         counted = weights[:, 1:] > 0
         targets, weights = ids[:, 1:][counted], weights[:, 1:][counted]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
@@ -13,12 +12,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from model.training import optimizer, saves
+from model.training.ahead import Drawn, batches
 from model.training.parallel import Group, Whole, gathered
 from model.training.precision import mixed
 from model.training.progress import Display, Standing
 from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
 from model.training.records import Records
-from model.training.step import Draws, Task
+from model.training.step import Task
 from model.training.validation import Validation, score
 
 WARMUP_STEPS = 40
@@ -41,19 +41,22 @@ class Trainer:
         keep: Keep | None = None,
         validation: Validation | None = None,
         limit: int | None = None,
+        drawers: int = 0,
     ) -> None:
         """
         Args:
+            drawers: processes that draw batches ahead.
             keep: None writes into `out`.
             limit: so many steps of every phase at most.
         """
         self.recipe, self.whole, self.out = recipe, whole, out
         self.group = group or Group()
-        self.validation, self.limit = validation, limit
+        self.validation, self.limit, self.drawers = validation, limit, drawers
         self.standing = Standing()
         self.records = Records(out, recipe)
         self.optimizers: list[Optimizer] = []
         self.tasks: dict[int, Task] = {}
+        self._drawn: Iterator[list[Drawn]] = iter(())
         self.stopping = False  # set it to save and leave after the step under way
         self._keep: Keep = keep or (lambda write: write(out))
         self._restored: dict[int, Any] = {}
@@ -99,6 +102,9 @@ class Trainer:
             if shard in self._restored:
                 task.restore(self._restored[shard], self.whole.network.device)
         self._restored = {}
+        # Batches depend on (seed, phase, step, shard) only: a resumed run sees the same ones.
+        name = f"{self.recipe.seed}/{phase.name}"
+        self._drawn = batches(self.tasks, name, self.standing.step, self.drawers)
 
     def save(self) -> None:
         """Write the state, and draw the curves; all workers must come here together."""
@@ -139,7 +145,7 @@ class Trainer:
                 self.save()
             if self.stopping:
                 return
-        self.optimizers, self.tasks = [], {}
+        self.optimizers, self.tasks, self._drawn = [], {}, iter(())
         standing.next_phase()
         self.save()
 
@@ -157,12 +163,10 @@ class Trainer:
                 group["lr"] = group["full_lr"] * share
         names: list[str] = []
         values: list[list[float]] = []
-        for shard, task in self.tasks.items():
-            # Batches depend on (seed, phase, step, shard) only: a resumed run sees the same ones.
-            seed = f"{self.recipe.seed}/{phase.name}/{standing.step}"
-            torch.manual_seed(Random(f"{seed}/{shard}").getrandbits(63))
+        for task, drawn in zip(self.tasks.values(), next(self._drawn), strict=True):
+            torch.manual_seed(drawn.seed)
             with mixed(self.recipe.precision, network.device):
-                result = self.whole(task, Draws.of(seed, shard))
+                result = self.whole(task, drawn.batch, drawn.draws)
             (result.loss / len(self.tasks)).backward()
             names = list(result.parts)
             values.append([result.tokens, self._is_due(), *result.parts.values()])

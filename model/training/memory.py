@@ -8,12 +8,14 @@ Legend: D documents, Q questions, L layers, K rows a block, d hidden size, n tok
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from model.config import ModelConfig
 from model.network import Network
 from model.training import retrieval
 from model.training.asking import Asked, accuracies
@@ -27,7 +29,6 @@ from model.training.recipe import MemoryPhase
 from model.training.step import Draws, Roles, Step
 
 _SHORT = 16, 64  # tokens of a short chunk
-_RETRIEVERS = 24  # questions a step that the retriever learns from
 _READ_BUDGET = 5_000_000  # prompt tokens × shared rows of one step: bounds time and memory
 
 
@@ -37,10 +38,26 @@ class Drawn(Protocol):
     def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]: ...
 
 
+@dataclass(frozen=True)
+class MemoryBatch:
+    """What a step writes and asks.
+
+    Attributes:
+        chunks: [chunks, D, n] token ids.
+        asked: the questions.
+        pool, beside: other blocks wanted in the pool, and among the retrieved ones.
+    """
+
+    chunks: Tensor
+    asked: Asked
+    pool: int
+    beside: int
+
+
 class MemoryTask:
-    def __init__(self, phase: MemoryPhase, documents: Drawn) -> None:
-        self.phase, self.documents = phase, documents
-        self.bank = Bank(max(*phase.pool_blocks, phase.negatives, 32))
+    def __init__(self, phase: MemoryPhase, config: ModelConfig, documents: Drawn) -> None:
+        self.phase, self.config, self.documents = phase, config, documents
+        self.bank = Bank(max(*phase.pool_blocks, phase.negatives, phase.documents, 32))
 
     def state(self) -> dict[str, Any]:
         return self.bank.state()
@@ -48,18 +65,22 @@ class MemoryTask:
     def restore(self, state: dict[str, Any], device: torch.device) -> None:
         self.bank.restore(state, device)
 
-    def loss(self, roles: Roles, draws: Draws) -> Step:
+    def draw(self, draws: Draws) -> MemoryBatch:
         phase, rng, common = self.phase, draws.own, draws.common
-        config, device = roles.reader.config, roles.reader.device
         chunks = common.choice(phase.chunks)
         short = common.random() < phase.short
-        length = common.randrange(*_SHORT) if short else config.chunk_tokens
-        layout = self._layout(common)
-
+        length = common.randrange(*_SHORT) if short else self.config.chunk_tokens
+        beside, pool = common.choice(phase.retrieved), common.choice(phase.pool_blocks)
         drawn = self.documents.draw_many(rng, max(2, phase.documents // chunks), chunks, length)
-        fresh = self._write(roles.writer, drawn, rng)
-        asks = self._asks(drawn, rng, layout.pool * config.num_tokens)
-        asked = Asked.of(asks, chunks, device)
+        asks = self._asks(drawn, rng, pool * self.config.num_tokens)
+        ids = torch.tensor([document.chunks for document in drawn])
+        return MemoryBatch(ids.transpose(0, 1), Asked.of(asks, chunks), pool, beside)
+
+    def loss(self, roles: Roles, batch: MemoryBatch, draws: Draws) -> Step:
+        phase, rng, device = self.phase, draws.own, roles.reader.device
+        asked = batch.asked.to(device)
+        layout = self._layout(draws.common, batch)
+        fresh = self._write(roles.writer, batch.chunks.to(device), rng)
         hidden, retrieving, found = self._read(roles.reader, fresh, asked, layout, rng)
         wanted = asked.weights[:, 1:] > 0
         losses, hits = token_losses(roles.reader, hidden[wanted], asked.ids[:, 1:][wanted])
@@ -68,30 +89,30 @@ class MemoryTask:
         self.bank.add(fresh.flatten(0, 1))
         return Step(
             answering + phase.retriever_weight * retrieving,
-            len(drawn) * chunks * length + asked.ids.numel(),
+            batch.chunks.numel() + asked.ids.numel(),
             {
                 "answering": answering.item(),
                 "retrieval": retrieving.item() if phase.retriever_weight else float("nan"),
                 "found": found,
-                **accuracies(asks, hits, wanted),
+                **accuracies(batch.asked.kinds, hits, wanted),
             },
         )
 
-    def _layout(self, common: Random) -> Layout:
-        beside = common.choice(self.phase.retrieved)
-        pool = min(common.choice(self.phase.pool_blocks), len(self.bank) - beside)
-        return Layout.draw(common, max(0, pool), beside if pool >= 0 else 0)
+    def _layout(self, common: Random, batch: MemoryBatch) -> Layout:
+        pool = min(batch.pool, len(self.bank) - batch.beside)
+        return Layout.draw(common, max(0, pool), batch.beside if pool >= 0 else 0)
 
-    def _write(self, writer: Network, drawn: list[Document], rng: Random) -> Tensor:
+    def _write(self, writer: Network, chunks: Tensor, rng: Random) -> Tensor:
         """Fresh blocks [D, chunks, L, K, d], after an empty memory or after others' blocks."""
-        before = self.bank.sample(rng, len(drawn)) if rng.random() < 0.7 else None
-        previous = before if before is not None and len(before) == len(drawn) else None
-        blocks, chunks = [], len(drawn[0].chunks)
-        through = self.phase.gradient_chunks or chunks
-        for number in range(chunks):
-            ids = torch.tensor([document.chunks[number] for document in drawn])
-            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= chunks - through):
-                previous = write(writer, ids.to(writer.device), previous)
+        count = chunks.shape[1]
+        before = self.bank.sample(rng, count) if rng.random() < 0.7 else None
+        previous = before if before is not None and len(before) == count else None
+        blocks = []
+        through = self.phase.gradient_chunks or len(chunks)
+        for number, ids in enumerate(chunks):
+            through_this = number >= len(chunks) - through
+            with torch.set_grad_enabled(torch.is_grad_enabled() and through_this):
+                previous = write(writer, ids, previous)
             blocks.append(previous)
         return torch.stack(blocks, dim=1)
 
@@ -123,12 +144,12 @@ class MemoryTask:
 
         negatives = self.bank.sample(rng, phase.negatives)
         known = blocks if negatives is None else torch.cat([blocks, negatives])
-        some = asked.first(_RETRIEVERS)
+        some = asked.first(phase.retriever_questions)
         if reader.config.retrieval == "rows":
             hidden, queries = read_asking(
                 reader, ids, layout.place(own, asked.owners, others, size)
             )
-            queries = [layer[:_RETRIEVERS] for layer in queries]
+            queries = [layer[: phase.retriever_questions] for layer in queries]
             return hidden, *retrieval.row_loss(reader, queries, some.prompts, known, some.targets)
         votes = retrieval.votes(reader, some.ids, some.prompts, known)
         if negatives is not None:

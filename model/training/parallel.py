@@ -77,8 +77,8 @@ class Whole(nn.Module):
         self.network = roles.reader  # the writer has no weights besides
         self.roles = roles
 
-    def forward(self, task: Task, draws: Draws) -> Step:
-        return task.loss(self.roles, draws)
+    def forward(self, task: Task, batch: Any, draws: Draws) -> Step:
+        return task.loss(self.roles, batch, draws)
 
 
 def give_back(module: nn.Module) -> None:

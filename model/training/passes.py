@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from model.network import Layer, Network
+from model.network import Layer, Network, for_products
 from model.rope import Rotary
 
 
@@ -52,9 +52,13 @@ def plain_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 def fused_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """`attend`, by PyTorch's kernels."""
-    mask = _seen(queries.shape[1], keys.shape[1], queries)
-    q, k, v = (x.transpose(1, 2) for x in (queries, keys, values))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+    from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler with it
+
+    # The flash kernel takes no mask, so causal from the end is said in words; nor does it cast.
+    q, k, v = (for_products(x.to(values.dtype)).transpose(1, 2) for x in (queries, keys, values))
+    mask = causal_lower_right(queries.shape[1], keys.shape[1])
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
 
 def _seen(n: int, m: int, like: Tensor) -> Tensor:
@@ -70,7 +74,7 @@ def advance(network: Network, layer: Layer, prefix: Tensor, x: Tensor) -> Tensor
 
 def _advance(layer: Layer, rotary: Rotary, prefix: Tensor, x: Tensor) -> Tensor:
     attention, p = layer.self_attn, prefix.shape[1]
-    h = layer.input_layernorm(torch.cat([prefix, x], dim=1))
+    h = for_products(layer.input_layernorm(torch.cat([prefix, x], dim=1)))
     k, v = attention.keys(h), attention.values(h)
     q = rotary.rotate(attention.queries(h[:, p:]), p)
     return layer.finish(x, attend(q, rotary.rotate(k, 0), v))

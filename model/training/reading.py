@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.network import Layer, Network
+from model.network import Layer, Network, for_products
 from model.rope import rotate
 from model.training.passes import through
 
@@ -78,10 +78,11 @@ def _read(
     attention, (count, n, _) = layer.self_attn, x.shape
     bos = network.bos(number).to(x.dtype)
     at = around.own_at[number]
-    h = layer.input_layernorm(x)
-    common = layer.input_layernorm(torch.cat([bos, around.shared[number].to(x.dtype)]))
+    h = for_products(layer.input_layernorm(x))
+    common = torch.cat([bos, around.shared[number].to(x.dtype)])
+    common = for_products(layer.input_layernorm(common))
     common_at = torch.cat([at.new_zeros(len(bos)), around.shared_at[number]])
-    own = layer.input_layernorm(own)
+    own = for_products(layer.input_layernorm(own))
     prompt_at = torch.arange(around.start, around.start + n, device=x.device)
     cos, sin = network.rotary.tables(around.start + n, x)
 

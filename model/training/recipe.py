@@ -45,6 +45,7 @@ class MemoryPhase:
     questions: int = 4  # per document, at most
     pool_blocks: tuple[int, ...] = (0,)  # detached blocks around the fresh ones
     negatives: int = 0  # bank blocks the retriever must tell apart, beside the batch's own
+    retriever_questions: int = 24  # of a step, that the retriever learns from
     retrieved: tuple[int, ...] = (0,)  # detached blocks that stand beside the relevant one
     real: float = 0.08  # shares of the documents: passages with real questions,
     recall: float = 0.06  # text to be recalled word by word,

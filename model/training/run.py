@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -33,6 +34,7 @@ from model.training.text import Corpus, prepare
 from model.training.validation import Validation
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
+_DRAWERS = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Order:
         out: the run's folder; all workers see it.
         device: "cpu", "cuda", …; None: a GPU if there is one.
         steps: of every phase at most; None: all that the recipe wants.
+        drawers: processes that draw batches ahead, 0: this one draws them; None: as many as a
+            GPU is kept busy by, and none on a CPU. The batches are the same.
     """
 
     recipe: Recipe
@@ -52,6 +56,15 @@ class Order:
     device: str | None = None
     resume: bool = False
     steps: int | None = None
+    drawers: int | None = None
+
+    def drawers_of(self, device: torch.device) -> int:
+        """Processes that draw batches ahead of a worker on this device."""
+        if self.drawers is not None:
+            return self.drawers
+        if device.type == "cpu":
+            return 0  # the arithmetic wants all cores
+        return min(_DRAWERS, len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count()) - 1)
 
     def device_of(self, rank: int = 0) -> torch.device:
         """Where the worker of this rank on its machine trains."""
@@ -108,7 +121,8 @@ def open_trainer(
         keep_freed_memory()
     validation = Validation(recipe, _tokenizer(order), Corpus.open(out / "held_out.npy"))
     whole = open_whole(recipe, device, group)
-    return Trainer(recipe, whole, out, group, keep, validation, order.steps)
+    drawers = order.drawers_of(device)
+    return Trainer(recipe, whole, out, group, keep, validation, order.steps, drawers)
 
 
 def tasks_of(order: Order) -> Callable[[Phase], Task]:
@@ -122,7 +136,7 @@ def tasks_of(order: Order) -> Callable[[Phase], Task]:
             return LanguageTask(phase, tokenizer, corpus)
         shares = phase.real, phase.recall, phase.following
         documents = Documents(tokenizer, corpus, passages, *shares)
-        return MemoryTask(phase, Continuing(documents, phase.continuing))
+        return MemoryTask(phase, recipe.model, Continuing(documents, phase.continuing))
 
     return task_of
 

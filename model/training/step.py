@@ -44,7 +44,13 @@ class Step(NamedTuple):
 class Task(Protocol):
     """A phase's batches and loss; all randomness comes from the draws and torch's generator."""
 
-    def loss(self, roles: Roles, draws: Draws) -> Step: ...
+    def draw(self, draws: Draws) -> Any:
+        """A batch, on the CPU, from the draws alone: another process may draw it ahead."""
+        ...
+
+    def loss(self, roles: Roles, batch: Any, draws: Draws) -> Step:
+        """Of a batch; whatever is still to be drawn comes from the draws as `draw` left them."""
+        ...
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to go on with the same batches."""

@@ -51,7 +51,7 @@ class Validation:
                 for number in range(steps):
                     draws = Draws.of(f"validation/{number}", 0)
                     torch.manual_seed(Random(f"validation/{number}").getrandbits(63))
-                    parts = whole(task, draws).parts
+                    parts = whole(task, task.draw(draws), draws).parts
                     for name, value in parts.items():
                         if number >= skipped and value == value:
                             seen[name].append(value)
@@ -75,7 +75,7 @@ class Validation:
             documents = Documents(
                 self._tokenizer, self._text, [], real=0, recall=0, following=0, unseen="everything"
             )
-            tasks.append((MemoryTask(facts, documents), settings.steps, 1))
+            tasks.append((MemoryTask(facts, self._recipe.model, documents), settings.steps, 1))
         return tasks
 
 

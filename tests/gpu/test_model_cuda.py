@@ -23,6 +23,8 @@ CUDA = torch.device("cuda")
 CPU = torch.device("cpu")
 PRECISIONS = {torch.float32: 1e-4, torch.bfloat16: 0.15}
 # Rows of a case have values of about 1; bfloat16 keeps eight bits of them.
+# Logits of `short_chunks` are 0.16 off in bfloat16 on a CPU too, rows 0.004.
+LOGITS = {torch.float32: 1e-4, torch.bfloat16: 0.25}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +72,7 @@ def test_the_official_numbers(case, dtype):
     for step, rows in enumerate(new):
         assert rows.device.type == "cuda"
         assert relative(rows, trace[f"step.{step}.new_memory"]) < PRECISIONS[dtype]
-    assert relative(logits, trace["query.0.logits"]) < PRECISIONS[dtype]
+    assert relative(logits, trace["query.0.logits"]) < LOGITS[dtype]
 
 
 @pytest.fixture(scope="module", params=PRECISIONS, ids=str)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import bench.serve.mixed
 import bench.serve.reads
 import bench.serve.server
 import bench.serve.speed
@@ -23,7 +24,7 @@ from bench.durable.world import installation
 from bench.ingest.texts import Texts
 from bench.serve.bare import bare_reader, plans_of
 from bench.serve.client import Asking, Client, at_work, counters, events
-from bench.serve.mixed import half_of
+from bench.serve.mixed import half_of, measure_mixed
 from bench.serve.processes import Process, memory_of, processes_with
 from bench.serve.reads import measure_reads
 from bench.serve.run import FULL, QUICK, summary
@@ -67,7 +68,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
 @pytest.fixture(scope="module")
 def founder(api: ApiWorld, place: Place, texts: Texts) -> Founder:
     key = api.operator
-    return Founder(Server(place, api.url, key), texts)
+    return Founder(api.url, key, texts)
 
 
 @pytest.fixture(scope="module")
@@ -257,9 +258,31 @@ def test_reading_back_is_bounded_by_time(api: ApiWorld, founder: Founder, texts:
         run(api.url, lambda c: measure_reads(c, own, texts, 1000, seconds=0.0))
 
 
+def test_tenants_come_and_go_under_a_mixed_load(
+    api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.serve.mixed, "LIFE", 1)
+    monkeypatch.setattr(bench.serve.mixed, "CHARACTERS", 80)
+    here = Process(os.getpid(), "Readers")
+    monkeypatch.setattr(Place, "processes", lambda place: [here])
+    place = Place(Path("unused"), "unused", threads=1)
+    own = founder.found(["passing-0", "passing-1"], characters=80)
+
+    found = run(api.url, lambda c: measure_mixed(c, place, founder, own, 80, minutes=0.08))
+
+    assert found["error_kinds"] == {}
+    assert found["tenants_replaced"] > 0
+    assert found["questions"] > 0 < found["documents"]
+    operator = {"Authorization": f"Bearer {api.operator}"}
+    listed = api.client.get("/v1/tenants", headers=operator).json()["tenants"]
+    names = {tenant["name"] for tenant in listed}
+    assert not names >= {member.name for member in own}
+    assert len(names & {*(member.name for member in own), *(f"mixed-{n}" for n in range(99))}) >= 2
+
+
 def test_a_founder_needs_a_new_installation(place: Place, texts: Texts) -> None:
     with pytest.raises(ServeBenchError, match="not new"):
-        Founder(Server(place, "http://127.0.0.1:9", None), texts)
+        Founder.of(Server(place, "http://127.0.0.1:9", None), texts)
 
 
 def test_budgets_hold_one_prepared_memory_and_half_of_all(

@@ -56,6 +56,18 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Records, "plot", lambda records: None)
 
 
+def test_batches_drawn_ahead_are_the_same(tmp_path: Path) -> None:
+    recipe = tiny_recipe(phases=PHASES)
+    runs = []
+    for drawers in (0, 2):
+        run, task_of = trainer(recipe, tmp_path, f"run{drawers}", steps=4, drawers=drawers)
+        run.run(task_of)
+        runs.append(list(run.whole.network.parameters()))
+
+    for here, ahead in zip(*runs, strict=True):
+        assert torch.equal(here, ahead)
+
+
 @pytest.mark.parametrize("stops", [(3, 6), (13, 1, 2)])
 def test_a_resumed_run_equals_an_uninterrupted_one_in_every_phase(
     tmp_path: Path, stops: tuple[int, ...]
@@ -180,7 +192,8 @@ def test_every_parameter_of_the_memory_is_trained(tmp_path: Path, retrieval: Ret
     run, task_of = trainer(tiny_recipe(phases=(phase,), model=model), tmp_path)
     task = task_of(phase)
     for step in range(3):
-        run.whole(task, Draws.of(str(step), 0)).loss.backward()
+        draws = Draws.of(str(step), 0)
+        run.whole(task, task.draw(draws), draws).loss.backward()
 
     parameters = run.whole.network.named_parameters()
     silent = [n for n, p in parameters if p.grad is None or not p.grad.any()]
@@ -196,7 +209,8 @@ def test_recomputing_activations_changes_no_gradient(tmp_path: Path) -> None:
         task = task_of(phase)
         for step in range(2):
             torch.manual_seed(step)
-            run.whole(task, Draws.of(str(step), 0)).loss.backward()
+            draws = Draws.of(str(step), 0)
+            run.whole(task, task.draw(draws), draws).loss.backward()
         gradients.append([p.grad for p in run.whole.network.parameters()])
 
     for kept, again in zip(*gradients, strict=True):
