@@ -26,8 +26,10 @@ def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -
     count, n, width = queries.shape
     products: Tensor = queries.reshape(-1, width) @ keys.reshape(-1, width).T
     products = products.view(count, n, keys.shape[0], keys.shape[1])
-    # The gradient of `amax` looks for the maximum again, all over; `max` knows where it was.
-    best = products.max(-1).values if products.requires_grad else products.amax(-1)
+    # The gradient of `amax` looks for the maximum again, all over; `max` knows where it was. On a
+    # CPU it is slower to find.
+    remembered = products.is_cuda and products.requires_grad
+    best = products.max(-1).values if remembered else products.amax(-1)
     best = best * width**-0.5
     if weights is None:
         return best.mean(1)

@@ -23,7 +23,9 @@ class _Strategy(StrEnum):
 def train(
     recipe: Annotated[
         Path,
-        typer.Argument(help="A YAML file, or the name of one that ships: tiny, small, adapt."),
+        typer.Argument(
+            help="A YAML file, or the name of one that ships: tiny, more, small, adapt."
+        ),
     ],
     out: Annotated[
         Path,

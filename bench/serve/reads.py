@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
@@ -14,9 +14,11 @@ from bench.durable.appends import Percentiles
 from bench.ingest.texts import Texts
 from bench.serve.client import Asking, Client, at_work
 from bench.serve.samples import ServeBenchError
-from bench.serve.world import Member
+from bench.serve.world import Founder, Member
 
-_AT_ONCE = 8
+_AT_ONCE = 8  # readers, each with a tenant of its own
+_ROUND = 1_000  # reads after which the tenants are deleted, so that their memories stay small
+_TOLD = 800  # characters that a tenant begins with
 _FEEDING = 2  # clients whose documents go to the same tenants meanwhile
 _CHARACTERS = 1_200
 _WAIT_SECONDS = 60.0
@@ -24,17 +26,22 @@ _LEAST: dict[str, Any] = {"max_tokens": 1, "citations": 0}
 
 
 async def measure_reads(
-    client: Client, members: Sequence[Member], texts: Texts, reads: int, seconds: float
+    client: Client, founder: Founder, reads: int, seconds: float
 ) -> dict[str, Any]:
     """Whether every answer came from a memory at least as new as the `min_step` asked for.
 
     Args:
         seconds: after which no more is asked, however few that were.
     """
-    run = _Run(client, members, texts, reads, time.monotonic() + seconds)
-    async with at_work(*(run.feed(number) for number in range(_FEEDING))):
-        await asyncio.gather(*(run.read(number) for number in range(_AT_ONCE)))
-        run.over = True
+    run = _Run(client, founder.texts, time.monotonic() + seconds)
+    for first in range(0, reads, _ROUND):
+        names = [f"reading-{first}-{number}" for number in range(_AT_ONCE)]
+        members = await asyncio.to_thread(founder.found, names, _TOLD)
+        await run.round(members, min(_ROUND, reads - first))
+        for name in names:
+            await asyncio.to_thread(founder.end, name)
+        if run.is_late:
+            break
     if not run.seconds:
         raise ServeBenchError(f"nothing could be read back: {next(iter(run.errors), 'no answer')}")
     return {
@@ -58,27 +65,35 @@ class _Run:
     """
 
     client: Client
-    members: Sequence[Member]
     texts: Texts
-    reads: int
     deadline: float
     asked: int = 0
     honoured: int = 0
     older: int = 0
     others: int = 0
-    over: bool = False
+    over: bool = False  # the round
     seconds: list[float] = field(default_factory=list)
     errors: Counter[str] = field(default_factory=Counter)
 
-    async def read(self, number: int) -> None:
-        member = self.members[number % len(self.members)]
-        for turn in count():
-            if self.asked >= self.reads or time.monotonic() > self.deadline:
+    @property
+    def is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    async def round(self, members: Sequence[Member], reads: int) -> None:
+        """So many reads, fewer if it gets late."""
+        turns, self.over = iter(range(reads)), False
+        async with at_work(*(self._feed(members, number) for number in range(_FEEDING))):
+            await asyncio.gather(*(self._read(member, turns) for member in members))
+            self.over = True
+
+    async def _read(self, member: Member, turns: Iterator[int]) -> None:
+        for turn in turns:
+            if self.is_late:
                 return
             self.asked += 1
             try:
                 fact = member.facts[turn % len(member.facts)]
-                text = f"Note {turn} of reader {number}. {fact.statement}"
+                text = f"Note {turn} to {member.name}. {fact.statement}"
                 step = await self.client.hand_in(member.key, text)
             except ServeBenchError as error:
                 self.errors[str(error)] += 1
@@ -93,12 +108,12 @@ class _Run:
             self.honoured += sample.step >= step
             self.older += sample.step < step
 
-    async def feed(self, number: int) -> None:
-        """Longer documents to all of them in turn, each waited for."""
+    async def _feed(self, members: Sequence[Member], number: int) -> None:
+        """Longer documents to all of them in turn, each waited for, until the round is over."""
         for turn in count():
             if self.over:
                 return
-            member = self.members[(number + turn * _FEEDING) % len(self.members)]
+            member = members[(number + turn * _FEEDING) % len(members)]
             text = self.texts.document(f"other/{number}/{turn}", _CHARACTERS).text
             try:
                 await self.client.hand_in(member.key, text, _WAIT_SECONDS)

@@ -38,8 +38,6 @@ from model import MPlus
 from services.embedded import Embedded
 from services.settings import Settings
 
-_READING = 8  # tenants whose documents are read back at once
-
 
 @dataclass(frozen=True)
 class Extent:
@@ -183,9 +181,8 @@ class Run:
 
     def _reads(self, server: Server, founder: Founder) -> None:
         self.say("min_step")
-        own = founder.found([f"reading-{number}" for number in range(_READING)], 800)
         reads, seconds = self.extent.reads, 60 * self.extent.reads_minutes
-        self._measure("reads", server, lambda c: measure_reads(c, own, self.texts, reads, seconds))
+        self._measure("reads", server, lambda c: measure_reads(c, founder, reads, seconds))
 
     def _tiers(self, system: Embedded, operator: str, members: list[Member]) -> None:
         self.say("warm, host, disk and cold")

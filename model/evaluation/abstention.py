@@ -6,7 +6,7 @@ is once of the one kind and once of the other, so that hard questions are in bot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -30,15 +30,16 @@ from model.evaluation.text import RunningText, TextReader
 from model.library import MPlus
 from model.view import MemoryView
 
-_RETRIEVAL = ("best_vote", "margin", "standing_out")
+# Those preferred come first. The margin is not in combinations: it is near 0 for what two documents
+# say, and here every fact is told once.
+_RETRIEVAL = ("best_vote", "standing_out")
 _DECODING = ("mean_logprob", "least_logprob", "certainty")
 CANDIDATES: tuple[tuple[str, ...], ...] = (
-    *((name,) for name in FEATURES),
     ("standing_out", "mean_logprob"),
-    ("margin", "mean_logprob"),
+    *((name,) for name in FEATURES),
     _RETRIEVAL,
     _DECODING,
-    FEATURES,
+    (*_RETRIEVAL, *_DECODING),
 )
 _RESAMPLES = 1_000
 
@@ -100,13 +101,13 @@ def abstention(
         for names in CANDIDATES
     }
     figures = {names: _auroc(confidence, first) for names, confidence in fitted.items()}
-    best = max(CANDIDATES, key=lambda names: figures[names])
-    confidence = fitted[best]
+    chosen = choose(fitted, first, seed)
+    confidence = fitted[chosen]
     if len(order) >= 2 * FEWEST_BLOCKS:  # each tenant was told half of the documents
         confidence = replace(confidence, fewest=FEWEST_BLOCKS)
     return {
         **_measure(confidence, second, seed),
-        "features": list(best),
+        "features": list(chosen),
         "weights": list(confidence.weights),
         "bias": confidence.bias,
         "candidates": {"+".join(names): round(figure, 4) for names, figure in figures.items()},
@@ -157,6 +158,20 @@ def evidence_of(
 ) -> list[Evidence]:
     """What the greedy answers show of themselves."""
     return [answer.evidence_of(one.generation) for one in ask(mplus, views, questions)]
+
+
+def choose(
+    fitted: Mapping[tuple[str, ...], Confidence], samples: Sequence[Sample], seed: int
+) -> tuple[str, ...]:
+    """The first candidate that the best one is not better than beyond chance."""
+    kinds, documents = np.array(_kinds(samples)), [sample.document for sample in samples]
+    scores = {
+        names: np.array([confidence(s.evidence) for s in samples])
+        for names, confidence in fitted.items()
+    }
+    best = max(scores, key=lambda names: auroc(scores[names], kinds))
+    low, _ = _bounds(scores[best], kinds, documents, seed)
+    return next(names for names in fitted if auroc(scores[names], kinds) >= low)
 
 
 def _measure(confidence: Confidence, samples: Sequence[Sample], seed: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ PHASES = (LANGUAGE, MEMORY, replace(MEMORY, name="long", gradient_chunks=1, cont
 def test_every_phase_trains_and_resumes(tmp_path, retrieval, recompute):
     model = replace(tiny_recipe().model, retrieval=retrieval)
     recipe = tiny_recipe(phases=PHASES, precision="auto", model=model, recompute=recompute)
-    asked = replace(order(recipe, tmp_path), device="cuda", steps=3)
+    asked = replace(order(recipe, tmp_path), device="cuda", steps=3, drawers=1)
     trainer = open_trainer(asked, Group(), asked.device_of())
     assert trainer.whole.network.device.type == "cuda"
     step, made = trainer.step, []
@@ -79,7 +79,7 @@ def test_a_backbone_is_adapted_in_bfloat16(tmp_path):
         recompute=True,
         phases=(replace(MEMORY, tokens=10**6, continuing=0.5, other_lr=0.01),),
     )
-    asked = replace(order(recipe, tmp_path), device="cuda", steps=3)
+    asked = replace(order(recipe, tmp_path), device="cuda", steps=3, drawers=1)
 
     assert train(asked)
 

@@ -166,6 +166,12 @@ def run(url: str, part: Any) -> Any:
     return asyncio.run(measure())
 
 
+def names_of_tenants(api: ApiWorld) -> set[str]:
+    operator = {"Authorization": f"Bearer {api.operator}"}
+    listed = api.client.get("/v1/tenants", headers=operator).json()["tenants"]
+    return {tenant["name"] for tenant in listed}
+
+
 def test_questions_are_of_all_tenants_in_turn(members: list[Member]) -> None:
     askings = ask_about(members, 2 * TENANTS, of_length(7))
     assert [a.tenant for a in askings] == [m.name for m in members] * 2
@@ -242,20 +248,23 @@ def test_the_bare_reader_tells_errors(model: MPlus, place: Place, members: list[
 
 
 def test_writes_are_read_back(
-    api: ApiWorld, founder: Founder, texts: Texts, monkeypatch: pytest.MonkeyPatch
+    api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.serve.reads, "_CHARACTERS", 80)
-    own = founder.found(["reading-0", "reading-1"], characters=80)
-    found = run(api.url, lambda c: measure_reads(c, own, texts, 12, seconds=100))
+    for name, small in (("_CHARACTERS", 80), ("_TOLD", 80), ("_ROUND", 8)):
+        monkeypatch.setattr(bench.serve.reads, name, small)
+    found = run(api.url, lambda c: measure_reads(c, founder, 12, seconds=100))
     assert found["asked"] == found["honoured"] == 12
     assert found["older"] == 0
     assert not found["errors"]
+    assert not any(name.startswith("reading") for name in names_of_tenants(api))
 
 
-def test_reading_back_is_bounded_by_time(api: ApiWorld, founder: Founder, texts: Texts) -> None:
-    own = founder.found(["late"], characters=80)
+def test_reading_back_is_bounded_by_time(
+    api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.serve.reads, "_TOLD", 80)
     with pytest.raises(ServeBenchError, match="nothing could be read back"):
-        run(api.url, lambda c: measure_reads(c, own, texts, 1000, seconds=0.0))
+        run(api.url, lambda c: measure_reads(c, founder, 1000, seconds=0.0))
 
 
 def test_tenants_come_and_go_under_a_mixed_load(
@@ -273,9 +282,7 @@ def test_tenants_come_and_go_under_a_mixed_load(
     assert found["error_kinds"] == {}
     assert found["tenants_replaced"] > 0
     assert found["questions"] > 0 < found["documents"]
-    operator = {"Authorization": f"Bearer {api.operator}"}
-    listed = api.client.get("/v1/tenants", headers=operator).json()["tenants"]
-    names = {tenant["name"] for tenant in listed}
+    names = names_of_tenants(api)
     assert not names >= {member.name for member in own}
     assert len(names & {*(member.name for member in own), *(f"mixed-{n}" for n in range(99))}) >= 2
 

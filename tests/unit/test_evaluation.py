@@ -17,11 +17,19 @@ import torch
 
 from model import MPlus
 from model.answer import evidence_of as evidence_in
-from model.confidence import Evidence
+from model.confidence import FEATURES, Confidence, Evidence
 from model.digest import digest
 from model.errors import DocumentError, InvalidInputError
 from model.evaluation import plots
-from model.evaluation.abstention import After, abstention, collect, evidence_of
+from model.evaluation.abstention import (
+    CANDIDATES,
+    After,
+    Sample,
+    abstention,
+    choose,
+    collect,
+    evidence_of,
+)
 from model.evaluation.asking import Asked, ask, log_probabilities, views_of
 from model.evaluation.citations import citations
 from model.evaluation.facts import WAYS, tell_fact
@@ -379,10 +387,34 @@ class TestAbstention:
         assert result["roc"][0] == [0.0, 0.0]
         assert result["roc"][-1] == [1.0, 1.0]
         assert confidence.fingerprint == mplus.fingerprint
-        assert (
-            max(result["candidates"].values()) == result["candidates"]["+".join(result["features"])]
-        )
+        assert "+".join(result["features"]) in result["candidates"]
         assert result == abstention(mplus, documents, seed=2)[0]
+
+    @pytest.mark.parametrize(
+        ("telling", "chosen"),
+        [
+            ({"standing_out", "certainty"}, ("standing_out", "mean_logprob")),
+            ({"certainty"}, ("certainty",)),
+        ],
+    )
+    def test_what_is_preferred_is_chosen_unless_it_is_worse(
+        self, telling: set[str], chosen: tuple[str, ...]
+    ) -> None:
+        rng = Random(0)
+        samples = [
+            Sample(
+                number,
+                number,
+                stored,
+                Evidence(*(rng.random() + 2 * (stored and name in telling) for name in FEATURES)),
+            )
+            for number in range(40)
+            for stored in (False, True)
+        ]
+        kinds = [sample.stored for sample in samples]
+        evidence = [sample.evidence for sample in samples]
+        fitted = {names: Confidence.fit(evidence, kinds, names, "") for names in CANDIDATES}
+        assert choose(fitted, samples, 0) == chosen
 
     def test_text_may_come_between(self, mplus: MPlus, text: RunningText) -> None:
         documents, memorized = self.documents(mplus, 8), list[int]()
