@@ -92,23 +92,25 @@ def make_ready(order: Order) -> None:
     """Make the run's folder, its tokenizer and its texts, once for all workers.
 
     Raises:
-        InvalidInputError: the folder holds a run already, or a text is missing.
+        InvalidInputError: the folder holds a run already, or a text or the checkpoint to start
+            from is missing.
     """
     recipe, out = order.recipe, order.out
-    out.mkdir(parents=True, exist_ok=True)
-    if not order.resume:
-        if (out / saves.STATE).exists():
-            raise InvalidInputError(
-                f"{out} holds a run; go on with it by --resume, or name another folder"
-            )
-        (out / "losses.csv").unlink(missing_ok=True)
-        if recipe.start is not None:
-            shutil.copyfile(Path(recipe.start) / "tokenizer.json", out / "tokenizer.json")
-        if recipe.backbone is not None:
-            copy_tokenizer(find_checkpoint(recipe.backbone), out)
+    if not order.resume and (out / saves.STATE).exists():
+        raise InvalidInputError(
+            f"{out} holds a run; go on with it by --resume, or name another folder"
+        )
     missing = [n for n in (*recipe.corpus, *recipe.questions) if not (order.data / n).exists()]
     if missing:
         raise InvalidInputError(f"{order.data} lacks {', '.join(missing)}, which the recipe names")
+    begun = None if recipe.start is None else _tokenizer_of(Path(recipe.start))
+    out.mkdir(parents=True, exist_ok=True)
+    if not order.resume:
+        (out / "losses.csv").unlink(missing_ok=True)
+        if begun is not None:
+            shutil.copyfile(begun, out / "tokenizer.json")
+        if recipe.backbone is not None:
+            copy_tokenizer(find_checkpoint(recipe.backbone), out)
     prepare(order.data, recipe.corpus, recipe.model.vocab_size, out)
 
 
@@ -139,6 +141,16 @@ def tasks_of(order: Order) -> Callable[[Phase], Task]:
         return MemoryTask(phase, recipe.model, Continuing(documents, phase.continuing))
 
     return task_of
+
+
+def _tokenizer_of(start: Path) -> Path:
+    path = start / "tokenizer.json"
+    if not path.is_file():
+        raise InvalidInputError(
+            f"the recipe starts from {start}, and there is no {path.name} in it; run this where "
+            "that path leads to a checkpoint, or put another into the recipe"
+        )
+    return path
 
 
 def _tokenizer(order: Order) -> Tokenizer:

@@ -164,6 +164,13 @@ def test_a_run_is_not_begun_where_another_is(tmp_path: Path) -> None:
 def test_texts_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"absent\.jsonl"):
         order(tiny_recipe(questions=("absent.jsonl",)), tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_to_start_from_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"starts from .*absent"):
+        order(tiny_recipe(start=str(tmp_path / "absent")), tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("retrieval", ["blocks", "rows"])
