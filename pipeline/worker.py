@@ -43,6 +43,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds a tenant is left alone after
 
 
 _COMPACT_AFTER = 8  # shards that a tenant got
+_COUNTED = 4096  # tenants whose shards are counted; who has not been here for longer begins anew
 
 
 @dataclass
@@ -250,7 +251,11 @@ class Worker:
                 self._observer.closed(tenant)
             if one.steps:
                 self._shards[tenant] += 1 + one.steps // QUANTUM
-                self._logs[tenant] = log
+                self._logs.pop(tenant, None)
+                self._logs[tenant] = log  # the newest last
+                if len(self._logs) > _COUNTED:
+                    longest_ago = next(iter(self._logs))
+                    del self._logs[longest_ago], self._shards[longest_ago]
         return sum(one.steps for one in ended)
 
     def _renew(self) -> None:

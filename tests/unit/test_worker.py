@@ -299,3 +299,16 @@ def test_rows_are_let_go_of_without_the_collector(world: World) -> None:
         gc.set_debug(0)
         gc.garbage.clear()
     assert not left
+
+
+def test_tenants_that_came_and_went_are_not_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.worker, "_COUNTED", 3)
+    worker = Worker(world.engine)
+    for number in range(8):
+        waiting(world, f"t{number}", 1)
+        worker.drain()
+    gc.collect()
+    kept = [log for log in gc.get_objects() if type(log) is TenantLog]
+    assert {log.tenant.name for log in kept} == {"t5", "t6", "t7"}
