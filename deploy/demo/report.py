@@ -39,9 +39,9 @@ class Report:
         )
         if card.parameters < _LARGE:
             self.console.print(
-                "So small a model, trained for hours at most, answers short facts at best, and "
-                "often wrongly. What there is to see is the whole path: documents, memory, "
-                "retrieval, passages, and two tenants who cannot see each other.\n",
+                "So small a model answers what a sentence states, and of real text hardly "
+                "anything. What there is to see is the whole path: documents, memory, retrieval, "
+                "passages, and two tenants who cannot see each other.\n",
                 style="dim",
             )
 
