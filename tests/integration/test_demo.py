@@ -57,7 +57,7 @@ def test_two_tenants_memorize_and_answer(tmp_path: Path, ray_folder: Path) -> No
             first_line = citation["text"].split("\n")[0]
             assert " ".join(first_line.split()) in own[reply["tenant"]]
     assert "Checkpoint:" in done.stdout
-    assert "trained for hours at most" in done.stdout
+    assert "So small a model answers" in done.stdout
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path, ray_folder: Path) -> None:
