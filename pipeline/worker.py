@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -82,8 +81,8 @@ class Worker:
         self._owner = new_owner()
         self._held: dict[str, _Held] = {}
         self._pauses: dict[str, _Pause] = {}
-        self._shards: Counter[str] = Counter()  # that a tenant got since it was compacted
-        self._logs: dict[str, TenantLog] = {}  # of these
+        # Shards that a tenant got since it was compacted; who came last stands last.
+        self._grown: dict[str, tuple[TenantLog, int]] = {}
         self._chores: dict[str, tuple[TenantLog, Future[None]]] = {}
         self._failures: list[MPlusError] = []
         self._look_again = 0.0  # when; as of `time.monotonic`
@@ -186,10 +185,10 @@ class Worker:
         for one in free:
             if not one.chunks:
                 self._begin_chore(chores, one.log)
-        for tenant, count in list(self._shards.items()):
+        for tenant, (log, count) in list(self._grown.items()):
             idle = tenant not in self._held and tenant not in self._chores
             if count >= _COMPACT_AFTER and idle:
-                self._begin_chore(chores, self._logs[tenant])
+                self._begin_chore(chores, log)
 
     def _make_room(self, line: Line, lacking: Sequence[Waiting]) -> None:
         """Dismiss as many as others need, of those that had their share, the longest first."""
@@ -250,12 +249,10 @@ class Worker:
                 self._pauses.pop(tenant, None)
                 self._observer.closed(tenant)
             if one.steps:
-                self._shards[tenant] += 1 + one.steps // QUANTUM
-                self._logs.pop(tenant, None)
-                self._logs[tenant] = log  # the newest last
-                if len(self._logs) > _COUNTED:
-                    longest_ago = next(iter(self._logs))
-                    del self._logs[longest_ago], self._shards[longest_ago]
+                _, shards = self._grown.pop(tenant, (log, 0))
+                self._grown[tenant] = log, shards + 1 + one.steps // QUANTUM
+                if len(self._grown) > _COUNTED:
+                    del self._grown[next(iter(self._grown))]
         return sum(one.steps for one in ended)
 
     def _renew(self) -> None:
@@ -293,8 +290,7 @@ class Worker:
             if compact(engine, log):
                 drop_forgotten(engine, log)
 
-        self._shards.pop(log.tenant.id, None)
-        self._logs.pop(log.tenant.id, None)
+        self._grown.pop(log.tenant.id, None)
         self._chores[log.tenant.id] = (log, chores.submit(work))
 
     def _collect_chores(self) -> None:

@@ -131,13 +131,13 @@ class Run:
         with installation(self.place.folder, self.model) as system:
             self.say("starting the service")
             with serving(self.place) as server:
-                operator, members = self._found(server)
+                founder = Founder.of(server, self.texts)
+                members, grown = self._found(founder)
                 self._speed(server, system, members)
                 self._killed(server, members)
-                self._reads(server, Founder.of(server, self.texts))
-                grown = self._grown(server)
-            self._tiers(system, operator, members)
-            self._mixed(system, operator, members, grown)
+                self._reads(server, founder)
+            self._tiers(system, founder.key, members)
+            self._mixed(system, founder.key, members, grown)
         return {
             **summary(self.detail),
             "machine": self.machine,
@@ -147,11 +147,14 @@ class Run:
             "detail": self.detail,
         }
 
-    def _found(self, server: Server) -> tuple[str, list[Member]]:
+    def _found(self, founder: Founder) -> tuple[list[Member], Member]:
+        """Those who are asked, and one as large as any will be in the mixed load."""
         self.say("documents")
-        founder = Founder.of(server, self.texts)
+        characters = self.extent.characters
         names = [f"tenant-{number}" for number in range(self.extent.tenants)]
-        return founder.key, founder.found(names, self.extent.characters)
+        members = founder.found(names, characters)
+        (grown,) = founder.found(["grown"], characters + LIFE * CHARACTERS)
+        return members, grown
 
     def _speed(self, server: Server, system: Embedded, members: list[Member]) -> None:
         extent = self.extent
@@ -196,12 +199,6 @@ class Run:
                 server,
                 lambda c: tiers.measure_tiers(c, operator, asked, system, rounds, cold),
             )
-
-    def _grown(self, server: Server) -> Member:
-        """A tenant as large as any will be in the mixed load."""
-        characters = self.extent.characters + LIFE * CHARACTERS
-        (grown,) = Founder.of(server, self.texts).found(["grown"], characters)
-        return grown
 
     def _mixed(self, system: Embedded, operator: str, members: list[Member], grown: Member) -> None:
         minutes, characters = self.extent.minutes, self.extent.characters

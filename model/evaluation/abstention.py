@@ -100,8 +100,7 @@ def abstention(
         names: Confidence.fit([s.evidence for s in first], _kinds(first), names, mplus.fingerprint)
         for names in CANDIDATES
     }
-    figures = {names: _auroc(confidence, first) for names, confidence in fitted.items()}
-    chosen = choose(fitted, first, seed)
+    chosen, figures = choose(fitted, first, seed)
     confidence = fitted[chosen]
     if len(order) >= 2 * FEWEST_BLOCKS:  # each tenant was told half of the documents
         confidence = replace(confidence, fewest=FEWEST_BLOCKS)
@@ -162,16 +161,18 @@ def evidence_of(
 
 def choose(
     fitted: Mapping[tuple[str, ...], Confidence], samples: Sequence[Sample], seed: int
-) -> tuple[str, ...]:
-    """The first candidate that the best one is not better than beyond chance."""
+) -> tuple[tuple[str, ...], dict[tuple[str, ...], float]]:
+    """The first candidate that the best one is not better than beyond chance, and the AUROC of
+    all."""
     kinds, documents = np.array(_kinds(samples)), [sample.document for sample in samples]
     scores = {
         names: np.array([confidence(s.evidence) for s in samples])
         for names, confidence in fitted.items()
     }
-    best = max(scores, key=lambda names: auroc(scores[names], kinds))
+    figures = {names: auroc(of_names, kinds) for names, of_names in scores.items()}
+    best = max(figures, key=figures.__getitem__)
     low, _ = _bounds(scores[best], kinds, documents, seed)
-    return next(names for names in fitted if auroc(scores[names], kinds) >= low)
+    return next(names for names in fitted if figures[names] >= low), figures
 
 
 def _measure(confidence: Confidence, samples: Sequence[Sample], seed: int) -> dict[str, Any]:
@@ -211,10 +212,6 @@ def _roc(scores: NDArray[Any], kinds: NDArray[Any]) -> list[list[float]]:
         trusted = scores >= threshold
         points.append([float(trusted[~kinds].mean()), float(trusted[kinds].mean())])
     return [[round(x, 4), round(y, 4)] for x, y in points]
-
-
-def _auroc(confidence: Confidence, samples: Sequence[Sample]) -> float:
-    return auroc([confidence(sample.evidence) for sample in samples], _kinds(samples))
 
 
 def _kinds(samples: Sequence[Sample]) -> list[bool]:

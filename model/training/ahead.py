@@ -15,7 +15,7 @@ from model.training.step import Draws, Task
 _AHEAD = 4  # steps that each process is ahead
 
 
-class Drawn(NamedTuple):
+class DrawnBatch(NamedTuple):
     """A batch, the draws as they stand after it, and what torch's generator is to start from."""
 
     batch: Any
@@ -23,22 +23,24 @@ class Drawn(NamedTuple):
     seed: int
 
 
-class _Steps(Dataset[list[Drawn]]):
+class _Steps(Dataset[list[DrawnBatch]]):
     """Step number → a batch for every task."""
 
     def __init__(self, tasks: dict[int, Task], name: str) -> None:
         self._tasks, self._name = tasks, name
 
-    def __getitem__(self, step: int) -> list[Drawn]:
+    def __getitem__(self, step: int) -> list[DrawnBatch]:
         return [self._draw(f"{self._name}/{step}", shard) for shard in self._tasks]
 
-    def _draw(self, step: str, shard: int) -> Drawn:
+    def _draw(self, step: str, shard: int) -> DrawnBatch:
         draws = Draws.of(step, shard)
         batch = self._tasks[shard].draw(draws)
-        return Drawn(batch, draws, Random(f"{step}/{shard}").getrandbits(63))
+        return DrawnBatch(batch, draws, Random(f"{step}/{shard}").getrandbits(63))
 
 
-def batches(tasks: dict[int, Task], name: str, first: int, drawers: int) -> Iterator[list[Drawn]]:
+def batches(
+    tasks: dict[int, Task], name: str, first: int, drawers: int
+) -> Iterator[list[DrawnBatch]]:
     """Without end, from step `first` on; a batch depends on the name, the step and the shard.
 
     Args:
@@ -47,7 +49,7 @@ def batches(tasks: dict[int, Task], name: str, first: int, drawers: int) -> Iter
     """
     # Forked, so that texts are not copied. What is forked runs Python only, on none of the locks
     # that the warning of Python 3.12 and later is about.
-    loader: DataLoader[list[Drawn]] = DataLoader(
+    loader: DataLoader[list[DrawnBatch]] = DataLoader(
         _Steps(tasks, name),
         batch_size=None,
         sampler=count(first),
@@ -61,5 +63,5 @@ def batches(tasks: dict[int, Task], name: str, first: int, drawers: int) -> Iter
         return iter(loader)
 
 
-def _as_it_is(drawn: list[Drawn]) -> list[Drawn]:
+def _as_it_is(drawn: list[DrawnBatch]) -> list[DrawnBatch]:
     return drawn

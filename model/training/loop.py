@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from model.training import optimizer, saves
-from model.training.ahead import Drawn, batches
+from model.training.ahead import DrawnBatch, batches
 from model.training.parallel import Group, Whole, gathered
 from model.training.precision import mixed
 from model.training.progress import Display, Standing
@@ -56,7 +56,7 @@ class Trainer:
         self.records = Records(out, recipe)
         self.optimizers: list[Optimizer] = []
         self.tasks: dict[int, Task] = {}
-        self._drawn: Iterator[list[Drawn]] = iter(())
+        self._drawn: Iterator[list[DrawnBatch]] = iter(())
         self.stopping = False  # set it to save and leave after the step under way
         self._keep: Keep = keep or (lambda write: write(out))
         self._restored: dict[int, Any] = {}

@@ -54,8 +54,9 @@ def fused_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """`attend`, by PyTorch's kernels."""
     from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler with it
 
-    # The flash kernel takes no mask, so causal from the end is said in words; nor does it cast.
-    q, k, v = (for_products(x.to(values.dtype)).transpose(1, 2) for x in (queries, keys, values))
+    # The flash kernel takes no mask, so causal from the end is said in words; nor does it cast what
+    # a norm has left in float32.
+    q, k, v = (x.to(values.dtype).transpose(1, 2) for x in (queries, keys, values))
     mask = causal_lower_right(queries.shape[1], keys.shape[1])
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)

@@ -34,7 +34,7 @@ from model.training.text import Corpus, prepare
 from model.training.validation import Validation
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
-_DRAWERS = 8
+_DRAWERS = 8  # at most, for a GPU
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Order:
             return self.drawers
         if device.type == "cpu":
             return 0  # the arithmetic wants all cores
-        return min(_DRAWERS, len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count()) - 1)
+        cores = len(os.sched_getaffinity(0)) // max(1, torch.cuda.device_count())
+        return max(0, min(_DRAWERS, cores - 1))  # one is for the worker itself
 
     def device_of(self, rank: int = 0) -> torch.device:
         """Where the worker of this rank on its machine trains."""

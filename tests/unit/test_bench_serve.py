@@ -67,8 +67,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
 
 @pytest.fixture(scope="module")
 def founder(api: ApiWorld, place: Place, texts: Texts) -> Founder:
-    key = api.operator
-    return Founder(api.url, key, texts)
+    return Founder(api.url, api.operator, texts)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -66,6 +67,17 @@ def test_batches_drawn_ahead_are_the_same(tmp_path: Path) -> None:
 
     for here, ahead in zip(*runs, strict=True):
         assert torch.equal(here, ahead)
+
+
+@pytest.mark.parametrize(("cores", "gpus", "drawers"), [(16, 1, 8), (16, 4, 3), (4, 8, 0)])
+def test_a_gpu_gets_the_cores_that_its_worker_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, gpus: int, drawers: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    asked = order(tiny_recipe(), tmp_path)
+    assert asked.drawers_of(torch.device("cuda:0")) == drawers
+    assert asked.drawers_of(torch.device("cpu")) == 0
 
 
 @pytest.mark.parametrize("stops", [(3, 6), (13, 1, 2)])
