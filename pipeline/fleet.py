@@ -103,7 +103,7 @@ class Fleet:
         start: starts a writer; it may wait for a node to come.
         fingerprint: of the writers' weights, once one has said it; memories of others are not
             this fleet's.
-        deaths: writers that ended with work in hand or before they began.
+        deaths: writers that ended though nobody had asked them to.
     """
 
     ledger: Ledger
@@ -113,6 +113,7 @@ class Fleet:
     clock: Callable[[], float] = time.monotonic
     writers: list[WriterHandle] = field(default_factory=list)
     deaths: int = 0
+    _asked: set[str] = field(default_factory=set)  # names of writers that are to end
     _too_many_since: float | None = None
     _pause: float = 0.0
     _not_before: float = 0.0
@@ -142,7 +143,7 @@ class Fleet:
         elif now - self._too_many_since >= self.scale.patience:
             for writer in staying[wanted:]:  # the last ones came last
                 _log.info("writer %s is not needed any more", writer.name)
-                writer.stop()
+                self._stop(writer)
             self._too_many_since = None
             return wanted
         return len(staying)
@@ -158,7 +159,7 @@ class Fleet:
             hurry: once it is set, no time is left.
         """
         for writer in self.writers:
-            writer.stop()
+            self._stop(writer)
         deadline = self.clock() + seconds
         while self.writers and self.clock() < deadline and not (hurry and hurry.is_set()):
             for writer in list(self.writers):
@@ -181,19 +182,30 @@ class Fleet:
             self._bury(writer)
         return state
 
+    def _stop(self, writer: WriterHandle) -> None:
+        self._asked.add(writer.name)
+        writer.stop()
+
     def _bury(self, writer: WriterHandle) -> None:
         """Free the tenants of a writer that is gone; if it is not, their epochs shut it out."""
         if writer.owner:
-            try:
-                freed = self.ledger.release_leases(writer.owner)
-            except MPlusError as error:  # then they run out by themselves
-                _log.warning("the leases of writer %s remain: %s", writer.name, error)
-            else:
-                if freed:
-                    self.deaths += 1
-                    _log.warning("writer %s ended with %d tenants in hand", writer.name, freed)
+            self._free(writer)
+        if writer.name in self._asked:
+            self._asked.remove(writer.name)
             return
         self.deaths += 1
+        if writer.owner:
+            _log.warning("writer %s ended unasked", writer.name)
+            return
         self._pause = min(_LONGEST_PAUSE, max(1.0, self._pause * 2))
         self._not_before = self.clock() + self._pause
         _log.warning("writer %s ended while starting; again in %.0f s", writer.name, self._pause)
+
+    def _free(self, writer: WriterHandle) -> None:
+        try:
+            freed = self.ledger.release_leases(writer.owner)
+        except MPlusError as error:  # then they run out by themselves
+            _log.warning("the leases of writer %s remain: %s", writer.name, error)
+        else:
+            if freed:
+                _log.warning("writer %s ended with %d tenants in hand", writer.name, freed)

@@ -136,7 +136,7 @@ def main(checkpoint: str, url: str, store: str) -> None:
         fleet: Fleet = Fleet(
             Ledger(url),
             lambda: RemoteWorker(f"w{next(numbers)}", installation, needs, slots=2),
-            Scale(0, NODES, slots=2, worth=1, patience=1.0),
+            Scale(0, NODES, slots=2, worth=1, patience=8.0),
         )
 
         def tick_until(done: Callable[[], bool], seconds: float = 100.0) -> float:
@@ -154,12 +154,13 @@ def main(checkpoint: str, url: str, store: str) -> None:
         seen["seconds_to_first_writer"] = tick_until(lambda: bool(working()))
         started = working()[0].started
         assert started is not None
-        time.sleep(1.0)  # it has claimed its tenants
+        tick_until(lambda: any(h.owner.startswith(started.owner) for h in fleet.ledger.holders()))
         raylet = psutil.Process(started.pid).parent()
         assert raylet is not None
         assert "raylet" in raylet.name()
         seen["waiting_when_the_node_was_lost"] = fleet.ledger.backlog().chunks
         raylet.send_signal(signal.SIGKILL)
+        seen["seconds_to_its_death"] = tick_until(lambda: fleet.deaths > 0)
         seen["seconds_to_the_end"] = tick_until(fleet.idle)
         seen["most_nodes"] = nodes()
         seen["deaths"] = fleet.deaths

@@ -132,6 +132,7 @@ def test_nodes_come_with_the_backlog_are_lost_and_go_when_idle(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
+    print(seen)
     assert seen["nodes_before"] == 0
     assert seen["waiting_when_the_node_was_lost"] > 0
     assert seen["deaths"] == 1

@@ -137,6 +137,37 @@ def test_a_writer_that_dies_is_replaced_and_its_tenants_are_free_at_once(ledger:
     assert log.heads.claim("me", 10.0).epoch == 2
 
 
+def test_a_writer_whose_tenants_another_took_over_has_died_all_the_same(ledger: Ledger) -> None:
+    fill(ledger, 1)
+    log = ledger.tenant("t0")
+    made = harness(ledger, Scale(1, 1))
+    made.fleet.tick()
+    writer = made.started[0]
+    writer.state, writer.owner = State.WORKING, "here/7/1/"
+    log.heads.claim("here/7/1/abc", 1000.0)
+    log.heads.claim("here/8/1/abc", 1000.0, lambda owner: True)
+    writer.state = State.GONE
+    made.fleet.tick()
+    assert made.fleet.deaths == 1
+    assert log.heads.claim("here/8/1/abc", 1000.0).epoch == 2, "the lease is still the other's"
+
+
+def test_a_writer_that_is_stopped_while_it_starts_has_not_died(ledger: Ledger) -> None:
+    fill(ledger, 1)
+    made = harness(ledger, Scale(0, 1, patience=1.0))
+    made.fleet.tick()
+    ledger.delete_tenant("t0")
+    made.fleet.tick()
+    made.clock.now += 1.5
+    made.fleet.tick()
+    assert made.started[0].stopped
+    made.started[0].state = State.GONE
+    made.fleet.tick()
+    assert made.fleet.deaths == 0
+    put(ledger.create_tenant("t1", "f1"), "a")
+    assert made.fleet.tick() == 1, "nothing is waited for before the next"
+
+
 def test_another_writers_tenants_stay_its_own(ledger: Ledger) -> None:
     fill(ledger, 1)
     ledger.tenant("t0").heads.claim("hax/11/1/abc", 1000.0)
