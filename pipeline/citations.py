@@ -37,4 +37,6 @@ def cite(sources: Iterable[Source], log: TenantLog, head: str | None = None) -> 
     Raises:
         SwappedError: another head serves now.
     """
-    return [Citation(log.passage(source.step, head), source.score) for source in sources]
+    named = list(sources)
+    passages = log.passages_at([source.step for source in named], head)
+    return [Citation(passage, each.score) for passage, each in zip(passages, named, strict=True)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 
 from model.errors import (
     ForbiddenError,
@@ -26,7 +26,8 @@ from model.errors import (
 )
 from pipeline.database import Database
 from pipeline.notes import Notes
-from pipeline.schema import keys, tenants
+from pipeline.schema import heads, keys, tenants
+from pipeline.tenant import Tenant, to_tenant
 
 if TYPE_CHECKING:
     from pipeline.tenant_log import TenantLog
@@ -38,6 +39,18 @@ _MAX_NAME = 100
 _NOTED_EVERY = 60.0  # seconds
 _LAST = 253_402_300_799.0  # seconds: later times have no ISO form
 _TRIES = 8  # at an id that nobody has
+_OWNER = "owner_"
+# Made once: every request begins with it.
+_WITH_OWNER = (
+    select(
+        keys,
+        heads.c.fingerprint.label(f"{_OWNER}fingerprint"),
+        *(column.label(_OWNER + column.name) for column in tenants.c),
+    )
+    .outerjoin(tenants, tenants.c.id == keys.c.tenant)
+    .outerjoin(heads, (heads.c.tenant == tenants.c.id) & heads.c.serving)
+    .where(keys.c.id == bindparam("key"))
+)
 
 
 class KeyScope(StrEnum):
@@ -127,8 +140,8 @@ class Credentials:
             _lock(connection, tenant)
             return self._add(connection, _owner(tenant), wanted, name, expires)
 
-    def verify(self, text: str) -> Key:
-        """The key of that text.
+    def verify(self, text: str) -> tuple[Key, Tenant | None]:
+        """The key of that text, and the tenant whose it is; None is the operator's.
 
         It is compared in constant time, also where there is none of that id.
 
@@ -141,14 +154,14 @@ class Credentials:
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         same = hmac.compare_digest(row.sha256 if row else _NOBODY, digest)
         now = self._clock()
-        if row is None or not same or row.status not in (None, "active"):
+        if row is None or not same or row.owner_status not in (None, "active"):
             raise _refused()
         key = _key(row)
         if not key.live(now):
             raise _refused()
         if key.used is None or now - key.used >= _NOTED_EVERY:
             self._notes.take(f"key {key.id}", lambda: self._note_use(key.id, now))
-        return key
+        return key, None if key.tenant is None else to_tenant(row, _OWNER)
 
     def list(self, tenant: TenantLog | None) -> builtins.list[Key]:
         """A tenant's keys, or the operator's, also those that are revoked; oldest first."""
@@ -192,13 +205,8 @@ class Credentials:
             return connection.execute(select(keys.c.id).limit(1)).first() is not None
 
     def _find(self, key_id: str) -> Row[Any] | None:
-        query = (
-            select(keys, tenants.c.status)
-            .outerjoin(tenants, tenants.c.id == keys.c.tenant)
-            .where(keys.c.id == key_id)
-        )
         with self._database.reading() as connection:
-            return connection.execute(query).one_or_none()
+            return connection.execute(_WITH_OWNER, {"key": key_id}).one_or_none()
 
     def _note_use(self, key_id: str, now: float) -> None:
         older = keys.c.used.is_(None) | (keys.c.used <= now - _NOTED_EVERY)

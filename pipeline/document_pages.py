@@ -81,7 +81,7 @@ def read_passages(
         .order_by(chunks.c.step)
         .limit(limit)
     )
-    return [to_passage(row, span) for span in spans]
+    return [to_passage(row, span, row.text[span.start : span.end]) for span in spans]
 
 
 def _cursor(last: Document) -> str:

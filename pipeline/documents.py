@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func
 
 from model.errors import DocumentNotFoundError, InvalidInputError, StorageError, SwappedError
 from pipeline.header import section_at
@@ -93,22 +94,33 @@ def find_document(connection: Connection, scope: Scope, key: str) -> Document:
     return to_document(row, head_step(connection, scope))
 
 
-def find_passage(connection: Connection, scope: Scope, step: int, head: str | None) -> Passage:
-    """The text of `step`, in the numbering of the serving head."""
+def find_passages(
+    connection: Connection, scope: Scope, steps: Sequence[int], head: str | None
+) -> list[Passage]:
+    """The texts of `steps`, in the numbering of the serving head.
+
+    Of a document's text only these parts are read, and the rest of it once.
+    """
     if head is not None and head != _serving(connection, scope).id:
         raise SwappedError(
             "the memory that was asked has been replaced meanwhile, and its steps are numbered "
             "anew; ask again"
         )
-    query = scope.select(chunks).where(chunks.c.step == step)
-    span = connection.execute(query).one_or_none()
-    if span is None:
+    part = func.substr(documents.c.text, chunks.c.start + 1, chunks.c.end - chunks.c.start)
+    of_it = (documents.c.tenant == chunks.c.tenant) & (documents.c.id == chunks.c.document)
+    query = scope.select(chunks, *chunks.c, part.label("text")).join(documents, of_it)
+    found = connection.execute(query.where(chunks.c.step.in_(steps)))
+    spans = {row.step: row for row in found}
+    missing = [step for step in steps if step not in spans]
+    if missing:
         raise StorageError(
-            f"the memory names step {step}, which is not in the log; the memory's files and the "
-            "ledger are of different origin"
+            f"the memory names step {missing[0]}, which is not in the log; the memory's files and "
+            "the ledger are of different origin"
         )
-    row = connection.execute(scope.select(documents).where(documents.c.id == span.document)).one()
-    return to_passage(row, span)
+    ids = {span.document for span in spans.values()}
+    whole = connection.execute(select_shown(scope).where(documents.c.id.in_(ids)))
+    rows = {row.id: row for row in whole}
+    return [to_passage(rows[s.document], s, s.text) for s in (spans[step] for step in steps)]
 
 
 def head_step(connection: Connection, scope: Scope) -> int:
@@ -154,8 +166,12 @@ def to_document(row: Row[Any], memorized: int) -> Document:
     )
 
 
-def to_passage(row: Row[Any], span: Row[Any]) -> Passage:
-    """The passage of a document's row that a chunk's row cuts out of it."""
+def to_passage(row: Row[Any], span: Row[Any], text: str) -> Passage:
+    """The passage of a document's row that a chunk's row cuts out of it.
+
+    Args:
+        text: of the passage.
+    """
     return Passage(
         step=span.step,
         document=row.id,
@@ -163,7 +179,7 @@ def to_passage(row: Row[Any], span: Row[Any]) -> Passage:
         title=row.title,
         source=row.source,
         section=section_at(row.metadata.get("sections", []), span.start),
-        text=row.text[span.start : span.end],
+        text=text,
         start=span.start,
         end=span.end,
     )

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from model.errors import BusyError, InvalidInputError, TenantNotFoundError
 from model.refs import Shard
 from pipeline.backlog import Backlog, Waiting, select_size, select_waiting
-from pipeline.credentials import Credentials
+from pipeline.credentials import Credentials, Key
 from pipeline.database import Database
 from pipeline.fork import copy_past
 from pipeline.head import add_head, new_head
@@ -77,8 +77,17 @@ class Ledger:
             )
         return self._log(to_tenant(row))
 
+    def caller(self, text: str) -> tuple[Key, TenantLog | None]:
+        """The key of that text, and its tenant's log; None is the operator's.
+
+        Raises:
+            UnauthorizedError: see `Credentials.verify`.
+        """
+        key, tenant = self.credentials.verify(text)
+        return key, None if tenant is None else self._log(tenant)
+
     def log_of(self, tenant_id: str) -> TenantLog:
-        """The log of the tenant of that id, as a key names it.
+        """The log of the tenant of that id.
 
         Raises:
             TenantNotFoundError: there is none, or it was deleted.

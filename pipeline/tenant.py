@@ -113,9 +113,13 @@ class TenantSummary:
     nbytes: int
 
 
-def to_tenant(row: Row[Any]) -> Tenant:
-    """A row of `tenants` with its serving head's fingerprint."""
-    return Tenant(**{name: getattr(row, name) for name in Tenant.__dataclass_fields__})
+def to_tenant(row: Row[Any], prefix: str = "") -> Tenant:
+    """A row of `tenants` with its serving head's fingerprint.
+
+    Args:
+        prefix: of the columns' labels.
+    """
+    return Tenant(**{name: getattr(row, prefix + name) for name in Tenant.__dataclass_fields__})
 
 
 def new_tenant(*, now: float, **settings: Any) -> Tenant:

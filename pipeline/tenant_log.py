@@ -19,7 +19,7 @@ from pipeline.documents import (
     DocumentState,
     Passage,
     find_document,
-    find_passage,
+    find_passages,
     list_documents,
     unknown_document,
 )
@@ -128,10 +128,11 @@ class TenantLog:
 
     def waiting(self) -> int:
         """Steps that the memory which answers lacks."""
-        head = self.scope.select(heads, heads.c.step).where(heads.c.serving)
+        head = self.scope.select(heads, heads.c.step).where(heads.c.serving).scalar_subquery()
+        query = self.scope.select(chunks, func.max(chunks.c.step), head)
         with self.scope.reading() as connection:
-            step = connection.execute(head).scalar_one_or_none() or 0
-            return max(next_step(connection, self.scope) - int(step), 0)
+            last, step = connection.execute(query).one()
+        return 0 if last is None else max(last + 1 - (step or 0), 0)
 
     def tokens(self, from_step: int = 0) -> int:
         """Tokens in the steps from `from_step` on."""
@@ -161,17 +162,21 @@ class TenantLog:
                 yield Chunk(left_out.to_head(span.step), text[span.start : span.end], heading)
             step += len(spans)
 
-    def passage(self, step: int, head: str | None = None) -> Passage:
-        """The text that was memorized at `step` of the serving head.
+    def passage(self, step: int) -> Passage:
+        """The text that was memorized at `step` of the serving head; see `passages_at`."""
+        return self.passages_at([step])[0]
+
+    def passages_at(self, steps: Sequence[int], head: str | None = None) -> list[Passage]:
+        """The texts that were memorized at `steps` of the serving head, in their order.
 
         Args:
-            head: id of the head that named the step, to be sure that it still serves.
+            head: id of the head that named the steps, to be sure that it still serves.
 
         Raises:
-            StorageError: the step is not in the log, or another head serves now.
+            StorageError: a step is not in the log, or another head serves now.
         """
         with self.scope.reading() as connection:
-            return find_passage(connection, self.scope, step, head)
+            return find_passages(connection, self.scope, steps, head)
 
     def document(self, key: str) -> Document:
         """What is known of a document.

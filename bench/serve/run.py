@@ -46,10 +46,10 @@ class Extent:
     Attributes:
         tenants: that are asked, one of them or all.
         characters: of each one's text; a token is about three.
-        samples: questions of each arm, at least.
+        samples: questions for each line of the speeds, at least.
         tokens: of an answer whose length is fixed.
         overhead: questions asked both ways.
-        rounds: of eight questions against one at a time.
+        eight: questions of each arm in a round of eight at a time against one; `rounds`: of those.
         tiers, cold: questions to a memory in each tier.
         kills: of the reader.
         minutes: of the mixed load.
@@ -61,6 +61,7 @@ class Extent:
     samples: int
     tokens: int
     overhead: int
+    eight: int
     rounds: int
     tiers: int
     cold: int
@@ -76,6 +77,7 @@ FULL = Extent(
     samples=320,
     tokens=32,
     overhead=300,
+    eight=96,
     rounds=5,
     tiers=20,
     cold=5,
@@ -90,6 +92,7 @@ QUICK = Extent(
     samples=32,
     tokens=16,
     overhead=40,
+    eight=32,
     rounds=2,
     tiers=5,
     cold=2,
@@ -170,7 +173,7 @@ class Run:
                 lambda c: measure_overhead(c, bare, members[:EIGHT], extent.overhead),
             )
             self.say("eight at once")
-            count, tokens, rounds = extent.samples, extent.tokens, extent.rounds
+            count, tokens, rounds = extent.eight, extent.tokens, extent.rounds
             self._measure(
                 "eight",
                 server,

@@ -47,14 +47,14 @@ def run(data: Path, *line: str) -> dict[str, Any]:
 
 def test_from_creation_to_the_end(data: Path, ledger: Ledger) -> None:
     made = run(data, "create", "-t", "anna", "--name", "laptop", "--expires", "90d")
-    key = ledger.credentials.verify(made["key"])
+    key = ledger.credentials.verify(made["key"])[0]
     assert (key.id, key.name, sorted(key.scopes)) == (made["id"], "laptop", ["ingest", "query"])
     assert ledger.log_of(str(key.tenant)).tenant.name == "anna"
     assert key.expires == pytest.approx(key.created + 90 * 86400, abs=60)
     rotated = run(data, "rotate", made["id"], "-t", "anna")
     with pytest.raises(UnauthorizedError):
         ledger.credentials.verify(made["key"])
-    assert ledger.credentials.verify(rotated["key"]).expires == key.expires
+    assert ledger.credentials.verify(rotated["key"])[0].expires == key.expires
     assert run(data, "revoke", rotated["id"], "-t", "anna")["revoked"]
     with pytest.raises(UnauthorizedError):
         ledger.credentials.verify(rotated["key"])
@@ -103,7 +103,7 @@ def test_looking_makes_no_data_directory(data: Path, line: list[str]) -> None:
 def test_on_a_terminal_the_key_stands_alone(data: Path, ledger: Ledger) -> None:
     line = ["keys", "create", "-t", "anna", "--data", str(data)]
     done = CliRunner().invoke(cli.app, line)
-    assert ledger.credentials.verify(done.stdout.strip()).name == ""
+    assert ledger.credentials.verify(done.stdout.strip())[0].name == ""
     assert "cannot be shown again" in done.stderr
     shown = CliRunner().invoke(cli.app, ["keys", "list", "-t", "anna", "--data", str(data)])
     assert "ingest query" in shown.stdout

@@ -43,11 +43,17 @@ class TestVerify:
     def test_a_key_says_who_and_what(self, ledger: Ledger, clock: Clock) -> None:
         log = ledger.create_tenant("anna", "f1")
         made, text = ledger.credentials.create(log, ["query", "ingest"], "laptop")
-        found = ledger.credentials.verify(text)
+        found, tenant = ledger.credentials.verify(text)
+        assert tenant == log.tenant
         assert found == made
         assert (found.tenant, found.name, found.created) == (log.tenant.id, "laptop", clock.now)
         assert found.scopes == {KeyScope.QUERY, KeyScope.INGEST}
         assert ledger.log_of(str(found.tenant)).tenant == log.tenant
+        _, callers = ledger.caller(text)
+        assert callers is not None
+        assert callers.tenant == log.tenant
+        _, operators = ledger.credentials.create(None, ["operator"])
+        assert ledger.caller(operators)[1] is None
 
     def test_its_form_is_the_documented_one(self, credentials: Credentials) -> None:
         key, text = credentials.create(None, ["operator"])
@@ -158,7 +164,7 @@ class TestOwners:
     def test_another_process_refuses_it_at_once(self, ledger_url: str, ledger: Ledger) -> None:
         key, text = ledger.credentials.create(None, ["operator"])
         other = Ledger(ledger_url)
-        assert other.credentials.verify(text).id == key.id
+        assert other.credentials.verify(text)[0].id == key.id
         ledger.credentials.revoke(None, key.id)
         refusal(other.credentials, text)
         other.close()
@@ -168,7 +174,7 @@ class TestOwners:
         credentials = ledger.credentials
         old, old_text = credentials.create(log, ["query", "admin"], "laptop", clock.now + 60)
         new, text = credentials.rotate(log, old.id)
-        assert credentials.verify(text) == new
+        assert credentials.verify(text)[0] == new
         assert (new.scopes, new.name, new.expires) == (old.scopes, old.name, old.expires)
         assert new.id != old.id
         refusal(credentials, old_text)

@@ -354,9 +354,24 @@ class TestPassage:
         with pytest.raises(StorageError, match="names step 2, which is not in the log"):
             log.passage(2)
 
+    def test_several_are_those_of_their_steps_whatever_their_characters(
+        self, ledger: Ledger
+    ) -> None:
+        log = ledger.create_tenant("anna", "f1")
+        texts = ["🦜é\r\n def", "日本語 e\u0301🦜"]
+        for number, text in enumerate(texts):
+            log.append(document(text, f"T{number}"), f"{number}.txt", SPANS)
+        found = log.passages_at([3, 0, 2, 0])
+        expected = [(texts[step // 2], SPANS[step % 2]) for step in (3, 0, 2, 0)]
+        assert [each.text for each in found] == [t[s.start : s.end] for t, s in expected]
+        assert [each.step for each in found] == [3, 0, 2, 0]
+        assert [each.title for each in found] == ["T1", "T0", "T1", "T0"]
+        assert log.passages_at([]) == []
+
     def test_a_replaced_head_is_not_asked_for_steps(self, ledger: Ledger) -> None:
         log = ledger.create_tenant("anna", "f1")
         log.append(document(), "a.txt", SPANS)
-        assert log.passage(0, head=log.heads.serving().head.id).text == "abc"
+        (passage,) = log.passages_at([0], head=log.heads.serving().head.id)
+        assert passage.text == "abc"
         with pytest.raises(StorageError, match="replaced meanwhile"):
-            log.passage(0, head="another")
+            log.passages_at([0], head="another")

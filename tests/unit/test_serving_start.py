@@ -205,10 +205,10 @@ class TestFirstStart:
         with opened(model, f"sqlite:///{tmp_path / 'l.db'}", tmp_path / "rows") as world:
             keys = first_keys(world.ledger, card_of(model))
             assert keys is not None
-            operator = world.ledger.credentials.verify(keys.operator)
+            operator = world.ledger.credentials.verify(keys.operator)[0]
             assert operator.tenant is None
             log = world.ledger.tenant(TENANT)
-            tenant = world.ledger.credentials.verify(keys.tenant)
+            tenant = world.ledger.credentials.verify(keys.tenant)[0]
             assert tenant.tenant == log.tenant.id
             assert tenant.scopes == {"query", "ingest", "admin"}
             assert log.tenant.bytes_per_step == card_of(model).step_bytes["bfloat16"] > 0
@@ -224,7 +224,7 @@ class TestFirstStart:
             keys = first_keys(world.ledger, card_of(model))
             assert keys is not None
             credentials = world.ledger.credentials
-            credentials.revoke(None, credentials.verify(keys.operator).id)
+            credentials.revoke(None, credentials.verify(keys.operator)[0].id)
             with pytest.raises(UnauthorizedError):
                 credentials.verify(keys.operator)
             assert first_keys(world.ledger, card_of(model)) is None
