@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -34,6 +34,9 @@ class Asking:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+_Way = Callable[[Asking, float], Coroutine[Any, Any, Sample]]
+
+
 class Client:
     """Of one service. What fails while it is asked is told in the sample, not raised."""
 
@@ -50,11 +53,11 @@ class Client:
 
     async def ask(self, asking: Asking) -> Sample:
         """One question, streamed."""
-        began = time.perf_counter()
-        try:
-            return await self._ask(asking, began)
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            return _failed(began, f"{type(error).__name__}: {error}")
+        return await self._told(self._stream, asking)
+
+    async def ask_whole(self, asking: Asking) -> Sample:
+        """One question, whose answer comes all at once."""
+        return await self._told(self._post, asking)
 
     async def drive(self, askings: Sequence[Asking], concurrency: int) -> Load:
         """All of them, so many at a time."""
@@ -102,7 +105,23 @@ class Client:
             raise ServeBenchError(f"{path}: {_problem(response)}")
         return response
 
-    async def _ask(self, asking: Asking, began: float) -> Sample:
+    async def _told(self, way: _Way, asking: Asking) -> Sample:
+        began = time.perf_counter()
+        try:
+            return await way(asking, began)
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            return _failed(began, f"{type(error).__name__}: {error}")
+
+    async def _post(self, asking: Asking, began: float) -> Sample:
+        body = {"question": asking.question, **asking.options}
+        response = await self._http.post("/v1/query", json=body, headers=_bearer(asking.key))
+        if response.status_code != 200:
+            return _failed(began, _problem(response))
+        data, now = response.json(), time.perf_counter()
+        tokens = data["usage"]["completion_tokens"]
+        return Sample(began, now, tokens=tokens, step=data["step"])
+
+    async def _stream(self, asking: Asking, began: float) -> Sample:
         body = {"question": asking.question, "stream": True, **asking.options}
         first = last = None
         told: Sample | None = None

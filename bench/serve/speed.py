@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bench.durable.appends import Percentiles
 from bench.ingest.figures import Spread
 from bench.serve.bare import Bare
-from bench.serve.client import Client
+from bench.serve.client import Asking, Client
 from bench.serve.samples import Load, Sample, overhead
 from bench.serve.world import Member, ask_about, of_length
 
@@ -42,7 +42,7 @@ async def measure_grid(
 async def measure_overhead(
     client: Client, bare: Bare, members: Sequence[Member], samples: int
 ) -> dict[str, Any]:
-    """The same questions one at a time, each both ways, so that the machine's moods reach both.
+    """The same questions one at a time, each every way, so that the machine's moods reach all.
 
     Which way is first changes from question to question.
     """
@@ -50,15 +50,23 @@ async def measure_overhead(
     for asking in ask_about(members, len(members)):
         await client.ask(asking)
         bare.drive([asking], 1)
-    service: list[Sample] = []
-    alone: list[Sample] = []
+
+    async def alone(asking: Asking) -> Sample:
+        (sample,) = bare.drive([asking], 1).samples
+        return sample
+
+    ways: dict[Callable[[Asking], Awaitable[Sample]], list[Sample]]
+    ways = {way: [] for way in (client.ask, alone, client.ask_whole)}
     for number, asking in enumerate(askings):
-        if number % 2:
-            service.append(await client.ask(asking))
-        alone += bare.drive([asking], 1).samples
-        if not number % 2:
-            service.append(await client.ask(asking))
-    return {**overhead(service, alone), "ping_ms": await _ping(client)}
+        first = number % len(ways)
+        for way in [*ways][first:] + [*ways][:first]:
+            ways[way].append(await way(asking))
+    streamed, bared, whole = ways.values()
+    return {
+        **overhead(streamed, bared),
+        "whole": overhead(whole, bared),
+        "ping_ms": await _ping(client),
+    }
 
 
 async def measure_eight(

@@ -11,24 +11,34 @@ from model.errors import MPlusError
 
 Said = Piece | Told | MPlusError
 
+# Seconds between two messages with pieces: nobody reads faster, and each message costs the thread
+# that decodes a millisecond.
+PACE = 0.025
+
 
 class Outbox:
     """What was said and not taken away yet; it holds no more than one answer.
 
     Make it in the coroutine that will take.
+
+    Args:
+        pace: seconds from one take to the next. The first piece and the end wait for nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float = PACE) -> None:
+        self._pace = pace
+        self._next = 0.0  # when the loop's clock says so
+        self._resting = False
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._said: list[Said] = []
         self._filled = asyncio.Event()
 
     def put(self, said: Said) -> None:
-        """From any thread. Only the first thing since the last `take` wakes the coroutine."""
+        """From any thread. It wakes the coroutine if that has nothing yet, or nothing follows."""
         with self._lock:
             self._said.append(said)
-            if len(self._said) > 1:
+            if isinstance(said, Piece) and (self._resting or len(self._said) > 1):
                 return
         with suppress(RuntimeError):  # the loop is closed, and nobody will take it
             self._loop.call_soon_threadsafe(self._filled.set)
@@ -44,11 +54,23 @@ class Outbox:
 
     async def take(self) -> list[Said]:
         """Wait for something, and take all there is; pieces in a row are one."""
+        if self._resting:
+            await self._rest()
         await self._filled.wait()
         with self._lock:
             said, self._said = self._said, []
             self._filled.clear()
+            self._resting = True
+        self._next = self._loop.time() + self._pace
         return _joined(said)
+
+    async def _rest(self) -> None:
+        """Let pieces pile up until the next take is due or the answer has ended."""
+        await self.filled(max(0.0, self._next - self._loop.time()))
+        with self._lock:
+            self._resting = False
+            if self._said:
+                self._filled.set()
 
 
 def _joined(said: list[Said]) -> list[Said]:

@@ -231,6 +231,9 @@ def test_figures_of_speed_are_of_all_arms(
     assert over["n"] == 6
     assert over["service"] > 0 < over["bare"]
     assert over["ping_ms"]["p50"] > 0
+    assert over["whole"]["n"] == 6
+    assert over["whole"]["service"] > 0
+    assert over["whole"]["bare"] == over["bare"]
     for ways in eight.values():
         assert all(spread["n"] == 2 and spread["low"] > 0 for spread in ways.values())
 
@@ -451,7 +454,8 @@ def test_the_figures_have_the_form_that_is_compared(
     third = {"readers": 100.0, "other": 50.0}
     memory = {"memory_growth": 0.015, "own_memory_growth": -0.01}
     mixed = {"minutes": 1.0, "questions": 100, "documents": 20, "errors": 1}
-    over = {"p50": 12.0, "p99": 20.0, "service": 32.0, "bare": 20.0}
+    whole = {"p50": 11.0, "p99": 19.0, "service": 31.0, "bare": 20.0, "n": 3}
+    over = {"p50": 12.0, "p99": 20.0, "service": 32.0, "bare": 20.0, "whole": whole}
     lost = {"failed": 8, "in_flight": 7, "back_seconds": 3.25}
     detail: dict[str, Any] = {
         "speed": {"1x8": arm, "32x1": {**arm, "errors": {"503: full": 2}}},

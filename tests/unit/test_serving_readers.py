@@ -49,7 +49,7 @@ class TestOutbox:
 
     def test_nothing_is_lost_between_two_takes(self) -> None:
         async def run() -> str:
-            outbox, heard = Outbox(), ""
+            outbox, heard = Outbox(pace=1e-4), ""
             letters = [chr(ord("a") + n % 26) for n in range(5000)]
 
             def put() -> None:
@@ -65,6 +65,36 @@ class TestOutbox:
             return heard
 
         assert asyncio.run(asyncio.wait_for(run(), 30))
+
+    def test_after_the_first_piece_others_wait_for_their_time_or_the_end(self) -> None:
+        async def run() -> None:
+            outbox = Outbox(pace=3600)
+            outbox.put(Piece("a"))
+            assert await outbox.take() == [Piece("a")]
+            taking = asyncio.create_task(outbox.take())
+            for letter in "bc":
+                outbox.put(Piece(letter))
+                await asyncio.sleep(0)
+            assert not taking.done()
+            outbox.put(TOLD)
+            assert await taking == [Piece("bc"), TOLD]
+
+        asyncio.run(asyncio.wait_for(run(), 30))
+
+    @pytest.mark.parametrize("pace", [0.0, 0.01])
+    def test_a_piece_whose_time_has_come_waits_for_nothing_else(self, pace: float) -> None:
+        async def run() -> None:
+            outbox = Outbox(pace)
+            for letter in "abc":
+                outbox.put(Piece(letter))
+                assert await outbox.take() == [Piece(letter)]
+                await asyncio.sleep(2 * pace)
+            taking = asyncio.create_task(outbox.take())
+            await asyncio.sleep(2 * pace)  # it is not resting any more, but waiting
+            outbox.put(Piece("d"))
+            assert await taking == [Piece("d")]
+
+        asyncio.run(asyncio.wait_for(run(), 30))
 
     def test_a_loop_that_is_gone_is_no_error(self) -> None:
         async def make() -> Outbox:
