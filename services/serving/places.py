@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import socket
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,9 @@ from model.errors import InvalidInputError
 from pipeline.remote_worker import Installation, Needs
 
 _INGRESS_CPUS = 1  # more than it asks for
+# Ports above those of Ray's workers, and below those that Linux gives to connections by default.
+_UNASKED = range(20_000, 32_768)
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,26 @@ def check_reach(installation: Installation, nodes: int) -> None:
 def free_port(host: str, port: int) -> int:
     """The port, which nobody else has at the moment; 0 takes any.
 
+    That one is none of those that the system gives to connections, if possible: it is bound only
+    when Ray has started, and Ray makes hundreds.
+
     Raises:
         InvalidInputError: it is taken, or the host is not this machine.
     """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind((host, port))
-            return int(trial.getsockname()[1])
-    except (OSError, OverflowError) as error:
-        raise InvalidInputError(
-            f"cannot serve at {host}:{port}: {error}; give another --port or --host"
-        ) from error
+    failed: Exception | None = None
+    for one in [port] if port else [*random.sample(_UNASKED, _TRIES), 0]:
+        try:
+            return _bound(host, one)
+        except (OSError, OverflowError) as error:
+            failed = error
+    raise InvalidInputError(
+        f"cannot serve at {host}:{port}: {failed}; give another --port or --host"
+    ) from failed
+
+
+def _bound(host: str, port: int) -> int:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trial.bind((host, port))
+        return int(trial.getsockname()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,12 +122,21 @@ def running(app: serve.Application, address: Address, everywhere: bool) -> Itera
     before = serve.status()
     if NAME in before.applications:
         raise InvalidInputError(f"the cluster has an application {NAME!r} already")
-    with suppress(RayActorError, GetTimeoutError):  # a slow proxy; Serve starts another
+    try:
         serve.start(
             proxy_location="EveryNode" if everywhere else "HeadOnly",
             http_options={"host": address.host, "port": address.port, "keep_alive_timeout_s": 90},
             logging_config=_QUIET,
         )
+    except (RayActorError, GetTimeoutError):
+        pass  # a slow proxy; Serve starts another
+    except RuntimeError as error:  # a task's error is of its cause's class
+        if "Failed to bind" not in str(error):
+            raise
+        raise InvalidInputError(
+            f"cannot serve at {address.host}:{address.port}: another program took the port while "
+            "Ray started; start again, or give another --port"
+        ) from error
     handles: dict[str, Any] = {}
     try:
         target = serve.RunTarget(target=app, name=NAME, route_prefix="/", logging_config=_QUIET)

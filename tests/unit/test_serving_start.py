@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,12 +23,12 @@ from model.errors import InvalidInputError, UnauthorizedError
 from pipeline.remote_worker import Installation, Needs
 from services.cli_serve import _size
 from services.options import bounds
-from services.serving import log_pipe
+from services.serving import log_pipe, places
 from services.serving.application import INGRESS, READERS, Readership, application
 from services.serving.card import card_of
 from services.serving.first_start import TENANT, first_keys
 from services.serving.places import Demand, check_reach, free_port
-from services.serving.running import Address
+from services.serving.running import Address, running
 from services.serving.scaling import ASKED, ByLoad
 from services.serving.signals import Signals
 from tests.worlds import load_model, opened
@@ -75,7 +76,31 @@ class TestPlaces:
             with pytest.raises(InvalidInputError, match="give another --port"):
                 free_port("127.0.0.1", port)
         assert free_port("127.0.0.1", port) == port
-        assert free_port("127.0.0.1", 0) > 0
+
+    def test_any_port_is_one_that_no_connection_gets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert all(free_port("127.0.0.1", 0) in range(20_000, 32_768) for _ in range(20))
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            monkeypatch.setattr(places, "_UNASKED", [port] * 8)
+            assert free_port("127.0.0.1", 0) not in (0, port)
+
+    def test_a_port_that_is_taken_while_ray_starts_is_told(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def start(**_: Any) -> None:
+            raise RuntimeError("Failed to bind to address '127.0.0.1:8000'.")
+
+        status = SimpleNamespace(applications={}, proxies={})
+        monkeypatch.setattr("ray.serve.status", lambda: status)
+        monkeypatch.setattr("ray.serve.start", start)
+        nothing: Any = None
+        with (
+            pytest.raises(InvalidInputError, match="took the port while Ray started"),
+            running(nothing, Address("127.0.0.1", 8000), everywhere=False),
+        ):
+            pytest.fail("it did not start")
 
     def test_a_host_of_another_machine_is_refused(self) -> None:
         with pytest.raises(InvalidInputError, match="give another --port or --host"):
@@ -232,7 +257,7 @@ class TestFirstStart:
 
 _CHILD = """
 import logging
-from services.serving import log_pipe
+from services.serving import log_pipe, places
 log_pipe.configure()
 logging.getLogger("services.x").warning("from\\nthere", extra={"n": 1})
 """
