@@ -154,7 +154,7 @@ class Credentials:
         digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
         same = hmac.compare_digest(row.sha256 if row else _NOBODY, digest)
         now = self._clock()
-        if row is None or not same or row.owner_status not in (None, "active"):
+        if row is None or not same or not _has_owner(row):
             raise _refused()
         key = _key(row)
         if not key.live(now):
@@ -232,6 +232,13 @@ class Credentials:
     def _revoke(self, connection: Connection, key_id: str) -> None:
         good = (keys.c.id == key_id) & keys.c.revoked.is_(None)
         connection.execute(update(keys).where(good).values(revoked=self._clock()))
+
+
+def _has_owner(row: Row[Any]) -> bool:
+    """Whether a key is the operator's, or its tenant is there with a memory that serves."""
+    return row.tenant is None or (
+        row.owner_status == "active" and row.owner_fingerprint is not None
+    )
 
 
 def _refused() -> UnauthorizedError:

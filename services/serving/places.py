@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import random
 import socket
@@ -97,6 +98,8 @@ def free_port(host: str, port: int) -> int:
             return _bound(host, one)
         except (OSError, OverflowError) as error:
             failed = error
+            if getattr(error, "errno", None) != errno.EADDRINUSE:
+                break  # another port would not help
     raise InvalidInputError(
         f"cannot serve at {host}:{port}: {failed}; give another --port or --host"
     ) from failed

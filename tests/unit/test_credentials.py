@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 import pipeline.credentials
 from model.errors import (
@@ -22,7 +22,7 @@ from model.errors import (
 )
 from pipeline.credentials import Credentials, KeyScope
 from pipeline.ledger import Ledger
-from pipeline.schema import keys
+from pipeline.schema import heads, keys
 from tests.logs import Clock, put
 
 pytest_plugins = ["tests.postgres"]
@@ -120,6 +120,12 @@ class TestVerify:
         refusal(ledger.credentials, text)
         with pytest.raises(TenantNotFoundError):
             ledger.log_of(log.tenant.id)
+
+    def test_a_tenant_without_a_memory_that_serves_opens_nothing(self, ledger: Ledger) -> None:
+        _, text = ledger.credentials.create(ledger.create_tenant("anna", "f1"), ["admin"])
+        with ledger._database.writing() as connection:
+            connection.execute(update(heads).values(serving=False))
+        refusal(ledger.credentials, text)
 
     def test_use_is_noted_once_a_minute(self, ledger: Ledger, clock: Clock) -> None:
         credentials = ledger.credentials

@@ -71,6 +71,18 @@ def fill(ledger: Ledger, tenants: int, chunks: int = 1) -> None:
         put(ledger.create_tenant(f"t{n}", "f1"), "a", count=chunks)
 
 
+def at_work(ledger: Ledger, owner: str) -> tuple[Harness, FakeWriter, TenantLog]:
+    """A fleet of one writer, which has the one tenant in hand."""
+    fill(ledger, 1)
+    log = ledger.tenant("t0")
+    made = harness(ledger, Scale(1, 1))
+    made.fleet.tick()
+    writer = made.started[0]
+    writer.state, writer.owner = State.WORKING, owner
+    log.heads.claim(f"{owner}abc", 1000.0)
+    return made, writer, log
+
+
 def waiting(tenants: int, chunks: int) -> list[Waiting]:
     return [Waiting(cast(TenantLog, None), chunks, 0, 0, 0, "", 0)] * tenants
 
@@ -121,13 +133,7 @@ def test_writers_come_with_the_backlog_and_go_when_they_are_not_needed(ledger: L
 
 
 def test_a_writer_that_dies_is_replaced_and_its_tenants_are_free_at_once(ledger: Ledger) -> None:
-    fill(ledger, 1)
-    log = ledger.tenant("t0")
-    made = harness(ledger, Scale(1, 1))
-    made.fleet.tick()
-    writer = made.started[0]
-    writer.state, writer.owner = State.WORKING, "elsewhere/7/1/"
-    log.heads.claim("elsewhere/7/1/abc", 1000.0)
+    made, writer, log = at_work(ledger, "elsewhere/7/1/")
     made.fleet.tick()
     assert len(made.started) == 1
     writer.state = State.GONE
@@ -138,13 +144,7 @@ def test_a_writer_that_dies_is_replaced_and_its_tenants_are_free_at_once(ledger:
 
 
 def test_a_writer_whose_tenants_another_took_over_has_died_all_the_same(ledger: Ledger) -> None:
-    fill(ledger, 1)
-    log = ledger.tenant("t0")
-    made = harness(ledger, Scale(1, 1))
-    made.fleet.tick()
-    writer = made.started[0]
-    writer.state, writer.owner = State.WORKING, "here/7/1/"
-    log.heads.claim("here/7/1/abc", 1000.0)
+    made, writer, log = at_work(ledger, "here/7/1/")
     log.heads.claim("here/8/1/abc", 1000.0, lambda owner: True)
     writer.state = State.GONE
     made.fleet.tick()

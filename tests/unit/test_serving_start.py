@@ -257,7 +257,7 @@ class TestFirstStart:
 
 _CHILD = """
 import logging
-from services.serving import log_pipe, places
+from services.serving import log_pipe
 log_pipe.configure()
 logging.getLogger("services.x").warning("from\\nthere", extra={"n": 1})
 """
