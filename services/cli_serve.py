@@ -29,6 +29,7 @@ _SERVE = {
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",  # between replicas, instead of the object store
     "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1",  # a busy reader is not a lost one
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # nor is a busy machine
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # what listens is back soon
     "RAY_SERVE_LOG_TO_STDERR": "0",  # Serve's own lines are in its files
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's starts a Ray after the end of ours
 }

