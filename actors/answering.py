@@ -9,11 +9,12 @@ Memories are opened in other threads meanwhile; so are prompts read that would h
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from actors.batch import decode, read_prompts
+from actors.batch import complete, decode, read_prompts
 from actors.line import Line
 from actors.questions import Asked, ReaderStats
 from actors.residency import Bytes
@@ -26,6 +27,7 @@ _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others
 _PROMPT_TOKENS = 512  # read in one step; a longer prompt is read aside
 _PROMPTS_BESIDE = 4  # read in one step while others wait for their next token
+_log = logging.getLogger(__name__)
 
 
 class Answering:
@@ -55,7 +57,7 @@ class Answering:
         self._aside: list[Question] = []
         self._running: list[Question] = []
         self._arriving = 0
-        self._stopping = False
+        self._stopping = self._broken = False
         self._counts = dict.fromkeys(
             ("asked", "answered", "failed", "cancelled", "prompt_tokens", "tokens"), 0
         )
@@ -122,6 +124,11 @@ class Answering:
                 misses=hits["miss"],
                 **self._counts,
             )
+
+    @property
+    def broken(self) -> bool:
+        """Whether it answers no more, though nobody has told it to stop."""
+        return self._broken
 
     def stop(self) -> None:
         """Answer everything that is not answered yet with an error, and end the threads."""
@@ -196,6 +203,9 @@ class Answering:
         try:
             while self._step():
                 pass
+        except Exception:  # noqa: BLE001 - whoever looks after the reader is to see it
+            self._broken = True
+            _log.exception("decoding has ended")
         finally:
             with self._changed:
                 self._stopping = True
@@ -235,7 +245,10 @@ class Answering:
                 continue
             question.tell_more()
             if question.done:
-                told = question.told(self._model)
+                told = complete(self._model, question)
+                if isinstance(told, MPlusError):
+                    self._fail([(question, told)])
+                    continue
                 with self._changed:
                     self._running.remove(question)
                     self._counts["tokens"] += told.answer.usage.completion_tokens

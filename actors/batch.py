@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from actors.questions import Told
 from actors.ticket import Question
 from model import MPlus
 from model.errors import MPlusError
@@ -51,6 +52,14 @@ def decode(model: MPlus, questions: Sequence[Question]) -> Failures:
     except Exception as error:  # noqa: BLE001 - it is of this batch; the next one may be well
         return [(question, _as_ours(error)) for question in questions]
     return []
+
+
+def complete(model: MPlus, question: Question) -> Told | MPlusError:
+    """What an answer that is done has come to."""
+    try:
+        return question.told(model)
+    except Exception as error:  # noqa: BLE001 - it is of this question alone
+        return _as_ours(error)
 
 
 def _view(question: Question) -> MemoryView:

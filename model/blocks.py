@@ -21,7 +21,7 @@ def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -
         weights: [Q, n], each question's adding up to 1; None averages all n tokens.
 
     Returns:
-        [Q, B].
+        [Q, B] float32: in a narrower type votes of many blocks would be equal.
     """
     count, n, width = queries.shape
     products: Tensor = queries.reshape(-1, width) @ keys.reshape(-1, width).T
@@ -30,7 +30,7 @@ def layer_scores(queries: Tensor, keys: Tensor, weights: Tensor | None = None) -
     # CPU it is slower to find.
     remembered = products.is_cuda and products.requires_grad
     best = products.max(-1).values if remembered else products.amax(-1)
-    best = best * width**-0.5
+    best = best.float() * width**-0.5
     if weights is None:
         return best.mean(1)
     return (best * weights[:, :, None]).sum(1)

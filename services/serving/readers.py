@@ -137,8 +137,10 @@ class Readers:
         return {ASKED: float(stats.running + stats.queued)}
 
     async def check_health(self) -> None:
-        """Serve puts another replica in the place of one that raises here; not before somebody
-        has had the time to ask why it failed."""
+        """Serve puts another replica in the place of one that raises here; if there is no model,
+        not before somebody has had the time to ask why."""
+        if self._answering is not None and self._answering.broken:
+            raise RuntimeError("decoding has ended")
         if self._failed is not None and time.monotonic() > self._began + _FAILED_SECONDS:
             raise self._failed
 

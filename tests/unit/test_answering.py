@@ -12,9 +12,9 @@ import pytest
 
 from actors.answering import Answering
 from actors.plans import ReadPlan
-from actors.questions import Asked, Piece, Turn
+from actors.questions import Asked, Piece, Told, Turn
 from actors.reader import Reader
-from actors.ticket import Event, Ticket
+from actors.ticket import Event, Question, Ticket
 from model import MPlus
 from model.confidence import FEATURES, Confidence
 from model.errors import (
@@ -446,6 +446,43 @@ class TestErrors:
                 ask(engine, asked(plans["anna"], "What?"))[0].wait()
         assert "answering failed" in caplog.text
 
+    def test_an_answer_that_cannot_be_summed_up_fails_alone(
+        self, tenants: Tenants, plans: dict[str, ReadPlan], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told = Question.told
+
+        def fail_once(question: Question, model: MPlus) -> Told:
+            if question.asked.citations == 1:
+                raise TypeError("no such number")
+            return told(question, model)
+
+        monkeypatch.setattr(Question, "told", fail_once)
+        with answering(tenants.model, tenants.files) as engine:
+            heard = [ask(engine, asked(plans["anna"], "What?", count))[0] for count in (0, 1, 2)]
+            with pytest.raises(MPlusError, match="no such number"):
+                heard[1].wait()
+            heard[0].wait()
+            heard[2].wait()
+            assert not engine.broken
+            idle(engine)
+            assert (engine.stats().answered, engine.stats().failed) == (2, 1)
+
+    def test_a_reader_that_is_broken_says_so(
+        self,
+        tenants: Tenants,
+        plans: dict[str, ReadPlan],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        with answering(tenants.model, tenants.files) as engine:
+            monkeypatch.setattr(engine, "_take", lambda: 1 / 0)
+            with pytest.raises(OverloadedError):
+                ask(engine, asked(plans["anna"], "What?"))[0].wait()
+            assert engine.broken
+            with pytest.raises(OverloadedError):
+                ask(engine, asked(plans["anna"], "What?"))
+        assert "decoding has ended" in caplog.text
+
 
 class TestStopping:
     def test_everything_gets_an_error_and_the_threads_end(
@@ -493,12 +530,15 @@ class TestIsolation:
 
 
 class TestConfidence:
-    def test_is_that_of_the_same_evidence_in_an_evaluation(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])  # of a GPU, by default
+    def test_is_that_of_the_same_evidence_in_an_evaluation(
+        self, tmp_path: Path, dtype: str
+    ) -> None:
         folder = tmp_path / "model"
         weights = tuple(0.1 + 0.1 * number for number in range(len(FEATURES)))
         fingerprint = load(folder).fingerprint
         Confidence(FEATURES, weights, -0.5, 0.6, fingerprint).save(folder / "confidence.json")
-        model = MPlus.load(folder, device="cpu")
+        model = MPlus.load(folder, device="cpu", dtype=dtype)
         assert model.confidence is not None
         tenants = Tenants(model, Files.open(str(tmp_path / "rows")))
         plans = [tenants.grow(name, texts(name, 7), seed) for seed, name in enumerate("ab")]

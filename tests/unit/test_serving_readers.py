@@ -253,6 +253,20 @@ def test_another_budget_is_taken_while_it_answers(world: World, folder: Path) ->
         assert one.stats().slots == 2
 
 
+def test_a_reader_whose_decoding_has_ended_is_not_healthy(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = world.grow("t", [("d", make_text("d", 4))])
+    with replica(folder, world.folder) as one:
+        one.ask(log)
+        one.run(one.readers.check_health())
+        monkeypatch.setattr(one.readers._ready(), "_take", lambda: 1 / 0)
+        with pytest.raises(OverloadedError):
+            one.ask(log)
+        with pytest.raises(RuntimeError, match="decoding has ended"):
+            one.run(one.readers.check_health())
+
+
 def test_a_checkpoint_that_is_none_is_told_to_whoever_asks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
