@@ -23,6 +23,7 @@ _LOOK_SECONDS = 0.1
 _CARD_SECONDS = 5.0  # after which it is looked at what became of the readers
 _READERS_SECONDS = 3.5  # in which a reader finishes what it was asked before the end
 _REQUESTS_SECONDS = 4.5  # and the ingress, which then passes on what readers told
+_TAKEN = ("Failed to bind", "cannot bind socket")  # as Serve's proxy and HAProxy say it
 _QUIET = {"enable_access_log": False, "log_level": "WARNING"}  # the API has its own access log
 
 
@@ -131,7 +132,7 @@ def running(app: serve.Application, address: Address, everywhere: bool) -> Itera
     except (RayActorError, GetTimeoutError):
         pass  # a slow proxy; Serve starts another
     except RuntimeError as error:  # a task's error is of its cause's class
-        if "Failed to bind" not in str(error):
+        if not any(words in str(error) for words in _TAKEN):
             raise
         raise InvalidInputError(
             f"cannot serve at {address.host}:{address.port}: another program took the port while "

@@ -86,11 +86,19 @@ class TestPlaces:
             monkeypatch.setattr(places, "_UNASKED", [port] * 8)
             assert free_port("127.0.0.1", 0) not in (0, port)
 
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "Failed to bind to address '127.0.0.1:8000'.",
+            "HAProxy crashed during startup: [ALERT] Starting frontend http_frontend: cannot bind "
+            "socket (Address already in use) for [127.0.0.1:8000]",
+        ],
+    )
     def test_a_port_that_is_taken_while_ray_starts_is_told(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, said: str
     ) -> None:
         def start(**_: Any) -> None:
-            raise RuntimeError("Failed to bind to address '127.0.0.1:8000'.")
+            raise RuntimeError(said)
 
         status = SimpleNamespace(applications={}, proxies={})
         monkeypatch.setattr("ray.serve.status", lambda: status)
