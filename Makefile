@@ -17,7 +17,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(STAMP)  ## two tenants memorize real documents and answer questions about them
-	$(BIN)/python -m deploy.demo
+	$(BIN)/python -m mplus_ray.deploy.demo
 
 test: unit integration  ## unit and integration tests
 

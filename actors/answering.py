@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from actors.batch import complete, decode, read_prompts
-from actors.line import Line
-from actors.questions import Asked, ReaderStats
-from actors.residency import Bytes
-from actors.ticket import Event, Question, Ticket
-from model import MPlus
-from model.errors import MPlusError, OverloadedError
-from model.files import Files
+from mplus_ray.actors.batch import complete, decode, read_prompts
+from mplus_ray.actors.line import Line
+from mplus_ray.actors.questions import Asked, ReaderStats
+from mplus_ray.actors.residency import Bytes
+from mplus_ray.actors.ticket import Event, Question, Ticket
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import MPlusError, OverloadedError
+from mplus_ray.model.files import Files
 
 _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others

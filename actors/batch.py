@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from actors.questions import Told
-from actors.ticket import Question
-from model import MPlus
-from model.errors import MPlusError
-from model.generate import advance, start
-from model.view import MemoryView
+from mplus_ray.actors.questions import Told
+from mplus_ray.actors.ticket import Question
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.generate import advance, start
+from mplus_ray.model.view import MemoryView
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model import MPlus
+    from mplus_ray.model import MPlus
 
 _GROUP = Path("/sys/fs/cgroup/memory.max")
 _OF_MEMORY = 8  # a tier that lies in RAM takes one part in so many

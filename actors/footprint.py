@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.opened import BASE_EVERY, end_of
-from actors.plans import ReadPlan
-from actors.residency import Bytes
-from model.index import index_bytes
+from mplus_ray.actors.opened import BASE_EVERY, end_of
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.residency import Bytes
+from mplus_ray.model.index import index_bytes
 
 if TYPE_CHECKING:
-    from model import MPlus
+    from mplus_ray.model import MPlus
 
 _ID = 8  # bytes of a row id
 _LANES = 32  # coarse keys are filled up to whole vectors, see `model.coarse`

@@ -11,12 +11,12 @@ import threading
 from collections import deque
 from concurrent.futures import Executor
 
-from actors.memories import Memories, View
-from actors.residency import Bytes
-from actors.ticket import Question
-from model import MPlus
-from model.errors import MPlusError
-from model.files import Files
+from mplus_ray.actors.memories import Memories, View
+from mplus_ray.actors.residency import Bytes
+from mplus_ray.actors.ticket import Question
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.files import Files
 
 _OVERTAKINGS = 32  # after which a question that waits for room lets no later one pass
 

@@ -14,15 +14,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.footprint import Footprint
-from actors.opened import OpenMemory, continues, end_of
-from actors.plans import ReadPlan
-from actors.residency import Bytes, Item, Residency
-from model.errors import MemoryTooLargeError, MPlusError
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.actors.opened import OpenMemory, continues, end_of
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.residency import Bytes, Item, Residency
+from mplus_ray.model.errors import MemoryTooLargeError, MPlusError
 
 if TYPE_CHECKING:
-    from model import MPlus
-    from model.files import Files
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.files import Files
 
 _log = logging.getLogger(__name__)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from actors.plans import ReadPlan
-from model.errors import FingerprintMismatchError
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.model.errors import FingerprintMismatchError
 
 if TYPE_CHECKING:
-    from model import MPlus
-    from model.files import Files
-    from model.memory import Memory
-    from model.refs import Shard
-    from model.view import MemoryView
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.files import Files
+    from mplus_ray.model.memory import Memory
+    from mplus_ray.model.refs import Shard
+    from mplus_ray.model.view import MemoryView
 
 BASE_EVERY = 512  # steps between memberships that are kept to replay earlier steps from
 
@@ -45,7 +45,7 @@ class OpenMemory:
         Raises:
             DamagedFileError: a shard is missing or not what was written.
         """
-        from model.restore import attach
+        from mplus_ray.model.restore import attach
 
         new = fresh(plan, self._memory.store.steps)
         if new:
@@ -55,7 +55,7 @@ class OpenMemory:
 
     def at(self, plan: ReadPlan) -> Memory:
         """The memory after the plan's steps, replayed from the nearest step that is known."""
-        from model.memory import Tip
+        from mplus_ray.model.memory import Tip
 
         known = [m for m in (*self._bases, self._latest) if m.step <= plan.step]
         membership = max(known, key=lambda m: m.step)
@@ -76,7 +76,7 @@ class OpenMemory:
 
     def _seen(self, plan: ReadPlan) -> Memory:
         """As far as questions can tell, the memory after the plan's steps."""
-        from model.memory import Tip
+        from mplus_ray.model.memory import Tip
 
         beginning = self._bases[0]
         if not beginning.is_all:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.refs import Shard, State
+from mplus_ray.model.refs import Shard, State
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from actors.plans import ReadPlan
+from mplus_ray.actors.plans import ReadPlan
 
 if TYPE_CHECKING:
-    from model import Answer
+    from mplus_ray.model import Answer
 
 Role = Literal["system", "user", "assistant"]
 

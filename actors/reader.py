@@ -6,14 +6,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from actors.opened import OpenMemory, continues, end_of
-from actors.plans import ReadPlan
+from mplus_ray.actors.opened import OpenMemory, continues, end_of
+from mplus_ray.actors.plans import ReadPlan
 
 if TYPE_CHECKING:
-    from model import Answer, MPlus
-    from model.files import Files
-    from model.memory import Memory
-    from model.view import MemoryView
+    from mplus_ray.model import Answer, MPlus
+    from mplus_ray.model.files import Files
+    from mplus_ray.model.memory import Memory
+    from mplus_ray.model.view import MemoryView
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 
@@ -56,8 +56,8 @@ class Reader:
             on_text: called with each piece of the answer as it comes.
             sampling: as `model.sampling.Sampling` takes it.
         """
-        from model.generate import pieces
-        from model.sampling import Sampling
+        from mplus_ray.model.generate import pieces
+        from mplus_ray.model.sampling import Sampling
 
         (generation,) = self._model.start([self._view(plan)], [question], Sampling.of(sampling))
         for piece in pieces(self._model.networks.reader, generation):

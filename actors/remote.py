@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
-from actors.reader import Reader
-from actors.writer import Writer
-from model.errors import MPlusError
+from mplus_ray.actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
     import ray
 
-    from model import Answer
-    from model.files import Files
-    from model.text import TextTokenizer
+    from mplus_ray.model import Answer
+    from mplus_ray.model.files import Files
+    from mplus_ray.model.text import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class StoreUrl:
     cache_bytes: int = 4 << 30
 
     def open(self) -> Files:
-        from model.cache import RangeCache
-        from model.files import Files
+        from mplus_ray.model.cache import RangeCache
+        from mplus_ray.model.files import Files
 
         return Files.open(self.url, RangeCache(self.cache, self.cache_bytes))
 
@@ -56,7 +56,7 @@ class StoreUrl:
 class _WriterActor:
     def load(self, checkpoint: str, store: StoreUrl) -> ModelCard:
         """Not in the constructor: there an error would be the actor's death."""
-        from model import MPlus
+        from mplus_ray.model import MPlus
 
         model = MPlus.load(checkpoint, write_only=True)
         self._writer = Writer(model, store.open())
@@ -82,7 +82,7 @@ class _WriterActor:
 
 class _ReaderActor:
     def load(self, checkpoint: str, store: StoreUrl) -> None:
-        from model import MPlus
+        from mplus_ray.model import MPlus
 
         self._reader = Reader(MPlus.load(checkpoint), store.open())
 

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from actors.memories import Hold
-from actors.questions import Asked, Piece, Told
-from actors.residency import Bytes
-from model import MPlus
-from model.answer import blocks_known, evidence_of
-from model.errors import InvalidInputError, MPlusError
-from model.generate import Generation
-from model.prompt import conversation_prompt
-from model.sampling import Sampling
+from mplus_ray.actors.memories import Hold
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.residency import Bytes
+from mplus_ray.model import MPlus
+from mplus_ray.model.answer import blocks_known, evidence_of
+from mplus_ray.model.errors import InvalidInputError, MPlusError
+from mplus_ray.model.generate import Generation
+from mplus_ray.model.prompt import conversation_prompt
+from mplus_ray.model.sampling import Sampling
 
 _log = logging.getLogger(__name__)
 _MOST_CITATIONS = 20

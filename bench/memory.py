@@ -20,14 +20,23 @@ from typing import Any
 
 import torch
 
-from bench.durable import appends, forgetting, gathers, ingests, precision, restarts, servers, sizes
-from bench.durable.restarts import TENANT
-from bench.durable.show import show
-from bench.durable.world import Library, RandomRows, installation, tenant
-from bench.machine import describe, measure_roofline
-from bench.shapes import LLAMA_8B
-from model import MPlus
-from services.settings import Settings
+from mplus_ray.bench.durable import (
+    appends,
+    forgetting,
+    gathers,
+    ingests,
+    precision,
+    restarts,
+    servers,
+    sizes,
+)
+from mplus_ray.bench.durable.restarts import TENANT
+from mplus_ray.bench.durable.show import show
+from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
+from mplus_ray.bench.machine import describe, measure_roofline
+from mplus_ray.bench.shapes import LLAMA_8B
+from mplus_ray.model import MPlus
+from mplus_ray.services.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from bench.machine import Timing, describe, measure_roofline, repeat, timed
-from bench.shapes import (
+from mplus_ray.bench.machine import Timing, describe, measure_roofline, repeat, timed
+from mplus_ray.bench.shapes import (
     LLAMA_8B,
     SMALL,
     bytes_per_tenant,
@@ -22,14 +22,14 @@ from bench.shapes import (
     memorize_work,
     question_work,
 )
-from model.allocator import keep_freed_memory
-from model.config import ModelConfig
-from model.genesis import first_memory
-from model.memory import Memory, Tip, memorize
-from model.network import Network
-from model.read import Reading, begin, extend
-from model.rows import RowBlock
-from model.view import MemoryView
+from mplus_ray.model.allocator import keep_freed_memory
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.genesis import first_memory
+from mplus_ray.model.memory import Memory, Tip, memorize
+from mplus_ray.model.network import Network
+from mplus_ray.model.read import Reading, begin, extend
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.view import MemoryView
 
 QUESTION, DECODED, BATCH = 32, 16, 8
 STEPS_83K = 364  # 83k long-term rows per layer beside a full pool

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from model.config import ModelConfig
+from mplus_ray.model.config import ModelConfig
 
 PAPER: dict[str, Any] = {
     "num_tokens": 256,

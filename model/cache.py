@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import xxhash
 
-from model.errors import StorageError
+from mplus_ray.model.errors import StorageError
 
 Span = tuple[int, int]  # offset and length in bytes
 Fetch = Callable[[Sequence[Span]], list[pa.Buffer]]

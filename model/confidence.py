@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import CheckpointError, InvalidInputError, StorageError
+from mplus_ray.model.errors import CheckpointError, InvalidInputError, StorageError
 
 FILE = "confidence.json"
 FEWEST_BLOCKS = 128  # among fewer, none can stand out as it does among those of a long memory

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from model.errors import CheckpointError
+from mplus_ray.model.errors import CheckpointError
 
 Retrieval = Literal["rows", "blocks"]
 

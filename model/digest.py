@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import xxhash
 
-from model.membership import Ids
-from model.memory import Memory
-from model.store import RowStore
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.store import RowStore
 
 _WINDOW = 64  # steps whose rows are read at a time
 

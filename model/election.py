@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.index import BlockIndex
-from model.index_lists import Lists
-from model.membership import Ids
-from model.retriever import block_votes, votes_of
-from model.store import RowStore
+from mplus_ray.model.index import BlockIndex
+from mplus_ray.model.index_lists import Lists
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.retriever import block_votes, votes_of
+from mplus_ray.model.store import RowStore
 
 Steps = NDArray[np.bool_]
 

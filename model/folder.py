@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model.errors import FingerprintMismatchError, StorageError
-from model.files import Files, checksum
-from model.memory import Memory
-from model.refs import Shard, State
-from model.restore import attach
-from model.shards import ShardHeader, write_shard
-from model.states import read_state, write_state
+from mplus_ray.model.errors import FingerprintMismatchError, StorageError
+from mplus_ray.model.files import Files, checksum
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.restore import attach
+from mplus_ray.model.shards import ShardHeader, write_shard
+from mplus_ray.model.states import read_state, write_state
 
 _MANIFEST = "memory.json"
 _FORMAT = 2

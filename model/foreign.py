@@ -8,12 +8,12 @@ from __future__ import annotations
 import pyarrow as pa
 import torch
 
-from model.config import ModelConfig
-from model.errors import DamagedFileError, FingerprintMismatchError
-from model.refs import State
-from model.rows import RowFormat
-from model.shards import ShardHeader, read_header, read_layout
-from model.states import decode_state
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
+from mplus_ray.model.refs import State
+from mplus_ray.model.rows import RowFormat
+from mplus_ray.model.shards import ShardHeader, read_header, read_layout
+from mplus_ray.model.states import decode_state
 
 
 def check_rows(

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from model.errors import InvalidInputError
-from model.network import Network
-from model.read import Reading, begin, extend
-from model.sampling import Sampling, next_token
-from model.text import TextStream, TextTokenizer
-from model.view import MemoryView
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.network import Network
+from mplus_ray.model.read import Reading, begin, extend
+from mplus_ray.model.sampling import Sampling, next_token
+from mplus_ray.model.text import TextStream, TextTokenizer
+from mplus_ray.model.view import MemoryView
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.encode import encode_rows
-from model.membership import Membership
-from model.memory import Memory, Tip
-from model.network import Network
-from model.rows import RowBlock
-from model.store import RowStore
+from mplus_ray.model.encode import encode_rows
+from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory import Memory, Tip
+from mplus_ray.model.network import Network
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store import RowStore
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from model.errors import CheckpointError
+from mplus_ray.model.errors import CheckpointError
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 _FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]

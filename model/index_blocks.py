@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
-from model.config import ModelConfig
+from mplus_ray.model.config import ModelConfig
 
 _TILE_ROWS = 4096  # their products with a question stay in the cache
 _KEY = 127  # largest quantized number of a key

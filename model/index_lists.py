@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.errors import MPlusError
-from model.index_blocks import Queries, Tile, best_rows
-from model.membership import Ids
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.index_blocks import Queries, Tile, best_rows
+from mplus_ray.model.membership import Ids
 
 _FOUND = 2048  # rows a token finds in a layer
 _ROWS_A_LIST, _LEAST_LISTS = 1024, 16

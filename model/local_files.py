@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from model.cache import Span
-from model.storage_errors import name_taken
+from mplus_ray.model.cache import Span
+from mplus_ray.model.storage_errors import name_taken
 
 _ATTEMPTS = 3
 _TMP = ".tmp"

@@ -16,8 +16,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from model.config import ModelConfig
-from model.drops import drop_positions
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.drops import drop_positions
 
 Ids = NDArray[np.int64]
 Counters = NDArray[np.float32]

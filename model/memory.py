@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
-from model.encode import encode_rows
-from model.errors import InvalidInputError
-from model.membership import Ids, Membership
-from model.network import Network
-from model.rows import RowBlock
-from model.store import RowStore
-from model.write import write
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.encode import encode_rows
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.membership import Ids, Membership
+from mplus_ray.model.network import Network
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store import RowStore
+from mplus_ray.model.write import write
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Memory:
 
     def save(self, folder: Path) -> None:
         """Save to a folder, adding to what an earlier save of this history left there."""
-        from model.folder import save_memory  # which imports this module
+        from mplus_ray.model.folder import save_memory  # which imports this module
 
         save_memory(self, folder)
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.config import ModelConfig
-from model.rope import Rotary
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.rope import Rotary
 
 
 class RMSNorm(nn.Module):

@@ -10,15 +10,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from model.checkpoint import Networks, load_networks
-from model.config import ModelConfig
-from model.errors import CheckpointError
-from model.genesis import first_memory
-from model.membership import Ids
-from model.memory import Memory, memorize
-from model.read import begin, extend
-from model.tensors import TensorFolder
-from model.view import MemoryView
+from mplus_ray.model.checkpoint import Networks, load_networks
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import CheckpointError
+from mplus_ray.model.genesis import first_memory
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.memory import Memory, memorize
+from mplus_ray.model.read import begin, extend
+from mplus_ray.model.tensors import TensorFolder
+from mplus_ray.model.view import MemoryView
 
 TOLERANCE = 1e-4
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from model.config import ModelConfig
-from model.errors import InvalidInputError
-from model.text import TextTokenizer
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.text import TextTokenizer
 
 _PLAIN = "Question: {question}\nAnswer:"
 _PLACE = "{question}"

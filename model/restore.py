@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.files import Files
-from model.refs import Shard
-from model.shards import check_shard
-from model.store import RowStore
+from mplus_ray.model.files import Files
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.shards import check_shard
+from mplus_ray.model.store import RowStore
 
 
 def attach(store: RowStore, files: Files, shards: Sequence[Shard], fingerprint: str) -> None:

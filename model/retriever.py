@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.blocks import layer_scores
-from model.coarse import approximate_scores, quantile_threshold
-from model.membership import Ids
-from model.store import RowStore
+from mplus_ray.model.blocks import layer_scores
+from mplus_ray.model.coarse import approximate_scores, quantile_threshold
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
 # When a first look is taken, so many rows are scored exactly for each row wanted, and at least

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
-from model.errors import CheckpointError
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import CheckpointError
 
 
 def inverse_frequencies(config: ModelConfig) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError
 
 _FINITE, _ABOVE_0 = sys.float_info.max, math.nextafter(0, 1)
 _GREEDY = 1e-5  # a temperature below it is 0: dividing by it would overflow

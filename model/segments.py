@@ -14,12 +14,12 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from model.coarse import quantize
-from model.errors import StorageError
-from model.files import Files
-from model.refs import Shard
-from model.rows import RowFormat, StoredRows
-from model.storage_errors import needed
+from mplus_ray.model.coarse import quantize
+from mplus_ray.model.errors import StorageError
+from mplus_ray.model.files import Files
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.storage_errors import needed
 
 Coarse = tuple[Tensor, Tensor]  # int8 keys [L, R, s] and their scales [L, R]
 

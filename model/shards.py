@@ -17,11 +17,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from model.errors import DamagedFileError, FingerprintMismatchError
-from model.files import Files, checksum
-from model.refs import Shard
-from model.rows import RowFormat, StoredRows
-from model.storage_errors import needed
+from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
+from mplus_ray.model.files import Files, checksum
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.storage_errors import needed
 
 
 @dataclass(frozen=True)

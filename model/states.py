@@ -12,11 +12,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from model.errors import DamagedFileError, FingerprintMismatchError
-from model.files import Files, checksum
-from model.memory import Tip
-from model.refs import State
-from model.shards import read_checked
+from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
+from mplus_ray.model.files import Files, checksum
+from mplus_ray.model.memory import Tip
+from mplus_ray.model.refs import State
+from mplus_ray.model.shards import read_checked
 
 
 def write_state(files: Files, name: str, tip: Tip, fingerprint: str) -> State:

@@ -7,7 +7,7 @@ import errno
 from collections.abc import Iterator
 from typing import NoReturn
 
-from model.errors import DamagedFileError, MissingFileError, StorageError
+from mplus_ray.model.errors import DamagedFileError, MissingFileError, StorageError
 
 
 @contextlib.contextmanager

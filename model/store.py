@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
-from model.files import Files
-from model.index import BlockIndex
-from model.membership import Ids
-from model.refs import Shard
-from model.rows import RowBlock, RowFormat, StoredRows
-from model.segments import Gap, Segment, ShardSegment, Slab
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.files import Files
+from mplus_ray.model.index import BlockIndex
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.rows import RowBlock, RowFormat, StoredRows
+from mplus_ray.model.segments import Gap, Segment, ShardSegment, Slab
 
 _LARGEST_SLAB = 64  # blocks; slabs double up to it, so that a small tenant stays small
 

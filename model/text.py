@@ -14,8 +14,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from model.config import ModelConfig
-from model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import CheckpointError, InvalidInputError
 
 Offsets = list[tuple[int, int]]
 

@@ -21,11 +21,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.membership import Ids, steps_of
-from model.memory import Memory
-from model.network import Network
-from model.retriever import Candidates
-from model.rope import rotate
+from mplus_ray.model.membership import Ids, steps_of
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.network import Network
+from mplus_ray.model.retriever import Candidates
+from mplus_ray.model.rope import rotate
 
 Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, func
 
-from model.errors import InvalidInputError, QuotaError
-from pipeline.chunk import Span
-from pipeline.document import ParsedDocument
-from pipeline.forgets import mark_forgotten
-from pipeline.likeness import Alike, Pending, Sketch, find_alike, remember_all
-from pipeline.quota import Room
-from pipeline.schema import chunks, documents
-from pipeline.scope import Scope
+from mplus_ray.model.errors import InvalidInputError, QuotaError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.forgets import mark_forgotten
+from mplus_ray.pipeline.likeness import Alike, Pending, Sketch, find_alike, remember_all
+from mplus_ray.pipeline.quota import Room
+from mplus_ray.pipeline.schema import chunks, documents
+from mplus_ray.pipeline.scope import Scope
 
 MAX_KEY = 1000  # bytes; what an index of either database takes
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, func
 
-from pipeline.accept import next_step
-from pipeline.reading import serving_row
-from pipeline.schema import chunks, documents, failures, forgets, shards, states
-from pipeline.scope import Scope
+from mplus_ray.pipeline.accept import next_step
+from mplus_ray.pipeline.reading import serving_row
+from mplus_ray.pipeline.schema import chunks, documents, failures, forgets, shards, states
+from mplus_ray.pipeline.scope import Scope
 
 if TYPE_CHECKING:
-    from pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 @dataclass(frozen=True)

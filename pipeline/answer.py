@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.plans import ReadPlan
-from model.errors import DamagedFileError, InvalidInputError, SwappedError
-from pipeline.citations import Citation, cite
-from pipeline.head import Serving
-from pipeline.tenant_log import TenantLog
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
+from mplus_ray.pipeline.citations import Citation, cite
+from mplus_ray.pipeline.head import Serving
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
-    from model import Answer
+    from mplus_ray.model import Answer
 
 _TRIES = 3  # each one lost to a head that was replaced while the question was read
 

@@ -22,7 +22,7 @@ from typing import IO, Annotated, Any, Literal, Self, TypeVar
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError, StorageError
 
 MANIFEST, CHECKSUM = "manifest.json", "manifest.checksum"
 DOCUMENTS, SNAPSHOTS = "documents.ndjson", "snapshots.json"

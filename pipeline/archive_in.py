@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from model.errors import DamagedFileError, FingerprintMismatchError
-from model.refs import Shard, State
-from pipeline.accept import MAX_KEY, storable
-from pipeline.archive import (
+from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.accept import MAX_KEY, storable
+from mplus_ray.pipeline.archive import (
     MAX_FILE,
     Archive,
     DocumentRecord,
@@ -24,20 +24,20 @@ from pipeline.archive import (
     row_member,
     state_member,
 )
-from pipeline.chunk import Tokenizer
-from pipeline.engine import Stores
-from pipeline.head import add_files
-from pipeline.header import Headings, with_header
-from pipeline.likeness import Sketch, remember
-from pipeline.schema import chunks, documents, heads, snapshots
-from pipeline.scope import Scope
-from pipeline.snapshots import check_name
-from pipeline.tenant import Tenant, new_tenant
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import remove
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.engine import Stores
+from mplus_ray.pipeline.head import add_files
+from mplus_ray.pipeline.header import Headings, with_header
+from mplus_ray.pipeline.likeness import Sketch, remember
+from mplus_ray.pipeline.schema import chunks, documents, heads, snapshots
+from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.snapshots import check_name
+from mplus_ray.pipeline.tenant import Tenant, new_tenant
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import remove
 
 if TYPE_CHECKING:
-    from model import MPlus
+    from mplus_ray.model import MPlus
 
 
 def import_tenant(
@@ -117,7 +117,7 @@ def _check_log(archive: Archive, tokenizer: Tokenizer | None) -> None:
 
 def _chain(history: str, record: DocumentRecord, tokenizer: Tokenizer | None) -> Iterator[str]:
     """The hash chain after each chunk of a document; "" where there is no tokenizer."""
-    from model.memory import link
+    from mplus_ray.model.memory import link
 
     headings = Headings(record.title, record.metadata.get("sections", []))
     for start, end, _ in record.chunks:
@@ -190,9 +190,9 @@ def _check_memory(archive: Archive, model: MPlus) -> None:
 
 def _shard(archive: Archive, name: str, record: ShardRecord, model: MPlus) -> tuple[Shard, bytes]:
     """A shard's file, checked, named as in the archive."""
-    from model.foreign import check_rows
-    from model.rows import RowFormat
-    from model.shards import ShardHeader
+    from mplus_ray.model.foreign import check_rows
+    from mplus_ray.model.rows import RowFormat
+    from mplus_ray.model.shards import ShardHeader
 
     data = archive.read(name, MAX_FILE)
     rows = RowFormat.of(model.config, archive.manifest.tenant.precision)
@@ -204,7 +204,7 @@ def _shard(archive: Archive, name: str, record: ShardRecord, model: MPlus) -> tu
 
 def _state(archive: Archive, name: str, record: StateRecord, model: MPlus) -> tuple[State, bytes]:
     """A state's file, checked, named as in the archive."""
-    from model.foreign import check_tip
+    from mplus_ray.model.foreign import check_tip
 
     data = archive.read(name, MAX_FILE)
     checksum = archive.manifest.members[name].checksum

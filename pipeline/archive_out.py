@@ -16,9 +16,9 @@ from typing import IO, Any
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from model.errors import DamagedFileError, InvalidInputError, StorageError
-from model.refs import Shard, State
-from pipeline.archive import (
+from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.archive import (
     CHECKSUM,
     DOCUMENTS,
     MANIFEST,
@@ -38,14 +38,14 @@ from pipeline.archive import (
     row_member,
     state_member,
 )
-from pipeline.engine import Stores
-from pipeline.head import Serving, forgotten, read_head
-from pipeline.leases import Lease
-from pipeline.rebuild import purge
-from pipeline.schema import chunks, documents, snapshots
-from pipeline.scope import Scope
-from pipeline.tenant import Tenant
-from pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.engine import Stores
+from mplus_ray.pipeline.head import Serving, forgotten, read_head
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.schema import chunks, documents, snapshots
+from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _checked(stores: Stores, file: Shard | State) -> Member:
 
 def _own_cut_shards(stores: Stores, log: TenantLog, lease: Lease) -> None:
     """A fork's last shared file goes on with what its parent added; the archive must not."""
-    from model.shards import copy_steps, read_checked, read_header
+    from mplus_ray.model.shards import copy_steps, read_checked, read_header
 
     head = log.heads.serving()
     for shard in head.shards:

@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from sqlalchemy import Connection, func
 
-from model.errors import InvalidInputError
-from model.refs import Shard, State
-from pipeline.exclusion import Exclusion, exclusion
-from pipeline.head import (
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.exclusion import Exclusion, exclusion
+from mplus_ray.pipeline.head import (
     Head,
     add_files,
     add_head,
@@ -24,10 +24,10 @@ from pipeline.head import (
     require_head,
     to_head,
 )
-from pipeline.leases import Lease
-from pipeline.recut import adopt
-from pipeline.schema import chunks, documents, forgets, heads, snapshots
-from pipeline.scope import Scope
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.recut import adopt
+from mplus_ray.pipeline.schema import chunks, documents, forgets, heads, snapshots
+from mplus_ray.pipeline.scope import Scope
 
 REASONS = ("forget", "upgrade")
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from model.errors import DocumentError, InvalidInputError, MPlusError
-from pipeline.document import ParsedDocument
-from pipeline.local_ray import local_ray
-from pipeline.parse_many import holds_many
-from pipeline.sources import Finished, Incoming, Item, Source, divided
-from pipeline.sources.records import OneFile
+from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.local_ray import local_ray
+from mplus_ray.pipeline.parse_many import holds_many
+from mplus_ray.pipeline.sources import Finished, Incoming, Item, Source, divided
+from mplus_ray.pipeline.sources.records import OneFile
 
 _MOST_WORKERS = 64
 _WINDOW = 4  # files under way for each worker

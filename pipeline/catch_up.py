@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from pipeline.engine import Engine
-from pipeline.job import Job, OnStep, quiet
-from pipeline.memorize import memorize
-from pipeline.rebuild import settle
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import compact, drop_forgotten
+from mplus_ray.pipeline.engine import Engine
+from mplus_ray.pipeline.job import Job, OnStep, quiet
+from mplus_ray.pipeline.memorize import memorize
+from mplus_ray.pipeline.rebuild import settle
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import compact, drop_forgotten
 
 
 def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet) -> int:

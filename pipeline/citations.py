@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.documents import Passage
-from pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.documents import Passage
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 class Source(Protocol):

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection
 
-from model.errors import BusyError
-from pipeline import leases
-from pipeline.head import to_head, to_state
-from pipeline.job import Job
-from pipeline.leases import Lease
-from pipeline.schema import heads, states
-from pipeline.scope import writing_together
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import BusyError
+from mplus_ray.pipeline import leases
+from mplus_ray.pipeline.head import to_head, to_state
+from mplus_ray.pipeline.job import Job
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.schema import heads, states
+from mplus_ray.pipeline.scope import writing_together
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 def claim_together(

@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from model.errors import InvalidInputError, TenantNotFoundError
-from model.refs import Shard, State
-from pipeline import builds, leases
-from pipeline.head import Committed, add_files, check_cover, drop_names, require_head
-from pipeline.leases import Lease
-from pipeline.schema import heads, states
-from pipeline.scope import Scope, writing_together
+from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline import builds, leases
+from mplus_ray.pipeline.head import Committed, add_files, check_cover, drop_names, require_head
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.schema import heads, states
+from mplus_ray.pipeline.scope import Scope, writing_together
 
 
 @dataclass(frozen=True)

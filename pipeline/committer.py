@@ -14,11 +14,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from actors.plans import Sealed
-from model.errors import InvalidInputError, MPlusError, StaleLeaseError, TenantNotFoundError
-from pipeline.commits import Advance, commit_together
-from pipeline.head import Committed
-from pipeline.job import Job
+from mplus_ray.actors.plans import Sealed
+from mplus_ray.model.errors import (
+    InvalidInputError,
+    MPlusError,
+    StaleLeaseError,
+    TenantNotFoundError,
+)
+from mplus_ray.pipeline.commits import Advance, commit_together
+from mplus_ray.pipeline.head import Committed
+from mplus_ray.pipeline.job import Job
 
 # Under way at a time; more, and the forward pass waits. The last one may go beyond the bytes.
 _MOST, _MOST_BYTES = 32, 256 << 20

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, insert, select, update
 
-from model.errors import (
+from mplus_ray.model.errors import (
     ForbiddenError,
     InvalidInputError,
     KeyNotFoundError,
     StorageError,
     UnauthorizedError,
 )
-from pipeline.database import Database
-from pipeline.notes import Notes
-from pipeline.schema import heads, keys, tenants
-from pipeline.tenant import Tenant, to_tenant
+from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.notes import Notes
+from mplus_ray.pipeline.schema import heads, keys, tenants
+from mplus_ray.pipeline.tenant import Tenant, to_tenant
 
 if TYPE_CHECKING:
-    from pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.tenant_log import TenantLog
 
 _ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _TEXT = re.compile(r"mplus_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", re.ASCII)

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func
 
-from model.errors import InvalidInputError
-from pipeline.accept import storable
-from pipeline.documents import (
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.accept import storable
+from mplus_ray.pipeline.documents import (
     Document,
     DocumentState,
     Passage,
@@ -20,8 +20,8 @@ from pipeline.documents import (
     to_passage,
     unknown_document,
 )
-from pipeline.schema import chunks, documents, forgets
-from pipeline.scope import Scope
+from mplus_ray.pipeline.schema import chunks, documents, forgets
+from mplus_ray.pipeline.scope import Scope
 
 _CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)
 

@@ -8,10 +8,15 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func
 
-from model.errors import DocumentNotFoundError, InvalidInputError, StorageError, SwappedError
-from pipeline.header import section_at
-from pipeline.schema import chunks, documents, heads
-from pipeline.scope import Scope
+from mplus_ray.model.errors import (
+    DocumentNotFoundError,
+    InvalidInputError,
+    StorageError,
+    SwappedError,
+)
+from mplus_ray.pipeline.header import section_at
+from mplus_ray.pipeline.schema import chunks, documents, heads
+from mplus_ray.pipeline.scope import Scope
 
 DocumentState = Literal["forgetting", "memorized", "waiting"]
 

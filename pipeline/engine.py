@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from model.errors import BusyError
-from pipeline.chunk import Tokenizer
-from pipeline.job import WriterLike
-from pipeline.leases import Lease
-from pipeline.ledger import Ledger
-from pipeline.process import is_gone, new_owner
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import BusyError
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.job import WriterLike
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.process import is_gone, new_owner
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from model.files import Files
+    from mplus_ray.model.files import Files
 
 LivingSteps = Callable[[int, str, Sequence[int]], "NDArray[np.bool_] | None"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from model.errors import InvalidInputError
-from pipeline.schema import documents
-from pipeline.scope import Scope
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.schema import documents
+from mplus_ray.pipeline.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
-from model.errors import InvalidInputError, MPlusError
-from pipeline.backlog import Waiting
-from pipeline.ledger import Ledger
-from pipeline.memorize import MAX_BATCH
+from mplus_ray.model.errors import InvalidInputError, MPlusError
+from mplus_ray.pipeline.backlog import Waiting
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.memorize import MAX_BATCH
 
 _log = logging.getLogger(__name__)
 

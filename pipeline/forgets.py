@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from model.errors import DocumentNotFoundError
-from pipeline.documents import unknown_document
-from pipeline.schema import documents, forgets, heads
-from pipeline.scope import Scope
+from mplus_ray.model.errors import DocumentNotFoundError
+from mplus_ray.pipeline.documents import unknown_document
+from mplus_ray.pipeline.schema import documents, forgets, heads
+from mplus_ray.pipeline.scope import Scope
 
 
 @dataclass(frozen=True)

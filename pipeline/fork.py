@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from model.errors import InvalidInputError
-from model.refs import Shard
-from pipeline.head import Serving, add_files, add_head, forgotten, new_head, read_head
-from pipeline.likeness import Sketch, remember
-from pipeline.schema import chunks, documents
-from pipeline.scope import Scope
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.refs import Shard
+from mplus_ray.pipeline.head import Serving, add_files, add_head, forgotten, new_head, read_head
+from mplus_ray.pipeline.likeness import Sketch, remember
+from mplus_ray.pipeline.schema import chunks, documents
+from mplus_ray.pipeline.scope import Scope
 
 
 def copy_past(

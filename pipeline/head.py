@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table
 
-from model.errors import InvalidInputError
-from model.refs import Shard, State
-from pipeline.exclusion import Exclusion, exclusion, ranges
-from pipeline.schema import cuts, documents, garbage, heads, shards, states
-from pipeline.scope import Scope
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.exclusion import Exclusion, exclusion, ranges
+from mplus_ray.pipeline.schema import cuts, documents, garbage, heads, shards, states
+from mplus_ray.pipeline.scope import Scope
 
 
 @dataclass(frozen=True)

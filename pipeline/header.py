@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pipeline.chunk import Span, Tokenizer, chunk
-from pipeline.document import ParsedDocument
+from mplus_ray.pipeline.chunk import Span, Tokenizer, chunk
+from mplus_ray.pipeline.document import ParsedDocument
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from model.errors import InvalidInputError, StorageError
-from model.refs import Shard, State
-from pipeline import builds, leases
-from pipeline.commits import Advance, advance
-from pipeline.head import (
+from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline import builds, leases
+from mplus_ray.pipeline.commits import Advance, advance
+from mplus_ray.pipeline.head import (
     Committed,
     Head,
     Serving,
@@ -24,9 +24,9 @@ from pipeline.head import (
     require_head,
     to_shard,
 )
-from pipeline.leases import Lease
-from pipeline.schema import garbage, heads, shards, states
-from pipeline.scope import Scope
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.schema import garbage, heads, shards, states
+from mplus_ray.pipeline.scope import Scope
 
 __all__ = ["Head", "Lease", "Serving", "TenantHeads"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
-from pipeline.accept import short
-from pipeline.chunk import Tokenizer
-from pipeline.document import ParsedDocument
-from pipeline.header import Headings, cut
-from pipeline.sources import Finished, Idle, Incoming, Item
-from pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
+from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
+from mplus_ray.pipeline.accept import short
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.header import Headings, cut
+from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
+from mplus_ray.pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
 
 # Small documents that share a transaction, which waits for the disk.
 _GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from actors.plans import Sealed, WritePlan, WriteRequest
-from model.errors import MPlusError
-from model.refs import Shard, State
-from pipeline.chunk import Tokenizer
-from pipeline.head import Head
-from pipeline.header import with_header
-from pipeline.leases import Lease
-from pipeline.recut import cut_chunks
-from pipeline.tenant import Tenant
-from pipeline.tenant_log import Chunk, TenantLog
+from mplus_ray.actors.plans import Sealed, WritePlan, WriteRequest
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.head import Head
+from mplus_ray.pipeline.header import with_header
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.recut import cut_chunks
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.tenant_log import Chunk, TenantLog
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
 

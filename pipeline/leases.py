@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from model.errors import BusyError, StaleLeaseError
-from pipeline.schema import leases
-from pipeline.scope import Scope
+from mplus_ray.model.errors import BusyError, StaleLeaseError
+from mplus_ray.pipeline.schema import leases
+from mplus_ray.pipeline.scope import Scope
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import Any, Unpack
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from model.errors import BusyError, InvalidInputError, TenantNotFoundError
-from model.refs import Shard
-from pipeline.backlog import Backlog, Waiting, select_size, select_waiting
-from pipeline.credentials import Credentials, Key
-from pipeline.database import Database
-from pipeline.fork import copy_past
-from pipeline.head import add_head, new_head
-from pipeline.notes import Notes
-from pipeline.overview import (
+from mplus_ray.model.errors import BusyError, InvalidInputError, TenantNotFoundError
+from mplus_ray.model.refs import Shard
+from mplus_ray.pipeline.backlog import Backlog, Waiting, select_size, select_waiting
+from mplus_ray.pipeline.credentials import Credentials, Key
+from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.fork import copy_past
+from mplus_ray.pipeline.head import add_head, new_head
+from mplus_ray.pipeline.notes import Notes
+from mplus_ray.pipeline.overview import (
     active,
     named,
     select_files,
@@ -29,10 +29,10 @@ from pipeline.overview import (
     to_summary,
     with_head,
 )
-from pipeline.removal import begin_removal, finish_removal
-from pipeline.schema import leases, shards, states, tenants
-from pipeline.scope import Scope, now
-from pipeline.tenant import (
+from mplus_ray.pipeline.removal import begin_removal, finish_removal
+from mplus_ray.pipeline.schema import leases, shards, states, tenants
+from mplus_ray.pipeline.scope import Scope, now
+from mplus_ray.pipeline.tenant import (
     PRECISIONS,
     RETENTIONS,
     Tenant,
@@ -43,7 +43,7 @@ from pipeline.tenant import (
     new_tenant,
     to_tenant,
 )
-from pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 _AT_ONCE = 500  # file names in one query
 

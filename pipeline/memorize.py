@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from actors.plans import WriteRequest
-from model.errors import MPlusError
-from pipeline.chunk import Tokenizer
-from pipeline.committer import Committer, Task, Written
-from pipeline.header import with_header
-from pipeline.job import Ended, Job, OnStep, WriterLike, quiet
-from pipeline.observe import Batch, Commit, Observer, Unobserved
-from pipeline.tenant_log import Chunk
+from mplus_ray.actors.plans import WriteRequest
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.committer import Committer, Task, Written
+from mplus_ray.pipeline.header import with_header
+from mplus_ray.pipeline.job import Ended, Job, OnStep, WriterLike, quiet
+from mplus_ray.pipeline.observe import Batch, Commit, Observer, Unobserved
+from mplus_ray.pipeline.tenant_log import Chunk
 
 __all__ = ["MAX_BATCH", "Ended", "Job", "Line", "OnStep", "memorize", "quiet"]
 

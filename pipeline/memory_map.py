@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import InvalidInputError
-from model.membership import Membership
-from pipeline.tenant import Tenant
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.membership import Membership
+from mplus_ray.pipeline.tenant import Tenant
 
 _KEPT = 8  # memberships; one names every living row of every layer
 _MOST_BUCKETS = 4096

@@ -25,13 +25,13 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from model.errors import InvalidInputError, StorageError
-from pipeline.scope import now
-from pipeline.status import holders
+from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.pipeline.scope import now
+from mplus_ray.pipeline.status import holders
 
 if TYPE_CHECKING:
-    from pipeline.ledger import Ledger
-    from pipeline.observe import Batch, Commit
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.observe import Batch, Commit
 
 STAGES = ("wait", "forward", "seal", "ledger")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from model.errors import MPlusError
+from mplus_ray.model.errors import MPlusError
 
 _ROOM = 1000  # notes that wait; more than that are not worth taking
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from model.errors import InvalidInputError, MPlusError
-from pipeline.observe import Batch, Commit, Observer
+from mplus_ray.model.errors import InvalidInputError, MPlusError
+from mplus_ray.pipeline.observe import Batch, Commit, Observer
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,17 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Row, Select, func, select, union
 
-from pipeline.schema import chunks, documents, failures, heads, leases, shards, states, tenants
-from pipeline.tenant import TenantSummary, to_tenant
+from mplus_ray.pipeline.schema import (
+    chunks,
+    documents,
+    failures,
+    heads,
+    leases,
+    shards,
+    states,
+    tenants,
+)
+from mplus_ray.pipeline.tenant import TenantSummary, to_tenant
 
 
 def with_head(*columns: Any) -> Select[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument
 
 MAX_WORD = 1_000_000  # characters; longer runs are encoded data, not something to answer from
 

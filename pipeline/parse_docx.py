@@ -12,8 +12,8 @@ from typing import Any
 from docx import Document
 from docx.oxml.ns import qn
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument, Section
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument, Section
 
 _MAX_UNPACKED = 256 * 2**20  # bytes of all its parts
 _MAX_RATIO = 200  # unpacked to packed; dense XML reaches 50

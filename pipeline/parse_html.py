@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lxml import etree, html
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument, Section
-from pipeline.parse_text import decode
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.parse_text import decode
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_NAMES = (

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from model.errors import DocumentError
-from pipeline.parse_record import MAX_RECORD, Record, parse_json
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, parse_json
 
 
 class Lines(Protocol):

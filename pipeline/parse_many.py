@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from model.errors import DocumentError
-from pipeline.parse_check import foreign
-from pipeline.parse_csv import read_csv
-from pipeline.parse_jsonl import read_jsonl
-from pipeline.parse_parquet import read_parquet
-from pipeline.parse_record import Record
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_check import foreign
+from mplus_ray.pipeline.parse_csv import read_csv
+from mplus_ray.pipeline.parse_jsonl import read_jsonl
+from mplus_ray.pipeline.parse_parquet import read_parquet
+from mplus_ray.pipeline.parse_record import Record
 
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
     ".jsonl": read_jsonl,

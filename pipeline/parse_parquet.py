@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.errors import DocumentError
-from pipeline.parse_record import Record
-from pipeline.parse_table import Columns
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parse_table import Columns
 
 _BATCH = 32  # rows in memory at a time
 _BUFFER = 2**20  # bytes of a column chunk read at a time

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument
-from pipeline.parse_check import checked
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse_check import checked
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from model.errors import DocumentError
-from pipeline.parse_record import MAX_RECORD, Record, document_of
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, document_of
 
 _TEXT_NAMES = ("text", "content", "body")
 

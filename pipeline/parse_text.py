@@ -6,8 +6,8 @@ import codecs
 import re
 from pathlib import Path
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument, Section
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument, Section
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func
 
-from model.errors import QuotaError
-from pipeline.schema import documents
-from pipeline.scope import Scope
+from mplus_ray.model.errors import QuotaError
+from mplus_ray.pipeline.schema import documents
+from mplus_ray.pipeline.scope import Scope
 
 
 class Room:

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, func
 
-from actors.plans import ReadPlan
-from model.errors import InvalidInputError, NotYetError, TenantNotFoundError
-from pipeline.accept import next_step
-from pipeline.answer import read_plan
-from pipeline.head import read_head
-from pipeline.schema import documents, heads, tenants
-from pipeline.scope import Scope
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
+from mplus_ray.pipeline.accept import next_step
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.head import read_head
+from mplus_ray.pipeline.schema import documents, heads, tenants
+from mplus_ray.pipeline.scope import Scope
 
 if TYPE_CHECKING:
-    from pipeline.ledger import Ledger
-    from pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.tenant_log import TenantLog
 
 _POLL_SECONDS = 0.02
 _KEPT = 256  # tenants; a plan names each of a memory's files

@@ -9,18 +9,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from model.errors import BehindError
-from model.refs import Shard
-from pipeline.chunk import Span
-from pipeline.engine import Engine, Stores
-from pipeline.forgets import Receipt
-from pipeline.head import Serving
-from pipeline.header import Headings, cut
-from pipeline.job import Job, OnStep, quiet
-from pipeline.leases import Lease
-from pipeline.memorize import memorize
-from pipeline.recut import cut_rest
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import BehindError
+from mplus_ray.model.refs import Shard
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.engine import Engine, Stores
+from mplus_ray.pipeline.forgets import Receipt
+from mplus_ray.pipeline.head import Serving
+from mplus_ray.pipeline.header import Headings, cut
+from mplus_ray.pipeline.job import Job, OnStep, quiet
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.memorize import memorize
+from mplus_ray.pipeline.recut import cut_rest
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:
@@ -164,7 +164,7 @@ def _up_to(
     engine: Stores, log: TenantLog, lease: Lease, serving: Serving, step: int
 ) -> list[Shard]:
     """The shards of the first `step` steps; one that goes on is copied as far as it is wanted."""
-    from model.shards import copy_steps
+    from mplus_ray.model.shards import copy_steps
 
     whole = [shard for shard in serving.shards if shard.end <= step]
     for shard in serving.shards:

@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func
 
-from model.errors import BehindError
-from pipeline.chunk import Span
-from pipeline.exclusion import exclusion
-from pipeline.header import Headings
-from pipeline.leases import Lease, hold
-from pipeline.schema import chunks, cuts, documents, snapshots
-from pipeline.scope import Scope
+from mplus_ray.model.errors import BehindError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.exclusion import exclusion
+from mplus_ray.pipeline.header import Headings
+from mplus_ray.pipeline.leases import Lease, hold
+from mplus_ray.pipeline.schema import chunks, cuts, documents, snapshots
+from mplus_ray.pipeline.scope import Scope
 
 Cut = Callable[[str, Headings], Sequence[Span]]
 

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.remote import StoreUrl
-from model.errors import InvalidInputError, MPlusError
-from pipeline.fleet import State
-from pipeline.memorize import MAX_BATCH
-from pipeline.process import process_owner
+from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.model.errors import InvalidInputError, MPlusError
+from mplus_ray.pipeline.fleet import State
+from mplus_ray.pipeline.memorize import MAX_BATCH
+from mplus_ray.pipeline.process import process_owner
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from pipeline.engine import Engine
-    from pipeline.observe import Observer
+    from mplus_ray.pipeline.engine import Engine
+    from mplus_ray.pipeline.observe import Observer
 
 
 Prepare = Callable[[], None] | None
@@ -45,10 +45,10 @@ class Installation:
         Raises:
             MPlusError: one of the three cannot be opened.
         """
-        from actors.writer import Writer
-        from model import MPlus
-        from pipeline.engine import Engine
-        from pipeline.ledger import Ledger
+        from mplus_ray.actors.writer import Writer
+        from mplus_ray.model import MPlus
+        from mplus_ray.pipeline.engine import Engine
+        from mplus_ray.pipeline.ledger import Ledger
 
         model = MPlus.load(self.checkpoint, write_only=True)
         files = self.store.open()
@@ -96,7 +96,7 @@ class _WorkerActor:
         if prepare is not None:
             prepare()
 
-        from pipeline.worker import Worker
+        from mplus_ray.pipeline.worker import Worker
 
         engine = installation.engine()
         worker = Worker(engine, slots, self._observer())
@@ -117,15 +117,15 @@ class _WorkerActor:
 
     def metrics(self) -> str:
         """In Prometheus's text format."""
-        from pipeline.metrics import exposition
+        from mplus_ray.pipeline.metrics import exposition
 
         return exposition(self._registry) if self._registry else ""
 
     def _observer(self) -> Observer:
         from prometheus_client import CollectorRegistry
 
-        from pipeline.metrics import Metrics
-        from pipeline.observers import LoggingObserver, Observers
+        from mplus_ray.pipeline.metrics import Metrics
+        from mplus_ray.pipeline.observers import LoggingObserver, Observers
 
         self._registry = CollectorRegistry()
         return Observers([Metrics(self._registry), LoggingObserver()])
@@ -233,7 +233,7 @@ class RemoteWorker:
 def ray_at(address: str | None) -> Iterator[None]:
     """A connection to a running cluster, or a Ray of this machine for the time."""
     if address is None:
-        from pipeline.local_ray import local_ray
+        from mplus_ray.pipeline.local_ray import local_ray
 
         with local_ray():
             yield

@@ -22,9 +22,9 @@ from sqlalchemy import (
     update,
 )
 
-from model.errors import TenantNotFoundError
-from pipeline.database import Database
-from pipeline.schema import tenants
+from mplus_ray.model.errors import TenantNotFoundError
+from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.schema import tenants
 
 
 def now() -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.errors import InvalidInputError
-from pipeline.schema import heads, snapshots
-from pipeline.scope import Scope
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.schema import heads, snapshots
+from mplus_ray.pipeline.scope import Scope
 
 _MAX_NAME = 200
 

@@ -15,12 +15,12 @@ from typing import Any
 import xxhash
 from sqlalchemy import Row, make_url
 
-from model.errors import TenantNotFoundError
-from pipeline.backlog import Backlog, Waiting
-from pipeline.ledger import Ledger
-from pipeline.process import is_gone
-from pipeline.scope import now
-from pipeline.tenant import TenantSummary
+from mplus_ray.model.errors import TenantNotFoundError
+from mplus_ray.pipeline.backlog import Backlog, Waiting
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.process import is_gone
+from mplus_ray.pipeline.scope import now
+from mplus_ray.pipeline.tenant import TenantSummary
 
 _SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query
 

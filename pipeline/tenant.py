@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Row
 
-from model.errors import FingerprintMismatchError, InvalidInputError
+from mplus_ray.model.errors import FingerprintMismatchError, InvalidInputError
 
 PRECISIONS = ("bfloat16", "float32", "float16", "int8")  # the first is the default
 RETENTIONS = ("checkpoint", "unbounded")

@@ -8,13 +8,13 @@ from typing import Any, Unpack
 
 from sqlalchemy import Row, func
 
-from model.errors import StorageError
-from pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
-from pipeline.chunk import Span
-from pipeline.database import Database
-from pipeline.document import ParsedDocument
-from pipeline.document_pages import DocumentPage, read_page, read_passages
-from pipeline.documents import (
+from mplus_ray.model.errors import StorageError
+from mplus_ray.pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.document_pages import DocumentPage, read_page, read_passages
+from mplus_ray.pipeline.documents import (
     Document,
     DocumentState,
     Passage,
@@ -23,16 +23,16 @@ from pipeline.documents import (
     list_documents,
     unknown_document,
 )
-from pipeline.exclusion import exclusion
-from pipeline.forgets import Forgets
-from pipeline.header import Headings
-from pipeline.heads import TenantHeads
-from pipeline.idempotency import Answered
-from pipeline.jobs import Jobs
-from pipeline.schema import chunks, documents, failures, heads
-from pipeline.scope import Scope
-from pipeline.snapshots import Snapshots
-from pipeline.tenant import Tenant, TenantLimits, check_limits
+from mplus_ray.pipeline.exclusion import exclusion
+from mplus_ray.pipeline.forgets import Forgets
+from mplus_ray.pipeline.header import Headings
+from mplus_ray.pipeline.heads import TenantHeads
+from mplus_ray.pipeline.idempotency import Answered
+from mplus_ray.pipeline.jobs import Jobs
+from mplus_ray.pipeline.schema import chunks, documents, failures, heads
+from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.snapshots import Snapshots
+from mplus_ray.pipeline.tenant import Tenant, TenantLimits, check_limits
 
 __all__ = [
     "Accepted",

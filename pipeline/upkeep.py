@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from model.errors import DamagedFileError
-from model.refs import Shard, State
-from pipeline.engine import Engine, Stores
-from pipeline.job import Job, OnStep, quiet, remake
-from pipeline.leases import Lease
-from pipeline.rebuild import purge
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.engine import Engine, Stores
+from mplus_ray.pipeline.job import Job, OnStep, quiet, remake
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 SHARD_BYTES = 64 << 20  # compaction makes no larger shard, unless these are but a few steps
 _FEW = 8  # neighbours of like size are merged when there are so many: each row is copied rarely
@@ -126,7 +126,7 @@ def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> Verdict:
         FingerprintMismatchError: other weights made the memory.
         StorageError: the storage cannot be read at all, or refused to write.
     """
-    from model.shards import check_shard, read_checked
+    from mplus_ray.model.shards import check_shard, read_checked
 
     engine.check(log)
     verdict = Verdict()
@@ -197,7 +197,7 @@ def _runs(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
 
 
 def _merge(engine: Stores, log: TenantLog, lease: Lease, group: Sequence[Shard]) -> None:
-    from model.shards import copy_steps
+    from mplus_ray.model.shards import copy_steps
 
     head = log.heads.serving().head.id
     name = f"{log.tenant.id}/{head}/{lease.epoch:08d}-rows-{uuid.uuid4().hex}.arrow"

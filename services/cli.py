@@ -6,8 +6,8 @@ import sys
 
 import typer
 
-from model.errors import MPlusError
-from services import (
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.services import (
     cli_archive,
     cli_ask,
     cli_bench,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption, TenantOption
+from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 
 def export_archive(
@@ -23,10 +23,10 @@ def export_archive(
     json: JsonOption = None,
 ) -> None:
     """Write a tenant's documents, settings and snapshots to an archive."""
-    from pipeline.archive_out import export_tenant
-    from services.embedded import Embedded
-    from services.output import human, stderr, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.archive_out import export_tenant
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, stderr, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
         log = system.existing_tenant(tenant)
@@ -73,11 +73,11 @@ def import_archive(
 
     Without rows its memory is made from the documents when it is first wanted.
     """
-    from pipeline.archive import Archive
-    from pipeline.archive_in import import_tenant
-    from services.embedded import Embedded
-    from services.output import human, stderr, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.archive import Archive
+    from mplus_ray.pipeline.archive_in import import_tenant
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, stderr, write_json
+    from mplus_ray.services.settings import Settings
 
     with Archive(file) as archive, Embedded(Settings.read(data, checkpoint)) as system:
         memory = archive.manifest.memory is not None and not documents_only

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import (
+from mplus_ray.services.options import (
     AsOfOption,
     CheckpointOption,
     DataOption,
@@ -20,10 +20,10 @@ from services.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.answer import Reply
-    from pipeline.citations import Citation
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.answer import Reply
+    from mplus_ray.pipeline.citations import Citation
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
 
 _SHOWN = 240  # characters of a passage on a terminal; JSON has all of it
 
@@ -41,11 +41,11 @@ def ask(
     json: JsonOption = None,
 ) -> None:
     """Answer a question from the memory of a tenant that exists."""
-    from pipeline.answer import ask as answer_question
-    from services.embedded import Embedded
-    from services.moments import step_of
-    from services.output import human, printable, stderr, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.answer import ask as answer_question
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
+    from mplus_ray.services.output import human, printable, stderr, write_json
+    from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data, checkpoint)
     console = human(json)
@@ -90,8 +90,8 @@ def ask(
 
 def _prepare(system: Embedded, log: TenantLog) -> None:
     """Make a memory again that was dropped; refuse one that never was."""
-    from model.errors import StorageError
-    from services.warm import warm
+    from mplus_ray.model.errors import StorageError
+    from mplus_ray.services.warm import warm
 
     warm(system, log)
     if not log.heads.serving().head.step:
@@ -103,9 +103,9 @@ def _prepare(system: Embedded, log: TenantLog) -> None:
 
 def _mending(system: Embedded, log: TenantLog, answer: Callable[[], Reply]) -> Reply:
     """An answer, also where a damaged file has to be made again for it."""
-    from model.errors import DamagedFileError
-    from pipeline.upkeep import verify
-    from services.output import stderr
+    from mplus_ray.model.errors import DamagedFileError
+    from mplus_ray.pipeline.upkeep import verify
+    from mplus_ray.services.output import stderr
 
     try:
         return answer()
@@ -119,7 +119,7 @@ def _mending(system: Embedded, log: TenantLog, answer: Callable[[], Reply]) -> R
 
 
 def _show(console: Console, citations: list[Citation]) -> None:
-    from services.output import printable
+    from mplus_ray.services.output import printable
 
     for number, citation in enumerate(citations, 1):
         passage = citation.passage

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.options import CheckpointOption, JsonOption
+from mplus_ray.services.options import CheckpointOption, JsonOption
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
@@ -20,8 +20,8 @@ def bench() -> None:
 @app.command("model")
 def bench_model(json: JsonOption = None) -> None:
     """Memorizing, questions and decoding at the paper's geometry."""
-    from bench.model import main
-    from services.output import write_json
+    from mplus_ray.bench.model import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main())
 
@@ -35,8 +35,8 @@ def bench_memory(
     json: JsonOption = None,
 ) -> None:
     """What durable memory costs: appends, restarts, forgetting, snapshots, bytes."""
-    from bench.memory import main
-    from services.output import write_json
+    from mplus_ray.bench.memory import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -59,8 +59,8 @@ def bench_ingest(
     json: JsonOption = None,
 ) -> None:
     """Documents arriving: how fast they become memory, how soon, and for how many at once."""
-    from bench.ingest.run import main
-    from services.output import write_json
+    from mplus_ray.bench.ingest.run import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint, turns))
 
@@ -74,8 +74,8 @@ def bench_short(
     json: JsonOption = None,
 ) -> None:
     """How well facts are remembered from short documents, full chunks and packed ones."""
-    from bench.ingest.short import main
-    from services.output import write_json
+    from mplus_ray.bench.ingest.short import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -89,8 +89,8 @@ def bench_titles(
     json: JsonOption = None,
 ) -> None:
     """Whether a title before a chunk's text helps to remember what the text says of it."""
-    from bench.ingest.titled import main
-    from services.output import write_json
+    from mplus_ray.bench.ingest.titled import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -121,9 +121,9 @@ def bench_index(
     json: JsonOption = None,
 ) -> None:
     """How fast a question finds its blocks in a long memory, and how many of the right ones."""
-    from bench.index.run import main
-    from bench.index.world import Source
-    from services.output import write_json
+    from mplus_ray.bench.index.run import main
+    from mplus_ray.bench.index.world import Source
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint, Source(text, questions)))
 
@@ -145,8 +145,8 @@ def bench_serve(
     json: JsonOption = None,
 ) -> None:
     """Questions over HTTP to a service that this starts: speed, tiers, a killed reader, memory."""
-    from bench.serve.run import main
-    from services.output import write_json
+    from mplus_ray.bench.serve.run import main
+    from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint, minutes))
 
@@ -165,8 +165,8 @@ def bench_soak(
 
     The exit code is 1 if any tenant's memory differs, or a writer failed by itself.
     """
-    from bench.soak.run import main
-    from services.output import write_json
+    from mplus_ray.bench.soak.run import main
+    from mplus_ray.services.output import write_json
 
     result = main(minutes, seed, writers, checkpoint)
     write_json(json, result)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption, TenantOption
+from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from pipeline.documents import Document
-    from pipeline.forgets import Receipt
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.documents import Document
+    from mplus_ray.pipeline.forgets import Receipt
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
 
 app = typer.Typer(help="List, show, forget and retry documents.", no_args_is_help=True)
 
@@ -45,9 +45,9 @@ def list_documents(
     from rich.table import Table
     from rich.text import Text
 
-    from services.embedded import Embedded
-    from services.output import human, printable, write_json
-    from services.settings import Settings
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, printable, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
         log = system.existing_tenant(tenant)
@@ -70,9 +70,9 @@ def show(
     tenant: TenantOption, document: IdArgument, data: DataOption = None, json: JsonOption = None
 ) -> None:
     """One document with its text."""
-    from services.embedded import Embedded
-    from services.output import human, printable, write_json
-    from services.settings import Settings
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, printable, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
         log = system.existing_tenant(tenant)
@@ -109,9 +109,9 @@ def forget(
     No answer draws on them from the first moment on. Then the memory is made again without them,
     and text and rows are purged; the receipt says when each was done.
     """
-    from services.embedded import Embedded
-    from services.output import human, printable, stderr, write_json
-    from services.settings import Settings
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, printable, stderr, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
@@ -141,10 +141,10 @@ def retry(
 
     What came over standard input or from a topic cannot be read again and stays on the list.
     """
-    from pipeline.sources import read_again
-    from services.cli_ingest import Order, carry_out
-    from services.embedded import Embedded
-    from services.settings import Settings
+    from mplus_ray.pipeline.sources import read_again
+    from mplus_ray.services.cli_ingest import Order, carry_out
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.settings import Settings
 
     began = time.monotonic()
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
@@ -167,8 +167,8 @@ def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
     Raises:
         DocumentNotFoundError: the tenant has none.
     """
-    from model.errors import DocumentNotFoundError
-    from pipeline.documents import unknown_document
+    from mplus_ray.model.errors import DocumentNotFoundError
+    from mplus_ray.pipeline.documents import unknown_document
 
     gone = [request.receipt.document for request in log.forgets.list()] if forgotten else []
     for key in (text, str(Path(text).resolve())):
@@ -182,9 +182,9 @@ def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
 
 def _settle(system: Embedded, log: TenantLog) -> None:
     """Carry out all forgetting, showing what is memorized again for it."""
-    from pipeline.rebuild import settle
-    from services.output import stderr
-    from services.progress import memorizing
+    from mplus_ray.pipeline.rebuild import settle
+    from mplus_ray.services.output import stderr
+    from mplus_ray.services.progress import memorizing
 
     log.tenant.check_fingerprint(system.model.fingerprint)
     first = min((start for start, _ in log.heads.serving().masks), default=0)
@@ -193,7 +193,7 @@ def _settle(system: Embedded, log: TenantLog) -> None:
 
 
 def _as_json(document: Document) -> dict[str, Any]:
-    from services.moments import iso
+    from mplus_ray.services.moments import iso
 
     return {
         "id": document.key,
@@ -214,7 +214,7 @@ def _failure(source: str, reason: str) -> dict[str, str]:
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
-    from services.moments import iso
+    from mplus_ray.services.moments import iso
 
     stages = ("requested", "masked", "rebuilt", "purged")
     times = {stage: iso(getattr(receipt, stage)) for stage in stages}

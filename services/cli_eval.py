@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from model.errors import InvalidInputError
-from services.eval_inputs import (
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.eval_inputs import (
     BETWEEN,
     HELD_OUT,
     DataOption,
@@ -28,15 +28,15 @@ from services.eval_inputs import (
     setting_of,
     to_distances,
 )
-from services.options import CheckpointOption, JsonOption
+from mplus_ray.services.options import CheckpointOption, JsonOption
 
 if TYPE_CHECKING:
-    from model import MPlus
-    from model.evaluation.passages import Logs, Plan
-    from model.evaluation.plots import Curve
-    from model.evaluation.quick import Texts
-    from model.evaluation.telling import Advance
-    from model.training.facts import Unseen
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.evaluation.passages import Logs, Plan
+    from mplus_ray.model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.quick import Texts
+    from mplus_ray.model.evaluation.telling import Advance
+    from mplus_ray.model.training.facts import Unseen
 
 app = typer.Typer(
     help="Measure what a checkpoint remembers, finds and knows.", no_args_is_help=True
@@ -80,9 +80,9 @@ def eval_retention(
 ) -> None:
     """Invented facts, so many tokens of other text, then the questions; M+, the pool alone
     (MemoryLLM) and no memory."""
-    from model.evaluation.facts import WAYS
-    from model.evaluation.plots import Curve
-    from model.evaluation.retention import Plan, retention
+    from mplus_ray.model.evaluation.facts import WAYS
+    from mplus_ray.model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.retention import Plan, retention
 
     if told not in WAYS:
         raise InvalidInputError(f"--told {told} is unknown; there are {', '.join(WAYS)}")
@@ -126,8 +126,8 @@ def eval_qa(
 ) -> None:
     """Real questions: exact match, F1 and answer-in-output of M+, of the same model with the
     passage in its prompt, with nothing, and with BM25 passages in its prompt."""
-    from model.evaluation.plots import Curve
-    from model.evaluation.qa import qa
+    from mplus_ray.model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.qa import qa
 
     result = _on_passages("qa", qa, data, tokens, text, tenants, limit, checkpoint, seed, plot)
     curve = Curve("f1", "f1_low", "f1_high", "F1")
@@ -150,8 +150,8 @@ def eval_citations(
 ) -> None:
     """Whether the passage with the answer is the first, or among the first three, that the
     retriever names; beside BM25 over the same passages."""
-    from model.evaluation.citations import citations
-    from model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.citations import citations
+    from mplus_ray.model.evaluation.plots import Curve
 
     result = _on_passages(
         "citations", citations, data, tokens, text, tenants, limit, checkpoint, seed, plot
@@ -192,13 +192,13 @@ def eval_abstention(
 ) -> None:
     """Whether a confidence tells what was memorized from what never was: area under the ROC
     curve, chosen on one half of the documents and measured on the other."""
-    from model.evaluation.abstention import After, abstention
-    from model.evaluation.plots import draw_roc
-    from model.evaluation.questions import draw, read_questions
-    from model.evaluation.quick import fact_documents
-    from model.evaluation.telling import Document
-    from services.output import human, write_json
-    from services.show_eval import abstention_line
+    from mplus_ray.model.evaluation.abstention import After, abstention
+    from mplus_ray.model.evaluation.plots import draw_roc
+    from mplus_ray.model.evaluation.questions import draw, read_questions
+    from mplus_ray.model.evaluation.quick import fact_documents
+    from mplus_ray.model.evaluation.telling import Document
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.show_eval import abstention_line
 
     check_plot(plot)
     if save is not None and not save.absolute().parent.is_dir():
@@ -254,8 +254,8 @@ def eval_perplexity(
     plot: PlotOption = None,
 ) -> None:
     """Perplexity of running text, with memory of so many tokens before it."""
-    from model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
-    from model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
+    from mplus_ray.model.evaluation.plots import Curve
 
     check_plot(plot)
     mplus = load_model(checkpoint)
@@ -284,9 +284,9 @@ def eval_quick(
     json: JsonOption = None,
 ) -> None:
     """All of them, small, in minutes: one table."""
-    from model.evaluation.quick import quick
-    from services.output import human, write_json
-    from services.show_eval import quick_table
+    from mplus_ray.model.evaluation.quick import quick
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.show_eval import quick_table
 
     mplus = load_model(checkpoint)
     texts = _quick_texts(mplus, data, text)
@@ -311,8 +311,8 @@ def _on_passages(
     plot: Path | None,
 ) -> dict[str, Any]:
     """What `qa` and `citations` have in common."""
-    from model.evaluation.passages import Plan, lay_out
-    from model.evaluation.questions import SHIPPED, read_questions
+    from mplus_ray.model.evaluation.passages import Plan, lay_out
+    from mplus_ray.model.evaluation.questions import SHIPPED, read_questions
 
     plan = Plan(to_distances(tokens), limit or None, tenants, seed)
     check_plot(plot)
@@ -335,8 +335,8 @@ def _on_passages(
 
 
 def _quick_texts(mplus: MPlus, data: Path | None, text: list[Path] | None) -> Texts:
-    from model.evaluation.questions import SHIPPED, read_questions
-    from model.evaluation.quick import Texts
+    from mplus_ray.model.evaluation.questions import SHIPPED, read_questions
+    from mplus_ray.model.evaluation.quick import Texts
 
     passages = read_questions(data or SHIPPED)
     others = None if data and not text else running_text(mplus, text, BETWEEN)
@@ -346,9 +346,9 @@ def _quick_texts(mplus: MPlus, data: Path | None, text: list[Path] | None) -> Te
 def _arms_out(
     result: dict[str, Any], json: str | None, plot: Path | None, curve: Curve, title: str
 ) -> None:
-    from model.evaluation.plots import draw_arms
-    from services.output import human, write_json
-    from services.show_eval import arms_table
+    from mplus_ray.model.evaluation.plots import draw_arms
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.show_eval import arms_table
 
     if plot is not None:
         draw_arms(plot, result["arms"], curve, title)

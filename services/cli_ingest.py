@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.ingest_run import MAX_BACKLOG, Order, Run
-from services.options import CheckpointOption, DataOption, JsonOption, TenantOption
+from mplus_ray.services.ingest_run import MAX_BACKLOG, Order, Run
+from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from pipeline.intake import Intake
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.intake import Intake
+    from mplus_ray.services.embedded import Embedded
 
 __all__ = ["Order", "carry_out", "ingest"]
 
@@ -88,12 +88,12 @@ def ingest(
     A document is safe once it is taken in: interrupt at any time, and the same command, or one
     without sources, goes on where it stopped.
     """
-    from model.errors import InvalidInputError
-    from pipeline.bulk import count_workers
-    from pipeline.sources import Until, open_sources
-    from services.embedded import Embedded
-    from services.settings import Settings
-    from services.stopping import stopped_by_signals
+    from mplus_ray.model.errors import InvalidInputError
+    from mplus_ray.pipeline.bulk import count_workers
+    from mplus_ray.pipeline.sources import Until, open_sources
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.settings import Settings
+    from mplus_ray.services.stopping import stopped_by_signals
 
     began = time.monotonic()
     until = Until(idle=until_idle)
@@ -129,8 +129,8 @@ def carry_out(system: Embedded, order: Order, began: float, json: str | None) ->
         DocumentError: some could not be read; the others are memorized.
         QuotaError: the tenant is full; what came before is memorized.
     """
-    from services.output import human, stderr
-    from services.progress import Ingesting
+    from mplus_ray.services.output import human, stderr
+    from mplus_ray.services.progress import Ingesting
 
     with Ingesting(stderr(), order.tenant) as progress:
         run = Run(system, order, progress)
@@ -156,7 +156,7 @@ def carry_out(system: Embedded, order: Order, began: float, json: str | None) ->
 
 
 def _write_result(run: Run, seconds: float, json: str | None) -> None:
-    from services.output import write_json
+    from mplus_ray.services.output import write_json
 
     intake = run.intake
     result: dict[str, Any] = {
@@ -179,7 +179,7 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
 
 
 def _print_duplicates(intake: Intake, json: str | None) -> None:
-    from services.output import human, printable
+    from mplus_ray.services.output import human, printable
 
     for pair in intake.duplicates[:10]:
         how = "the same as" if pair.similarity == 1.0 else f"{pair.similarity:.0%} like"
@@ -189,7 +189,7 @@ def _print_duplicates(intake: Intake, json: str | None) -> None:
 
 
 def _all_failed(intake: Intake) -> Exception:
-    from model.errors import DocumentError
+    from mplus_ray.model.errors import DocumentError
 
     reasons = "\n  ".join(failure.reason for failure in intake.failed)
     if intake.failures > len(intake.failed):

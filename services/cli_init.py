@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from model.errors import InvalidInputError
-from services.options import JsonOption
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.options import JsonOption
 
 
 def init(
@@ -29,8 +29,8 @@ def init(
     json: JsonOption = None,
 ) -> None:
     """Make an M+ checkpoint whose memory parts are still to be trained."""
-    from model.backbone import init_from_backbone
-    from services.output import human, write_json
+    from mplus_ray.model.backbone import init_from_backbone
+    from mplus_ray.services.output import human, write_json
 
     config = init_from_backbone(backbone, out, seed, **_fields(settings or []))
     write_json(json, {"backbone": backbone, "checkpoint": str(out), "config": config.to_dict()})
@@ -40,7 +40,7 @@ def init(
 def _fields(settings: list[str]) -> dict[str, Any]:
     from dataclasses import fields
 
-    from model.config import ModelConfig
+    from mplus_ray.model.config import ModelConfig
 
     known = {field.name: field.type for field in fields(ModelConfig)}
     values: dict[str, Any] = {}

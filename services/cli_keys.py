@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import DataOption, JsonOption
+from mplus_ray.services.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from pipeline.credentials import Credentials, Key
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.credentials import Credentials, Key
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
 
 app = typer.Typer(help="Create, list, revoke and rotate keys.", no_args_is_help=True)
 
@@ -82,7 +82,7 @@ def list_keys(
     from rich.table import Table
     from rich.text import Text
 
-    from services.output import human, write_json
+    from mplus_ray.services.output import human, write_json
 
     with _credentials(data, tenant, operator) as (credentials, owner):
         rows = [_as_json(key) for key in credentials.list(owner)]
@@ -103,7 +103,7 @@ def revoke(
     json: JsonOption = None,
 ) -> None:
     """Refuse a key from now on, everywhere."""
-    from services.output import human, write_json
+    from mplus_ray.services.output import human, write_json
 
     with _credentials(data, tenant, operator) as (credentials, owner):
         gone = credentials.revoke(owner, key)
@@ -130,8 +130,8 @@ def _credentials(
     data: Path | None, tenant: str | None, operator: bool, make: bool = False
 ) -> Iterator[tuple[Credentials, TenantLog | None]]:
     """The keys of a data directory, and whose are meant; see `_owner`."""
-    from services.embedded import Embedded
-    from services.settings import Settings
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
         owner = _owner(system, tenant, operator, make)  # before a ledger is made
@@ -146,7 +146,7 @@ def _owner(
     Args:
         make: a data directory, if there is none; looking makes none.
     """
-    from model.errors import InvalidInputError, KeyNotFoundError
+    from mplus_ray.model.errors import InvalidInputError, KeyNotFoundError
 
     if (tenant is None) == (not operator):
         raise InvalidInputError("whose key? give --tenant NAME, or --operator")
@@ -161,8 +161,8 @@ def _owner(
 
 def _moment(text: str | None) -> float | None:
     """A time, or a span from now, as seconds since the epoch."""
-    from pipeline.scope import now
-    from services.moments import parse_time
+    from mplus_ray.pipeline.scope import now
+    from mplus_ray.services.moments import parse_time
 
     if text is None:
         return None
@@ -171,7 +171,7 @@ def _moment(text: str | None) -> float | None:
 
 
 def _show_secret(key: Key, text: str, json: str | None) -> None:
-    from services.output import human, stderr, write_json
+    from mplus_ray.services.output import human, stderr, write_json
 
     write_json(json, {**_as_json(key), "key": text})
     human(json).print(text, markup=False)
@@ -179,7 +179,7 @@ def _show_secret(key: Key, text: str, json: str | None) -> None:
 
 
 def _as_json(key: Key) -> dict[str, Any]:
-    from services.moments import iso
+    from mplus_ray.services.moments import iso
 
     times = {name: iso(getattr(key, name)) for name in ("created", "expires", "used", "revoked")}
     return {"id": key.id, "name": key.name, "scopes": sorted(key.scopes), **times}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.options import (
+from mplus_ray.services.options import (
     CheckpointOption,
     DataOption,
     JsonOption,
@@ -23,9 +23,9 @@ from services.options import (
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from pipeline.fleet import Scale
-    from pipeline.remote_worker import Needs
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.fleet import Scale
+    from mplus_ray.pipeline.remote_worker import Needs
+    from mplus_ray.services.embedded import Embedded
 
 _TICK_SECONDS = 0.5
 
@@ -65,12 +65,12 @@ def memorize(
     one ledger; each tenant is one writer's at a time. What `mplus ingest --no-wait` took in is
     memorized here.
     """
-    from pipeline.fleet import Scale
-    from pipeline.remote_worker import Needs
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
-    from services.stopping import stopped_by_signals
+    from mplus_ray.pipeline.fleet import Scale
+    from mplus_ray.pipeline.remote_worker import Needs
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
+    from mplus_ray.services.stopping import stopped_by_signals
 
     settings = Settings.read(data, checkpoint)
     began, stop = time.monotonic(), threading.Event()
@@ -108,9 +108,9 @@ class _Run:
         """One writer in this process."""
         from prometheus_client import CollectorRegistry
 
-        from pipeline.metrics import Metrics
-        from pipeline.observers import LoggingObserver, Observers
-        from pipeline.worker import Worker
+        from mplus_ray.pipeline.metrics import Metrics
+        from mplus_ray.pipeline.observers import LoggingObserver, Observers
+        from mplus_ray.pipeline.worker import Worker
 
         registry = CollectorRegistry()
         observer = Observers([Metrics(registry), LoggingObserver()])
@@ -125,9 +125,9 @@ class _Run:
         """Writers as actors; ended, also by an error, they commit what they have."""
         from prometheus_client import CollectorRegistry
 
-        from pipeline.fleet import Fleet
-        from pipeline.metrics import WriterMetrics
-        from pipeline.remote_worker import RemoteWorker, ray_at
+        from mplus_ray.pipeline.fleet import Fleet
+        from mplus_ray.pipeline.metrics import WriterMetrics
+        from mplus_ray.pipeline.remote_worker import RemoteWorker, ray_at
 
         installation, numbers = self.system.installation, count(1)
 
@@ -153,8 +153,8 @@ class _Run:
         if self.metrics_port is None:
             yield
             return
-        from pipeline.metrics import LedgerMetrics, serve
-        from services.output import stderr
+        from mplus_ray.pipeline.metrics import LedgerMetrics, serve
+        from mplus_ray.services.output import stderr
 
         registry.register(LedgerMetrics(self.system.ledger))
         server = serve(registry, self.metrics_port)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import (
+from mplus_ray.services.options import (
     AsOfOption,
     CheckpointOption,
     DataOption,
@@ -17,9 +17,9 @@ from services.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.snapshots import Snapshot
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.snapshots import Snapshot
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
 
 StepOption = Annotated[
     int | None,
@@ -42,10 +42,10 @@ def snapshot(
 
     A snapshot stores a step and no rows. It moves with the log when a document is forgotten.
     """
-    from model.errors import InvalidInputError
-    from services.embedded import Embedded
-    from services.output import human, printable, write_json
-    from services.settings import Settings
+    from mplus_ray.model.errors import InvalidInputError
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, printable, write_json
+    from mplus_ray.services.settings import Settings
 
     if (name is None and (delete or step is not None)) or (delete and step is not None):
         raise InvalidInputError("give NAME to take a snapshot; --delete takes a NAME and no --step")
@@ -77,13 +77,13 @@ def fork(
 
     It shares the files and pays for what it adds. What one of them forgets, the other keeps.
     """
-    from pipeline.inspect import history_at
-    from pipeline.rebuild import fork_at
-    from services.embedded import Embedded
-    from services.moments import step_of
-    from services.output import human, write_json
-    from services.settings import Settings
-    from services.warm import warm
+    from mplus_ray.pipeline.inspect import history_at
+    from mplus_ray.pipeline.rebuild import fork_at
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
+    from mplus_ray.services.warm import warm
 
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
@@ -112,12 +112,12 @@ def digest(
 
     Equal memories have equal digests, however they came about and wherever they are.
     """
-    from pipeline.inspect import digest as hash_memory
-    from services.embedded import Embedded
-    from services.moments import step_of
-    from services.output import human, write_json
-    from services.settings import Settings
-    from services.warm import warm
+    from mplus_ray.pipeline.inspect import digest as hash_memory
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
+    from mplus_ray.services.warm import warm
 
     with Embedded(Settings.read(data, checkpoint)) as system:
         log = _checked(system, tenant)
@@ -138,11 +138,11 @@ def rebuild(
     This is how a tenant moves to another model, which cuts the documents its own way. Interrupted,
     the same command goes on.
     """
-    from pipeline.rebuild import upgrade
-    from services.embedded import Embedded
-    from services.output import human, stderr, write_json
-    from services.progress import memorizing
-    from services.settings import Settings
+    from mplus_ray.pipeline.rebuild import upgrade
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, stderr, write_json
+    from mplus_ray.services.progress import memorizing
+    from mplus_ray.services.settings import Settings
 
     began = time.monotonic()
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
@@ -169,11 +169,11 @@ def verify(
 
     Exit code 1 if anything differed, also when it is repaired.
     """
-    from pipeline.inspect import check_log
-    from pipeline.upkeep import verify as verify_files
-    from services.embedded import Embedded
-    from services.output import human, printable, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.inspect import check_log
+    from mplus_ray.pipeline.upkeep import verify as verify_files
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, printable, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data, checkpoint)) as system:
         log = _checked(system, tenant)
@@ -207,10 +207,10 @@ def sweep(data: DataOption = None, json: JsonOption = None) -> None:
 
     For a timer. `tenants set --cold-after` says when a tenant is cold.
     """
-    from pipeline.upkeep import sweep as sweep_all
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.upkeep import sweep as sweep_all
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data)
     done = {"cooled": 0, "merged": 0, "removed": 0}
@@ -226,7 +226,7 @@ def sweep(data: DataOption = None, json: JsonOption = None) -> None:
 
 def _checked(system: Embedded, tenant: str) -> TenantLog:
     """A tenant whose memory the loaded checkpoint made."""
-    from services.output import stderr
+    from mplus_ray.services.output import stderr
 
     log = system.existing_tenant(tenant)
     with stderr().status(f"loading {system.settings.checkpoint}"):
@@ -235,6 +235,6 @@ def _checked(system: Embedded, tenant: str) -> TenantLog:
 
 
 def _snapshot(taken: Snapshot) -> dict[str, Any]:
-    from services.moments import iso
+    from mplus_ray.services.moments import iso
 
     return {"name": taken.name, "step": taken.step, "created": iso(taken.created)}

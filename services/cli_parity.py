@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.options import JsonOption
+from mplus_ray.services.options import JsonOption
 
 
 def parity(
@@ -20,8 +20,8 @@ def parity(
 
     Exit code 1 if any difference is above 1e-4.
     """
-    from model.parity import TOLERANCE, run
-    from services.output import human, write_json
+    from mplus_ray.model.parity import TOLERANCE, run
+    from mplus_ray.services.output import human, write_json
 
     reports = [run(folder) for folder in folders]
     cases = [

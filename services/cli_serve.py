@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.options import (
+from mplus_ray.services.options import (
     CheckpointOption,
     DataOption,
     JsonOption,
@@ -19,8 +19,8 @@ from services.options import (
 )
 
 if TYPE_CHECKING:
-    from services.serving.first_start import FirstKeys
-    from services.serving.running import Address
+    from mplus_ray.services.serving.first_start import FirstKeys
+    from mplus_ray.services.serving.running import Address
 
 _BYTES = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _UNITS = ("", "K", "M", "G", "T")
@@ -96,21 +96,21 @@ def serve(
     they are not shown again. Ctrl-C lets answers come to their end and writers commit; a second
     one does not wait.
     """
-    from pipeline.local_ray import set_environment
+    from mplus_ray.pipeline.local_ray import set_environment
 
     if ray_address is None:
         set_environment()
     for name, value in _SERVE.items():
         os.environ.setdefault(name, value)  # before Ray is imported
-    from pipeline.fleet import Scale
-    from services.embedded import Embedded
-    from services.output import stderr
-    from services.serving.application import Budget, Readership
-    from services.serving.places import Demand
-    from services.serving.running import Address
-    from services.serving.service import Service, Wanted
-    from services.serving.signals import Signals
-    from services.settings import Settings
+    from mplus_ray.pipeline.fleet import Scale
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import stderr
+    from mplus_ray.services.serving.application import Budget, Readership
+    from mplus_ray.services.serving.places import Demand
+    from mplus_ray.services.serving.running import Address
+    from mplus_ray.services.serving.service import Service, Wanted
+    from mplus_ray.services.serving.signals import Signals
+    from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data, checkpoint)
     budget = Budget(_size(device_memory), _size(host_memory), slots, queue)
@@ -155,7 +155,7 @@ class _Told:
             print(*keys.lines(), sep="\n", flush=True)
 
     def ready(self, address: Address) -> None:
-        from services.output import human, write_json
+        from mplus_ray.services.output import human, write_json
 
         keys = self._keys
         found = {"operator_key": keys.operator, "api_key": keys.tenant} if keys else {}
@@ -173,9 +173,9 @@ class _Told:
 
 def _check_checkpoint(source: str) -> str:
     """The model's name, if there is one; a later error would have started much in vain."""
-    from model.config import ModelConfig
-    from model.hub import find_checkpoint
-    from model.text import TextTokenizer
+    from mplus_ray.model.config import ModelConfig
+    from mplus_ray.model.hub import find_checkpoint
+    from mplus_ray.model.text import TextTokenizer
 
     folder = find_checkpoint(source)
     ModelConfig.load(folder)
@@ -185,7 +185,7 @@ def _check_checkpoint(source: str) -> str:
 
 def _size(text: str | None) -> int | None:
     """Bytes, with a unit of 1024 or none."""
-    from model.errors import InvalidInputError
+    from mplus_ray.model.errors import InvalidInputError
 
     if text is None:
         return None

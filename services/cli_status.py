@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import DataOption, JsonOption
+from mplus_ray.services.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
     import threading
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from pipeline.backlog import Backlog
-    from pipeline.ledger import Ledger
-    from pipeline.status import Tier
-    from services.settings import Settings
+    from mplus_ray.pipeline.backlog import Backlog
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.status import Tier
+    from mplus_ray.services.settings import Settings
 
 _REFRESH_SECONDS = 1.0
 
@@ -37,11 +37,11 @@ def status(
     """Writers at work, tenants with what waits for each, the backlog, and bytes by tier."""
     import threading
 
-    from model.errors import InvalidInputError
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
-    from services.stopping import stopped_by_signals
+    from mplus_ray.model.errors import InvalidInputError
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
+    from mplus_ray.services.stopping import stopped_by_signals
 
     if watch and json is not None:
         raise InvalidInputError("--watch is for people; call `mplus status --json` repeatedly")
@@ -98,8 +98,8 @@ def render(found: dict[str, Any]) -> RenderableType:
 
 
 def _read(settings: Settings, ledger: Ledger | None, tenant: str | None) -> dict[str, Any]:
-    from pipeline.backlog import Backlog
-    from pipeline.status import Status, Tier, read_status, shown_ledger, shown_store
+    from mplus_ray.pipeline.backlog import Backlog
+    from mplus_ray.pipeline.status import Status, Tier, read_status, shown_ledger, shown_store
 
     if ledger is None:
         nothing = Tier(0, 0)
@@ -182,7 +182,7 @@ def _line(name: str, value: str) -> RenderableType:
 def _text(text: str) -> RenderableType:
     from rich.text import Text
 
-    from services.output import printable
+    from mplus_ray.services.output import printable
 
     return Text(printable(text))
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.options import CheckpointOption, DataOption, JsonOption
+from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from pipeline.tenant import Tenant, TenantLimits
+    from mplus_ray.pipeline.tenant import Tenant, TenantLimits
 
 app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
 
@@ -64,9 +64,9 @@ def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data=data)
     summaries = []
@@ -126,10 +126,10 @@ def create(
     json: JsonOption = None,
 ) -> None:
     """Make a tenant. Seed, precision and retention are for life; `set` changes the rest."""
-    from model.errors import InvalidInputError, TenantNotFoundError
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
+    from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
 
     limits = _limits(
         max_documents=max_documents,
@@ -168,10 +168,10 @@ def set_limits(
     json: JsonOption = None,
 ) -> None:
     """Change what is given, `none` to lift a limit; what the tenant has stays."""
-    from pipeline.tenant import LIMITS
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.tenant import LIMITS
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
 
     changed = _limits(
         max_documents=max_documents,
@@ -200,10 +200,10 @@ def delete(
     json: JsonOption = None,
 ) -> None:
     """Take a tenant away with its documents, its memory and its text. There is no way back."""
-    from pipeline.upkeep import delete as delete_tenant
-    from services.embedded import Embedded
-    from services.output import human, write_json
-    from services.settings import Settings
+    from mplus_ray.pipeline.upkeep import delete as delete_tenant
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.output import human, write_json
+    from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data)) as system:
         log = system.existing_tenant(name)
@@ -220,7 +220,7 @@ def delete(
 
 def _limits(**texts: str | None) -> TenantLimits:
     """The limits that were given, as numbers; None for those that are lifted."""
-    from pipeline.tenant import TenantLimits
+    from mplus_ray.pipeline.tenant import TenantLimits
 
     limits = TenantLimits()
     for name, text in texts.items():
@@ -230,7 +230,7 @@ def _limits(**texts: str | None) -> TenantLimits:
 
 
 def _number(option: str, text: str) -> float | int | None:
-    from model.errors import InvalidInputError
+    from mplus_ray.model.errors import InvalidInputError
 
     if text == "none":
         return None
@@ -247,7 +247,7 @@ def _number(option: str, text: str) -> float | int | None:
 
 
 def _settings(tenant: Tenant) -> dict[str, Any]:
-    from pipeline.tenant import LIMITS
+    from mplus_ray.pipeline.tenant import LIMITS
 
     shown = ("fingerprint", "seed", "precision", "retention")
     fields = asdict(tenant)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from model.errors import InvalidInputError
-from services.options import RayAddressOption
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.options import RayAddressOption
 
 if TYPE_CHECKING:
-    from model.training.run import Order
+    from mplus_ray.model.training.run import Order
 
 
 class _Strategy(StrEnum):
@@ -83,10 +83,10 @@ def train(
 
     SIGTERM and Ctrl-C save and end; --resume goes on as if nothing had been.
     """
-    from model.training.export import export as write
-    from model.training.recipe import Recipe
-    from model.training.run import Order
-    from services.output import stderr
+    from mplus_ray.model.training.export import export as write
+    from mplus_ray.model.training.recipe import Recipe
+    from mplus_ray.model.training.run import Order
+    from mplus_ray.services.output import stderr
 
     loaded = Recipe.load(_shipped(recipe), backbone)
     if export is not None:
@@ -108,25 +108,27 @@ def train(
 
 
 def _alone(order: Order) -> bool:
-    from model.training.run import train as run
+    from mplus_ray.model.training.run import train as run
 
     return run(order)
 
 
 def _together(order: Order, workers: int, strategy: _Strategy, address: str | None) -> None:
-    from pipeline.local_ray import local_ray
-    from pipeline.remote_worker import ray_at
+    from mplus_ray.pipeline.local_ray import local_ray
+    from mplus_ray.pipeline.remote_worker import ray_at
 
     gpu = order.device_of().type == "cuda"
     with local_ray(workers) if address is None else ray_at(address):
-        from pipeline.training.cluster import train_on_cluster  # after Ray has its settings
+        from mplus_ray.pipeline.training.cluster import (
+            train_on_cluster,  # after Ray has its settings
+        )
 
         train_on_cluster(order, workers, strategy.value, gpu)
 
 
 def _shipped(recipe: Path) -> Path:
     """The file itself, or the one of that name among those that ship."""
-    import model.training.recipe
+    import mplus_ray.model.training.recipe
 
-    shipped = Path(model.training.recipe.__file__).with_name("recipes") / f"{recipe}.yaml"
+    shipped = Path(mplus_ray.model.training.recipe.__file__).with_name("recipes") / f"{recipe}.yaml"
     return shipped if not recipe.exists() and shipped.exists() else recipe

@@ -6,19 +6,19 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from model.errors import StorageError, TenantNotFoundError
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import TenantLog
-from services.settings import Settings
+from mplus_ray.model.errors import StorageError, TenantNotFoundError
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
-    from actors.reader import Reader
-    from actors.remote import StoreUrl
-    from actors.writer import Writer
-    from model import MPlus
-    from model.files import Files
-    from pipeline.engine import Engine, Stores
-    from pipeline.remote_worker import Installation
+    from mplus_ray.actors.reader import Reader
+    from mplus_ray.actors.remote import StoreUrl
+    from mplus_ray.actors.writer import Writer
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.files import Files
+    from mplus_ray.pipeline.engine import Engine, Stores
+    from mplus_ray.pipeline.remote_worker import Installation
 
 
 class Embedded:
@@ -54,7 +54,7 @@ class Embedded:
 
     @cached_property
     def model(self) -> MPlus:
-        from model import MPlus
+        from mplus_ray.model import MPlus
 
         return MPlus.load(self.settings.checkpoint, write_only=self._write_only)
 
@@ -65,13 +65,13 @@ class Embedded:
     @property
     def installation(self) -> Installation:
         """What other processes open."""
-        from pipeline.remote_worker import Installation
+        from mplus_ray.pipeline.remote_worker import Installation
 
         return Installation(self.settings.checkpoint, self.settings.ledger_url, self._store)
 
     def create_tenant(self, name: str, **settings: Any) -> TenantLog:
         """The log of a tenant for the loaded model; see `Ledger.create_tenant`."""
-        from pipeline.tenant import PRECISIONS
+        from mplus_ray.pipeline.tenant import PRECISIONS
 
         return self.ledger.create_tenant(
             name,
@@ -83,7 +83,7 @@ class Embedded:
 
     def step_bytes(self, precision: str) -> int:
         """Bytes that the rows of one step of the loaded model take."""
-        from model.rows import RowFormat
+        from mplus_ray.model.rows import RowFormat
 
         config = self.model.config
         rows = config.num_hidden_layers * config.num_tokens
@@ -91,25 +91,25 @@ class Embedded:
 
     @cached_property
     def stores(self) -> Stores:
-        from pipeline.engine import Stores
+        from mplus_ray.pipeline.engine import Stores
 
         return Stores(self.ledger, self.files)
 
     @cached_property
     def writer(self) -> Writer:
-        from actors.writer import Writer
+        from mplus_ray.actors.writer import Writer
 
         return Writer(self.model, self.files)
 
     @cached_property
     def reader(self) -> Reader:
-        from actors.reader import Reader
+        from mplus_ray.actors.reader import Reader
 
         return Reader(self.model, self.files)
 
     @cached_property
     def engine(self) -> Engine:
-        from pipeline.engine import Engine
+        from mplus_ray.pipeline.engine import Engine
 
         model = self.model
         return Engine(
@@ -123,7 +123,7 @@ class Embedded:
 
     @property
     def _store(self) -> StoreUrl:
-        from actors.remote import StoreUrl
+        from mplus_ray.actors.remote import StoreUrl
 
         settings = self.settings
         return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes)

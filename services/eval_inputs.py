@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from model import MPlus
-    from model.evaluation.passages import Cut
-    from model.evaluation.telling import Advance, Chunk
-    from model.evaluation.text import RunningText
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.evaluation.passages import Cut
+    from mplus_ray.model.evaluation.telling import Advance, Chunk
+    from mplus_ray.model.evaluation.text import RunningText
 
 _DOCUMENTS = Path(__file__).parents[1] / "deploy" / "demo" / "documents"
 # By an author and of a series that `model.training.text` holds out, so no recipe trains on them.
@@ -63,16 +63,16 @@ PlotOption = Annotated[
 
 
 def load_model(checkpoint: str | None) -> MPlus:
-    from model.evaluation.loading import load
-    from services.settings import Settings
+    from mplus_ray.model.evaluation.loading import load
+    from mplus_ray.services.settings import Settings
 
     return load(Settings.read(checkpoint=checkpoint).checkpoint)
 
 
 def cutter(mplus: MPlus) -> Cut:
     """As documents are cut when they are ingested."""
-    from model.evaluation.telling import Chunk
-    from pipeline.chunk import chunk
+    from mplus_ray.model.evaluation.telling import Chunk
+    from mplus_ray.pipeline.chunk import chunk
 
     def cut(text: str) -> list[Chunk]:
         spans = chunk(text, mplus.tokenizer, mplus.config.chunk_tokens)
@@ -83,7 +83,7 @@ def cutter(mplus: MPlus) -> Cut:
 
 
 def running_text(mplus: MPlus, paths: list[Path] | None, default: tuple[Path, ...]) -> RunningText:
-    from model.evaluation.text import RunningText
+    from mplus_ray.model.evaluation.text import RunningText
 
     return RunningText.read(paths or list(default), mplus.tokenizer)
 
@@ -104,7 +104,7 @@ def memories(room: int) -> list[int]:
 
 def check_plot(plot: Path | None) -> None:
     if plot is not None:
-        from model.evaluation.plots import check
+        from mplus_ray.model.evaluation.plots import check
 
         check(plot)
 
@@ -115,7 +115,7 @@ def progress(what: str, tokens: int) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from services.output import stderr
+    from mplus_ray.services.output import stderr
 
     columns = (
         TextColumn("{task.description}"),

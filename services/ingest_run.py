@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.intake import Desk, Intake
-    from pipeline.job import OnStep
-    from pipeline.pressure import Pressure
-    from pipeline.sources import Source
-    from pipeline.tenant import Tenant
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
-    from services.progress import Ingesting
+    from mplus_ray.pipeline.intake import Desk, Intake
+    from mplus_ray.pipeline.job import OnStep
+    from mplus_ray.pipeline.pressure import Pressure
+    from mplus_ray.pipeline.sources import Source
+    from mplus_ray.pipeline.tenant import Tenant
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.progress import Ingesting
 
 _MEMORIZE_DOCUMENTS = 256  # of a source that never rests
 _MEMORIZE_CHUNKS = 4096  # of any source: more do not wait while this process memorizes
@@ -55,7 +55,7 @@ class Run:
     """
 
     def __init__(self, system: Embedded, order: Order, progress: Ingesting) -> None:
-        from pipeline.intake import Intake
+        from mplus_ray.pipeline.intake import Intake
 
         self.order = order
         self.intake = Intake()
@@ -69,7 +69,7 @@ class Run:
 
     def take_in(self) -> None:
         """All that the source has, memorizing or waiting where too much waits."""
-        from pipeline.intake import take_in
+        from mplus_ray.pipeline.intake import take_in
 
         log = _known(self._system, self.order.tenant)
         if log is not None:
@@ -116,14 +116,14 @@ class Run:
         if not self.order.parsers:
             yield source
             return
-        from pipeline.bulk import parsed_by
+        from mplus_ray.pipeline.bulk import parsed_by
 
         self._progress.doing("starting Ray")
         with parsed_by(self.order.parsers, source) as parsed:
             yield parsed
 
     def _open_desk(self) -> Desk:
-        from pipeline.intake import Desk
+        from mplus_ray.pipeline.intake import Desk
 
         self._progress.doing(f"loading {self._system.settings.checkpoint}")
         model = self._system.model
@@ -132,7 +132,7 @@ class Run:
         return Desk(log, model.tokenizer, model.config.chunk_tokens)
 
     def _watch(self, log: TenantLog) -> None:
-        from pipeline.pressure import Pressure
+        from mplus_ray.pipeline.pressure import Pressure
 
         if self._pressure is None:
             self._pressure = Pressure(log, self.order.max_backlog, self.order.stop.wait)
@@ -169,7 +169,7 @@ class Run:
 
     def _memorize(self) -> None:
         """All that waits in the log, unless it is to wait there."""
-        from services.warm import memorize_waiting
+        from mplus_ray.services.warm import memorize_waiting
 
         self._documents = 0
         if not self.order.wait:
@@ -193,7 +193,7 @@ class Run:
 
 def _known(system: Embedded, tenant: str) -> TenantLog | None:
     """The tenant's log, if it is there already."""
-    from model.errors import TenantNotFoundError
+    from mplus_ray.model.errors import TenantNotFoundError
 
     try:
         return system.existing_tenant(tenant)

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from model.errors import InvalidInputError
-from pipeline.observers import reason
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.observers import reason
 
 # Only these have a level of their own. Other people's stay at WARNING: at DEBUG clients of
 # databases, buckets and brokers log what they send.
-OURS = ("model", "actors", "pipeline", "services", "deploy", "bench")
+OURS = ("mplus_ray",)
 
 _FORMS = ("human", "json")
 _LEVELS = ("debug", "info", "warning", "error")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 def iso(seconds: float | None) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError
 
 TenantOption = Annotated[
     str, typer.Option("--tenant", "-t", metavar="NAME", help="Whose memory it is.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError, StorageError
 
 
 def stderr() -> Console:

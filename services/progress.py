@@ -23,12 +23,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from services.output import printable
+from mplus_ray.services.output import printable
 
 if TYPE_CHECKING:
-    from pipeline.intake import Intake
-    from pipeline.job import OnStep
-    from pipeline.tenant_log import Tenant, TenantLog
+    from mplus_ray.pipeline.intake import Intake
+    from mplus_ray.pipeline.job import OnStep
+    from mplus_ray.pipeline.tenant_log import Tenant, TenantLog
 
 
 class _TokenRate(ProgressColumn):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError
 
 _SOURCE_TREE = Path(__file__).parents[1]
 

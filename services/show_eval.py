@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from model.evaluation.plots import Curve
+    from mplus_ray.model.evaluation.plots import Curve
 
 Arms = Mapping[str, Mapping[str, Mapping[str, Any]]]
 # Of an entry, what is shown: key, keys of the bounds, and whether it is a share.

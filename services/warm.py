@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.job import OnStep
-    from pipeline.tenant_log import TenantLog
-    from services.embedded import Embedded
+    from mplus_ray.pipeline.job import OnStep
+    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
 
 Watch = Callable[[int, int], "AbstractContextManager[OnStep]"]  # of so many chunks and tokens
 
 
 def memorize_waiting(system: Embedded, log: TenantLog, watch: Watch) -> None:
     """Memorize what waits, and forget what was asked for."""
-    from pipeline.catch_up import catch_up
+    from mplus_ray.pipeline.catch_up import catch_up
 
     step = log.heads.serving().head.step
     waiting = log.length() - step
@@ -32,9 +32,9 @@ def warm(system: Embedded, log: TenantLog) -> None:
     Raises:
         FingerprintMismatchError: the loaded checkpoint is not the memory's.
     """
-    from pipeline.catch_up import is_cold
-    from services.output import stderr
-    from services.progress import memorizing
+    from mplus_ray.pipeline.catch_up import is_cold
+    from mplus_ray.services.output import stderr
+    from mplus_ray.services.progress import memorizing
 
     if not is_cold(log):
         return

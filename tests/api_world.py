@@ -18,17 +18,17 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from actors.answering import Answering
-from model import MPlus
-from model.rows import RowFormat
-from pipeline.credentials import TENANT_SCOPES
-from pipeline.tenant import PRECISIONS
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import verify
-from pipeline.worker import Worker
-from services.api.app import build
-from services.api.deps import Deps, Limits, ReaderClient
-from services.api.local import LocalReaders
+from mplus_ray.actors.answering import Answering
+from mplus_ray.model import MPlus
+from mplus_ray.model.rows import RowFormat
+from mplus_ray.pipeline.credentials import TENANT_SCOPES
+from mplus_ray.pipeline.tenant import PRECISIONS
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import verify
+from mplus_ray.pipeline.worker import Worker
+from mplus_ray.services.api.app import build
+from mplus_ray.services.api.deps import Deps, Limits, ReaderClient
+from mplus_ray.services.api.local import LocalReaders
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, without_flushing
 

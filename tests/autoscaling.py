@@ -124,10 +124,10 @@ def nodes() -> int:
 
 
 def main(checkpoint: str, url: str, store: str) -> None:
-    from actors.remote import StoreUrl
-    from pipeline.fleet import Fleet, Scale
-    from pipeline.ledger import Ledger
-    from pipeline.remote_worker import Installation, Needs, RemoteWorker
+    from mplus_ray.actors.remote import StoreUrl
+    from mplus_ray.pipeline.fleet import Fleet, Scale
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker
 
     installation = Installation(checkpoint, url, StoreUrl(store, Path(store).parent / "cache"))
     needs = Needs(cpus=0, resources=(("writer", 1.0),))

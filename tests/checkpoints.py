@@ -8,9 +8,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.network import Network
+from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.network import Network
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.checkpoint import Networks, load_networks
-from model.config import ModelConfig
-from model.genesis import first_memory
-from model.memory import Memory, memorize
-from model.view import MemoryView
+from mplus_ray.model.checkpoint import Networks, load_networks
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.genesis import first_memory
+from mplus_ray.model.memory import Memory, memorize
+from mplus_ray.model.view import MemoryView
 from tests.official import LORA, write_official
 from tests.reference import Reference, Tenant
 

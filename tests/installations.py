@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import pipeline.upkeep
-from model import MPlus
-from pipeline.ledger import Ledger
+import mplus_ray.pipeline.upkeep
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.ledger import Ledger
 from tests.worlds import World, load_model, many_files, opened, without_flushing
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def world(
 @pytest.fixture
 def unmerged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards stay as they were written until a test merges them."""
-    monkeypatch.setattr(pipeline.upkeep, "_FEW", 1000)
+    monkeypatch.setattr(mplus_ray.pipeline.upkeep, "_FEW", 1000)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.refs import Shard, State
-from pipeline.chunk import Span
-from pipeline.document import ParsedDocument
-from pipeline.heads import Head, Lease
-from pipeline.tenant_log import Accepted, TenantLog
+from mplus_ray.model.refs import Shard, State
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.heads import Head, Lease
+from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 
 
 @dataclass

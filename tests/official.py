@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.config import LoraConfig, ModelConfig
-from model.network import Network
+from mplus_ray.model.config import LoraConfig, ModelConfig
+from mplus_ray.model.network import Network
 from tests.checkpoints import tiny_config, write_tokenizer
 
 ADAPTED = ("q_proj", "v_proj", "k_proj", "up_proj", "down_proj", "gate_proj")

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from actors.answering import Answering
-from actors.plans import ReadPlan, WritePlan, WriteRequest
-from actors.questions import Asked, Piece, Told, Turn
-from actors.reader import Reader
-from actors.ticket import Event, Ticket
-from actors.writer import Writer
-from model import Answer, MPlus, MPlusError
-from model.files import Files
-from model.refs import Shard
+from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.plans import ReadPlan, WritePlan, WriteRequest
+from mplus_ray.actors.questions import Asked, Piece, Told, Turn
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.ticket import Event, Ticket
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model import Answer, MPlus, MPlusError
+from mplus_ray.model.files import Files
+from mplus_ray.model.refs import Shard
 from tests.checkpoints import write_checkpoint
 
 PLENTY = 1 << 40

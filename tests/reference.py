@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
+from mplus_ray.model.config import ModelConfig
 
 
 @dataclass

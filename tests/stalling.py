@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pipeline.engine
-from actors.writer import Writer
-from model.errors import MPlusError
-from model.files import Files
-from pipeline.catch_up import catch_up
+import mplus_ray.pipeline.engine
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.catch_up import catch_up
 from tests.worlds import load_model, many_files, merge_all, opened
 
 POINTS = ("memorized", "written", "deleting")
@@ -46,7 +46,7 @@ def _stop_once(owner: type, name: str, before: bool) -> None:
 
 def main(checkpoint: str, url: str, store: str, point: str) -> None:
     many_files()
-    pipeline.engine.LEASE_SECONDS = 0.2
+    mplus_ray.pipeline.engine.LEASE_SECONDS = 0.2
     if point == "memorized":
         _stop_once(Writer, "_write_shard", before=True)
     if point == "written":

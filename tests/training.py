@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from model.config import ModelConfig
-from model.training.loop import Phase, Trainer
-from model.training.parallel import Group
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe, Validation
-from model.training.run import Order, make_ready, open_trainer, tasks_of
-from model.training.step import Task
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.training.loop import Phase, Trainer
+from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe, Validation
+from mplus_ray.model.training.run import Order, make_ready, open_trainer, tasks_of
+from mplus_ray.model.training.step import Task
 
 VOCABULARY = 500
 LANGUAGE = LanguagePhase(name="language", task="language", tokens=1200, batch=4, length=48)

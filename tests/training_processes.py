@@ -16,10 +16,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from model.training import saves
-from model.training.parallel import Group
-from model.training.records import Records
-from model.training.run import Order, open_trainer, tasks_of
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.run import Order, open_trainer, tasks_of
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,25 +16,25 @@ import pytest
 import sqlalchemy
 import torch
 
-import actors.writer
-import pipeline.committer
-import pipeline.database
-import pipeline.memorize
-import pipeline.upkeep
-from actors.reader import Reader
-from actors.writer import Writer
-from model import MPlus
-from model.digest import digest
-from model.files import Files
-from model.memory import Memory
-from pipeline.answer import read_plan
-from pipeline.catch_up import catch_up
-from pipeline.chunk import chunk
-from pipeline.document import ParsedDocument
-from pipeline.engine import Engine
-from pipeline.header import with_header
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import Accepted, TenantLog
+import mplus_ray.actors.writer
+import mplus_ray.pipeline.committer
+import mplus_ray.pipeline.database
+import mplus_ray.pipeline.memorize
+import mplus_ray.pipeline.upkeep
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model import MPlus
+from mplus_ray.model.digest import digest
+from mplus_ray.model.files import Files
+from mplus_ray.model.memory import Memory
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.engine import Engine
+from mplus_ray.pipeline.header import with_header
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 from tests.checkpoints import write_checkpoint
 
 SEED = 7
@@ -46,29 +46,29 @@ def many_files(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 
     Which steps a commit has depends on nothing but their number: a slow machine makes the same.
     """
-    patch(pipeline.memorize, "_GROUP_STEPS", 2)
-    patch(pipeline.memorize, "_GROUP_SECONDS", math.inf)
-    patch(pipeline.committer, "_MOST", 1)
-    patch(actors.writer, "STATE_EVERY", 3)
+    patch(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 2)
+    patch(mplus_ray.pipeline.memorize, "_GROUP_SECONDS", math.inf)
+    patch(mplus_ray.pipeline.committer, "_MOST", 1)
+    patch(mplus_ray.actors.writer, "STATE_EVERY", 3)
 
 
 def without_flushing(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     """Nothing waits for the disk: what a dead process wrote is there, whether on a disk or not."""
     patch(os, "fsync", lambda descriptor: None)
-    configure = pipeline.database._configure_sqlite
+    configure = mplus_ray.pipeline.database._configure_sqlite
 
     def configured(engine: sqlalchemy.Engine) -> None:
         configure(engine)
         sqlalchemy.event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
 
-    patch(pipeline.database, "_configure_sqlite", configured)
+    patch(mplus_ray.pipeline.database, "_configure_sqlite", configured)
 
 
 def merge_all(world: World, log: TenantLog) -> int:
     """Compact also what is not worth it yet; returns how many files went."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.upkeep, "_FEW", 2)
-        return pipeline.upkeep.compact(world.engine, log)
+        patch.setattr(mplus_ray.pipeline.upkeep, "_FEW", 2)
+        return mplus_ray.pipeline.upkeep.compact(world.engine, log)
 
 
 def load_model(folder: Path) -> MPlus:

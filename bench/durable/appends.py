@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from actors.plans import Sealed, WriteRequest
-from bench.durable.world import Library, tenant
-from pipeline.catch_up import catch_up
-from pipeline.leases import Lease
-from pipeline.memorize import Job
-from pipeline.tenant_log import TenantLog
-from services.embedded import Embedded
+from mplus_ray.actors.plans import Sealed, WriteRequest
+from mplus_ray.bench.durable.world import Library, tenant
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.memorize import Job
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.embedded import Embedded
 
 
 @dataclass(frozen=True)

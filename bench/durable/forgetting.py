@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bench.durable.restarts import QUESTION
-from bench.durable.world import Library, tenant
-from pipeline.answer import ask, read_plan
-from pipeline.catch_up import catch_up
-from pipeline.rebuild import settle
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import cool
-from services.embedded import Embedded
+from mplus_ray.bench.durable.restarts import QUESTION
+from mplus_ray.bench.durable.world import Library, tenant
+from mplus_ray.pipeline.answer import ask, read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.rebuild import settle
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import cool
+from mplus_ray.services.embedded import Embedded
 
 REBUILT = "rebuilt"
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.durable.appends import Percentiles
-from bench.durable.restarts import forget_pages
-from bench.shapes import LLAMA_8B
-from model.config import ModelConfig
-from model.files import Files
-from model.membership import Ids
-from model.refs import Shard
-from model.rows import RowFormat, StoredRows
-from model.shards import ShardHeader, write_shard
-from model.store import RowStore
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.restarts import forget_pages
+from mplus_ray.bench.shapes import LLAMA_8B
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.files import Files
+from mplus_ray.model.membership import Ids
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.shards import ShardHeader, write_shard
+from mplus_ray.model.store import RowStore
 
 _PRECISION = "bfloat16"
 

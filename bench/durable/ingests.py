@@ -1,6 +1,7 @@
 """A long ingest in a process of its own: its peak memory, and whether its rate stays what it was.
 
-`python -m bench.durable.ingests FOLDER CHECKPOINT TOKENS model|random` prints the figures as JSON.
+`python -m mplus_ray.bench.durable.ingests FOLDER CHECKPOINT TOKENS model|random` prints the figures
+as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from bench.ingest.children import peak_bytes
+from mplus_ray.bench.ingest.children import peak_bytes
 
 _PARTS = 10  # of an ingest, whose rates are compared
 
@@ -60,9 +61,9 @@ class _Meter:
 
 
 def _ingest(folder: Path, checkpoint: str, tokens: int, rows: str) -> dict[str, Any]:
-    from bench.durable.world import Library, RandomRows, installation, tenant
-    from model import MPlus
-    from pipeline.catch_up import catch_up
+    from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
+    from mplus_ray.model import MPlus
+    from mplus_ray.pipeline.catch_up import catch_up
 
     model = MPlus.load(checkpoint, write_only=True)
     if rows == "random":

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.durable.world import Library
-from model import MPlus
-from model.memory import Memory
-from model.prompt import question_prompt
-from model.read import Reading, begin
+from mplus_ray.bench.durable.world import Library
+from mplus_ray.model import MPlus
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.prompt import question_prompt
+from mplus_ray.model.read import Reading, begin
 
 # Of the demo's documents; the answers of two memories are compared with each other.
 QUESTIONS = (

@@ -1,6 +1,6 @@
 """A fresh process to its first answer, stage by stage.
 
-`python -m bench.durable.restarts BEGAN TENANT FOLDER CHECKPOINT [STORE_URL]` prints JSON.
+`python -m mplus_ray.bench.durable.restarts BEGAN TENANT FOLDER CHECKPOINT [STORE_URL]` prints JSON.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ def forget_pages(folder: Path) -> None:
 def _restart(
     began: float, owner: str, folder: Path, checkpoint: str, store_url: str | None
 ) -> dict[str, Any]:
-    from bench.durable.world import installation
-    from model import MPlus
-    from pipeline.answer import ask, read_plan
+    from mplus_ray.bench.durable.world import installation
+    from mplus_ray.model import MPlus
+    from mplus_ray.pipeline.answer import ask, read_plan
 
     marks = {"imports": time.monotonic()}
     model = MPlus.load(checkpoint)

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from bench.durable.appends import Percentiles
-from bench.durable.world import tenant
-from bench.shapes import LLAMA_8B
-from model.config import ModelConfig
-from model.files import Files
-from model.membership import Membership
-from model.rows import RowFormat, StoredRows
-from model.shards import ShardHeader, write_shard
-from pipeline.tenant_log import TenantLog
-from services.embedded import Embedded
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.shapes import LLAMA_8B
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.files import Files
+from mplus_ray.model.membership import Membership
+from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.shards import ShardHeader, write_shard
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.embedded import Embedded
 
 PAPER_STEPS = 590
 _PRECISIONS = ("float32", "bfloat16", "int8")

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import torch
 
-from bench.durable.restarts import TENANT
-from model import MPlus
-from model.memory import Tip, link
-from model.rows import RowBlock
-from pipeline.chunk import Span, chunk
-from pipeline.document import ParsedDocument
-from pipeline.parse import parse_file
-from pipeline.sources import find_files
-from pipeline.tenant_log import TenantLog
-from services.embedded import Embedded
-from services.settings import Settings
+from mplus_ray.bench.durable.restarts import TENANT
+from mplus_ray.model import MPlus
+from mplus_ray.model.memory import Tip, link
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.pipeline.chunk import Span, chunk
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.sources import find_files
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.embedded import Embedded
+from mplus_ray.services.settings import Settings
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
 _PIECE = 64  # chunks of a document; long books are cut, so that one can be forgotten in the middle

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.index.show import show
-from bench.index.world import Source, grow, queries
-from bench.machine import Timing, describe
-from model import MPlus
-from model.confidence import Evidence
-from model.election import Ballot, exact_votes, hold
-from model.errors import InvalidInputError
-from model.index import BlockIndex
-from model.store import RowStore
-from services.settings import Settings
+from mplus_ray.bench.index.show import show
+from mplus_ray.bench.index.world import Source, grow, queries
+from mplus_ray.bench.machine import Timing, describe
+from mplus_ray.model import MPlus
+from mplus_ray.model.confidence import Evidence
+from mplus_ray.model.election import Ballot, exact_votes, hold
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.index import BlockIndex
+from mplus_ray.model.store import RowStore
+from mplus_ray.services.settings import Settings
 
 _TOKENS = (160_000, 1_000_000, 4_000_000)
 _QUICK = (160_000, 400_000)

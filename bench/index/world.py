@@ -19,14 +19,14 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from model import MPlus
-from model.errors import InvalidInputError
-from model.prompt import question_prompt
-from model.read import hear
-from model.rows import RowBlock
-from model.store import RowStore
-from pipeline.parse import parse_file
-from pipeline.sources import find_files
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.prompt import question_prompt
+from mplus_ray.model.read import hear
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store import RowStore
+from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.sources import find_files
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
 _STREAMS = 32

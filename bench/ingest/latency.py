@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
-from bench.durable.appends import Percentiles
-from bench.durable.world import tenant
-from bench.ingest.running import Running, running
-from bench.ingest.texts import Texts, accept
-from bench.ingest.throughput import BATCH
-from pipeline.answer import read_plan
-from pipeline.document import ParsedDocument
-from pipeline.tenant_log import TenantLog
-from pipeline.worker import Worker
-from services.embedded import Embedded
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.ingest.running import Running, running
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.bench.ingest.throughput import BATCH
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.worker import Worker
+from mplus_ray.services.embedded import Embedded
 
 _POLL_SECONDS = 0.001
 _BUSY_TENANTS = 8

@@ -1,6 +1,6 @@
 """One long memory, in a process of its own: whether its rate stays what it was.
 
-`python -m bench.ingest.long FOLDER CHECKPOINT TOKENS` prints the figures as JSON.
+`python -m mplus_ray.bench.ingest.long FOLDER CHECKPOINT TOKENS` prints the figures as JSON.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.durable.world import installation, tenant
-from bench.ingest.children import peak_bytes
-from bench.ingest.figures import Marks, flatness, part_rates
-from bench.ingest.texts import Texts, accept
-from bench.ingest.throughput import BATCH
-from model import MPlus
-from pipeline.worker import Worker
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.children import peak_bytes
+from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.bench.ingest.throughput import BATCH
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.worker import Worker
 
 _PARTS = 10
 _CHARACTERS = 12_000

@@ -18,17 +18,17 @@ from typing import Any
 
 import torch
 
-from bench.durable.world import installation
-from bench.ingest import long, small
-from bench.ingest.children import measure_in_child
-from bench.ingest.latency import measure_idle, measure_loaded
-from bench.ingest.show import show
-from bench.ingest.texts import Texts
-from bench.ingest.throughput import measure_throughput
-from bench.ingest.writers import measure_writers
-from bench.machine import describe, measure_roofline
-from model import MPlus
-from services.settings import Settings
+from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.ingest import long, small
+from mplus_ray.bench.ingest.children import measure_in_child
+from mplus_ray.bench.ingest.latency import measure_idle, measure_loaded
+from mplus_ray.bench.ingest.show import show
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.ingest.throughput import measure_throughput
+from mplus_ray.bench.ingest.writers import measure_writers
+from mplus_ray.bench.machine import describe, measure_roofline
+from mplus_ray.model import MPlus
+from mplus_ray.services.settings import Settings
 
 TENANTS = (1, 8, 64)
 

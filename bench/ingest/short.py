@@ -21,14 +21,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.ingest.texts import Texts
-from bench.machine import describe
-from model import Answer, MPlus
-from model.errors import InvalidInputError
-from model.memory import Memory
-from model.training.facts import Fact, draw_fact
-from model.training.text import Corpus
-from services.settings import Settings
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.machine import describe
+from mplus_ray.model import Answer, MPlus
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.training.facts import Fact, draw_fact
+from mplus_ray.model.training.text import Corpus
+from mplus_ray.services.settings import Settings
 
 _PACKED = 3  # facts in a chunk
 _FACTS = 12  # of a tenant; a multiple of the above

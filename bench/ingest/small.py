@@ -1,6 +1,6 @@
 """Many small documents of many tenants, in a process of its own so that its memory is its own.
 
-`python -m bench.ingest.small FOLDER CHECKPOINT COUNT TENANTS [DIALOGUES]` prints JSON.
+`python -m mplus_ray.bench.ingest.small FOLDER CHECKPOINT COUNT TENANTS [DIALOGUES]` prints JSON.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.durable.appends import Percentiles
-from bench.durable.world import installation, tenant
-from bench.ingest.children import peak_bytes
-from bench.ingest.running import Running, running
-from bench.ingest.texts import Texts, accept
-from bench.ingest.throughput import BATCH
-from model import MPlus
-from pipeline.document import ParsedDocument
-from pipeline.tenant_log import TenantLog
-from pipeline.worker import Worker
-from services.embedded import Embedded
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.children import peak_bytes
+from mplus_ray.bench.ingest.running import Running, running
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.bench.ingest.throughput import BATCH
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.worker import Worker
+from mplus_ray.services.embedded import Embedded
 
 _POLL_SECONDS = 0.1
 _PACED = 5  # one document in so many is sent again at half of the rate

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from model.errors import InvalidInputError
-from pipeline.chunk import Tokenizer
-from pipeline.document import ParsedDocument
-from pipeline.header import Headings, cut
-from pipeline.parse import parse_file
-from pipeline.sources import find_files
-from pipeline.tenant_log import Accepted, TenantLog
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.header import Headings, cut
+from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.sources import find_files
+from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

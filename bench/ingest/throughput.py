@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.durable.world import installation, tenant
-from bench.ingest.figures import Spread
-from bench.ingest.texts import Texts, accept
-from model import MPlus
-from pipeline.document import ParsedDocument
-from pipeline.header import Headings, cut, with_header
-from pipeline.worker import Worker
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.figures import Spread
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.header import Headings, cut, with_header
+from mplus_ray.pipeline.worker import Worker
 
 BATCH = 8  # chunks in a forward pass, here and in the worker
 _CHARACTERS = 12_000  # of a document, about 4,000 tokens

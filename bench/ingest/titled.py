@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from bench.ingest.short import Layout, measure_arm, run
-from model import MPlus
-from model.errors import InvalidInputError
-from model.training import values
-from model.training.facts import Fact, Relation, relations
-from model.training.text import Corpus
+from mplus_ray.bench.ingest.short import Layout, measure_arm, run
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.training import values
+from mplus_ray.model.training.facts import Fact, Relation, relations
+from mplus_ray.model.training.text import Corpus
 
 _FACTS = 12  # of a tenant
 _KIND, _PRONOUN = "person", "She"

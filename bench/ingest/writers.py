@@ -1,7 +1,7 @@
 """Two writer processes against one, on the same documents, with one thread each.
 
-`python -m bench.ingest.writers FOLDER CHECKPOINT` is one writer: it says that it is ready, waits
-for a line, memorizes what waits, and prints how many steps it made.
+`python -m mplus_ray.bench.ingest.writers FOLDER CHECKPOINT` is one writer: it says that it is
+ready, waits for a line, memorizes what waits, and prints how many steps it made.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.durable.world import installation, tenant
-from bench.ingest.children import started
-from bench.ingest.figures import Spread
-from bench.ingest.texts import Texts, accept
-from bench.ingest.throughput import BATCH, workload
-from model import MPlus
-from pipeline.worker import Worker
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.children import started
+from mplus_ray.bench.ingest.figures import Spread
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.bench.ingest.throughput import BATCH, workload
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.worker import Worker
 
 _TENANTS = 2 * BATCH  # enough for both to fill their passes
 

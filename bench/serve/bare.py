@@ -7,15 +7,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from actors.answering import Answering
-from actors.budget import default_device_bytes, default_host_bytes
-from actors.plans import ReadPlan
-from actors.questions import Asked, Piece, Told, Turn
-from actors.ticket import Event
-from bench.serve.client import Asking
-from bench.serve.samples import Load, Sample, ServeBenchError
-from pipeline.answer import read_plan
-from services.embedded import Embedded
+from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.budget import default_device_bytes, default_host_bytes
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.questions import Asked, Piece, Told, Turn
+from mplus_ray.actors.ticket import Event
+from mplus_ray.bench.serve.client import Asking
+from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.services.embedded import Embedded
 
 _SECONDS = 150.0
 _CITATIONS = 5

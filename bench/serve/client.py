@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from bench.serve.samples import Load, Sample, ServeBenchError
+from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
 
 _SECONDS = 150.0  # longer than the service takes for any answer
 _CONNECTIONS = 256

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-from bench.serve.client import Asking, Client, at_work
-from bench.serve.samples import Sample, ServeBenchError, killed, seconds_until_back
-from bench.serve.server import Server
-from bench.serve.world import Member, ask_about, of_length
+from mplus_ray.bench.serve.client import Asking, Client, at_work
+from mplus_ray.bench.serve.samples import Sample, ServeBenchError, killed, seconds_until_back
+from mplus_ray.bench.serve.server import Server
+from mplus_ray.bench.serve.world import Member, ask_about, of_length
 
 _CONCURRENCY = 8
 _BETWEEN = 4 * _CONCURRENCY  # answers before a kill, and after the last one

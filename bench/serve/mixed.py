@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from actors.footprint import Footprint
-from actors.plans import ReadPlan
-from bench.serve.client import Client, at_work
-from bench.serve.processes import Memory, memory_of
-from bench.serve.samples import Load, Sample, ServeBenchError, growth
-from bench.serve.server import Place
-from bench.serve.world import Founder, Member, ask_about
-from model import MPlus
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.bench.serve.client import Client, at_work
+from mplus_ray.bench.serve.processes import Memory, memory_of
+from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth
+from mplus_ray.bench.serve.server import Place
+from mplus_ray.bench.serve.world import Founder, Member, ask_about
+from mplus_ray.model import MPlus
 
 _ASKING, _FEEDING = 6, 2  # clients
 CHARACTERS = 1_500  # of a document

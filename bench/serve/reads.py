@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import Any
 
-from bench.durable.appends import Percentiles
-from bench.ingest.texts import Texts
-from bench.serve.client import Asking, Client, at_work
-from bench.serve.samples import ServeBenchError
-from bench.serve.world import Founder, Member
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.serve.client import Asking, Client, at_work
+from mplus_ray.bench.serve.samples import ServeBenchError
+from mplus_ray.bench.serve.world import Founder, Member
 
 _AT_ONCE = 8  # readers, each with a tenant of its own
 _ROUND = 1_000  # reads after which the tenants are deleted, so that their memories stay small

@@ -21,22 +21,22 @@ from typing import Any
 
 import torch
 
-from bench.durable.world import installation
-from bench.ingest.texts import Texts
-from bench.machine import describe, measure_roofline
-from bench.serve import tiers
-from bench.serve.bare import bare_reader, plans_of
-from bench.serve.client import Client
-from bench.serve.killing import measure_killed
-from bench.serve.mixed import CHARACTERS, LIFE, half_of, measure_mixed
-from bench.serve.reads import measure_reads
-from bench.serve.server import Place, Server, serving
-from bench.serve.show import show
-from bench.serve.speed import EIGHT, measure_eight, measure_grid, measure_overhead
-from bench.serve.world import Founder, Member
-from model import MPlus
-from services.embedded import Embedded
-from services.settings import Settings
+from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.machine import describe, measure_roofline
+from mplus_ray.bench.serve import tiers
+from mplus_ray.bench.serve.bare import bare_reader, plans_of
+from mplus_ray.bench.serve.client import Client
+from mplus_ray.bench.serve.killing import measure_killed
+from mplus_ray.bench.serve.mixed import CHARACTERS, LIFE, half_of, measure_mixed
+from mplus_ray.bench.serve.reads import measure_reads
+from mplus_ray.bench.serve.server import Place, Server, serving
+from mplus_ray.bench.serve.show import show
+from mplus_ray.bench.serve.speed import EIGHT, measure_eight, measure_grid, measure_overhead
+from mplus_ray.bench.serve.world import Founder, Member
+from mplus_ray.model import MPlus
+from mplus_ray.services.embedded import Embedded
+from mplus_ray.services.settings import Settings
 
 
 @dataclass(frozen=True)

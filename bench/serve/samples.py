@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.durable.appends import Percentiles
-from model.errors import MPlusError
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.model.errors import MPlusError
 
 
 class ServeBenchError(MPlusError):

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.serve.processes import Process, processes_with
-from bench.serve.samples import ServeBenchError
+from mplus_ray.bench.serve.processes import Process, processes_with
+from mplus_ray.bench.serve.samples import ServeBenchError
 
 _READY_SECONDS = 300.0
 _STOP_SECONDS = 20.0  # twice what the service promises
-_MPLUS = "from services.cli import main; main()"
+_MPLUS = "from mplus_ray.services.cli import main; main()"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.durable.appends import Percentiles
-from bench.ingest.figures import Spread
-from bench.serve.bare import Bare
-from bench.serve.client import Asking, Client
-from bench.serve.samples import Load, Sample, overhead
-from bench.serve.world import Member, ask_about, of_length
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.ingest.figures import Spread
+from mplus_ray.bench.serve.bare import Bare
+from mplus_ray.bench.serve.client import Asking, Client
+from mplus_ray.bench.serve.samples import Load, Sample, overhead
+from mplus_ray.bench.serve.world import Member, ask_about, of_length
 
 CONCURRENCY = (1, 8, 32)
 EIGHT = 8

@@ -14,16 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from actors.footprint import Footprint
-from actors.plans import ReadPlan
-from bench.durable.appends import Percentiles
-from bench.durable.restarts import forget_pages
-from bench.serve.client import Asking, Client, counters
-from bench.serve.samples import Sample, ServeBenchError
-from bench.serve.world import Member, ask_about
-from model import MPlus
-from pipeline.upkeep import cool
-from services.embedded import Embedded
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.restarts import forget_pages
+from mplus_ray.bench.serve.client import Asking, Client, counters
+from mplus_ray.bench.serve.samples import Sample, ServeBenchError
+from mplus_ray.bench.serve.world import Member, ask_about
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.upkeep import cool
+from mplus_ray.services.embedded import Embedded
 
 TENANTS = 4
 _OTHERS = {"warm": 0, "host": 1, "disk": TENANTS - 1}  # asked since the tenant was

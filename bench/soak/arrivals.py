@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from bench.durable.world import tenant
-from bench.ingest.texts import Texts, accept
-from pipeline.document import ParsedDocument
-from pipeline.tenant_log import TenantLog
-from services.embedded import Embedded
+from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.embedded import Embedded
 
 _TENANTS = 6  # that documents arrive for at a time
 _TENANT_DOCUMENTS = 150  # after so many another tenant takes its place, so forgetting stays cheap

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.durable.world import installation, tenant
-from bench.ingest.texts import accept
-from bench.soak.arrivals import Journal
-from pipeline.catch_up import catch_up
-from pipeline.document import ParsedDocument
-from pipeline.inspect import digest
-from pipeline.rebuild import purge
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import verify
-from services.embedded import Embedded
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.texts import accept
+from mplus_ray.bench.soak.arrivals import Journal
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.inspect import digest
+from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import verify
+from mplus_ray.services.embedded import Embedded
 
 
 def compare(

@@ -20,14 +20,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.durable.world import installation
-from bench.ingest.texts import Texts
-from bench.machine import describe
-from bench.soak.arrivals import Arrivals, Journal
-from bench.soak.compare import compare
-from bench.soak.writers import Writers
-from model import MPlus
-from services.settings import Settings
+from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.machine import describe
+from mplus_ray.bench.soak.arrivals import Arrivals, Journal
+from mplus_ray.bench.soak.compare import compare
+from mplus_ray.bench.soak.writers import Writers
+from mplus_ray.model import MPlus
+from mplus_ray.services.settings import Settings
 
 _DOCUMENTS_PER_SECOND = 3.0
 _SECONDS_BETWEEN_KILLS = 6.0  # on average; starting anew takes some of them

@@ -1,6 +1,6 @@
 """Writer processes to be killed.
 
-`python -m bench.soak.writers FOLDER CHECKPOINT` is one, which works until SIGTERM.
+`python -m mplus_ray.bench.soak.writers FOLDER CHECKPOINT` is one, which works until SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from bench.durable.world import installation
-from model import MPlus
-from pipeline.worker import Worker
-from services.stopping import stopped_by_signals
+from mplus_ray.bench.durable.world import installation
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.worker import Worker
+from mplus_ray.services.stopping import stopped_by_signals
 
 _STOP_SECONDS = 120.0
 _MOST_FAILURES = 5  # of writers, after which there is no point in going on

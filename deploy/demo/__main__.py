@@ -1,4 +1,4 @@
-"""`python -m deploy.demo`: what `make demo` runs."""
+"""`python -m mplus_ray.deploy.demo`: what `make demo` runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.demo.report import Report
-from deploy.demo.run import ask_questions, memorize_documents
-from model.errors import MPlusError
-from pipeline.ledger import Ledger
-from pipeline.local_ray import local_ray
-from services.output import write_json
-from services.progress import memorizing
-from services.settings import Settings
+from mplus_ray.deploy.demo.report import Report
+from mplus_ray.deploy.demo.run import ask_questions, memorize_documents
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.local_ray import local_ray
+from mplus_ray.services.output import write_json
+from mplus_ray.services.progress import memorizing
+from mplus_ray.services.settings import Settings
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deploy.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m mplus_ray.deploy.demo", description=__doc__)
     parser.add_argument("--checkpoint", help="by default the one in the repository")
     parser.add_argument("--data", type=Path, help="keep the memories there (a new folder)")
     parser.add_argument("--json", metavar="FILE", help="results as JSON; - is standard output")

@@ -6,10 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-from actors.remote import ModelCard
-from deploy.demo.run import Reply
-from pipeline.local_ray import Resources
-from services.output import printable
+from mplus_ray.actors.remote import ModelCard
+from mplus_ray.deploy.demo.run import Reply
+from mplus_ray.pipeline.local_ray import Resources
+from mplus_ray.services.output import printable
 
 _PASSAGES = 3
 _WIDTH = 150

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.remote import ModelCard, RemoteReader, RemoteWriter, StoreUrl
-from deploy.demo.questions import TENANTS, DemoTenant, Question
-from pipeline.answer import ask, read_plan
-from pipeline.catch_up import catch_up
-from pipeline.citations import Citation
-from pipeline.engine import Engine
-from pipeline.intake import Desk, take_in
-from pipeline.ledger import Ledger
-from pipeline.local_ray import Resources
-from pipeline.memorize import OnStep
-from pipeline.sources import open_sources
-from pipeline.tenant_log import TenantLog
+from mplus_ray.actors.remote import ModelCard, RemoteReader, RemoteWriter, StoreUrl
+from mplus_ray.deploy.demo.questions import TENANTS, DemoTenant, Question
+from mplus_ray.pipeline.answer import ask, read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.citations import Citation
+from mplus_ray.pipeline.engine import Engine
+from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.local_ray import Resources
+from mplus_ray.pipeline.memorize import OnStep
+from mplus_ray.pipeline.sources import open_sources
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

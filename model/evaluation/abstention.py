@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model import answer
-from model.confidence import (
+from mplus_ray.model import answer
+from mplus_ray.model.confidence import (
     FEATURES,
     FEWEST_BLOCKS,
     Confidence,
@@ -23,12 +23,12 @@ from model.confidence import (
     auroc,
     balanced_accuracy,
 )
-from model.errors import InvalidInputError
-from model.evaluation.asking import ask, batches
-from model.evaluation.telling import Advance, Document, tell
-from model.evaluation.text import RunningText, TextReader
-from model.library import MPlus
-from model.view import MemoryView
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.asking import ask, batches
+from mplus_ray.model.evaluation.telling import Advance, Document, tell
+from mplus_ray.model.evaluation.text import RunningText, TextReader
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.view import MemoryView
 
 # Those preferred come first. The margin is not in combinations: it is near 0 for what two documents
 # say, and here every fact is told once.

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from model.evaluation.asking import AT_ONCE, ask, batches, views_of
-from model.evaluation.intervals import share_of
-from model.evaluation.passages import Logs, Plan
-from model.evaluation.qa import Indexes
-from model.evaluation.questions import Question
-from model.evaluation.scoring import holds
-from model.evaluation.telling import Advance, Due, tell
-from model.library import MPlus
+from mplus_ray.model.evaluation.asking import AT_ONCE, ask, batches, views_of
+from mplus_ray.model.evaluation.intervals import share_of
+from mplus_ray.model.evaluation.passages import Logs, Plan
+from mplus_ray.model.evaluation.qa import Indexes
+from mplus_ray.model.evaluation.questions import Question
+from mplus_ray.model.evaluation.scoring import holds
+from mplus_ray.model.evaluation.telling import Advance, Due, tell
+from mplus_ray.model.library import MPlus
 
 ARMS = ("retriever", "bm25")
 _SHOWN = 3

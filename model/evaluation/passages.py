@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from random import Random
 
-from model.errors import InvalidInputError
-from model.evaluation.questions import Passage, answerable, draw
-from model.evaluation.telling import Chunk, Document
-from model.evaluation.text import RunningText
-from model.text import TextTokenizer
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.questions import Passage, answerable, draw
+from mplus_ray.model.evaluation.telling import Chunk, Document
+from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.text import TextTokenizer
 
 Cut = Callable[[str], list[Chunk]]
 

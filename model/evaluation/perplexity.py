@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import InvalidInputError
-from model.evaluation.asking import AT_ONCE, batches, log_probabilities, views_of
-from model.evaluation.intervals import mean_bounds
-from model.evaluation.retention import pool_only
-from model.evaluation.telling import Advance
-from model.library import MPlus
-from model.memory import Memory
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.asking import AT_ONCE, batches, log_probabilities, views_of
+from mplus_ray.model.evaluation.intervals import mean_bounds
+from mplus_ray.model.evaluation.retention import pool_only
+from mplus_ray.model.evaluation.telling import Advance
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.memory import Memory
 
 ARMS = ("mplus", "memoryllm")
 _PLACES = 4  # of the text, far apart, whose windows follow one another

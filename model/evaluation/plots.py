@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError, StorageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
-from model.evaluation.bm25 import BM25
-from model.evaluation.intervals import mean_of, share_of
-from model.evaluation.passages import Logs, Plan
-from model.evaluation.questions import Question
-from model.evaluation.scoring import exact_match, f1, holds
-from model.evaluation.telling import Advance, Due, tell
-from model.library import MPlus
-from model.memory import Memory
+from mplus_ray.model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
+from mplus_ray.model.evaluation.bm25 import BM25
+from mplus_ray.model.evaluation.intervals import mean_of, share_of
+from mplus_ray.model.evaluation.passages import Logs, Plan
+from mplus_ray.model.evaluation.questions import Question
+from mplus_ray.model.evaluation.scoring import exact_match, f1, holds
+from mplus_ray.model.evaluation.telling import Advance, Due, tell
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.memory import Memory
 
 ARMS = ("mplus", "context", "none", "bm25")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from model.errors import DocumentError, InvalidInputError
+from mplus_ray.model.errors import DocumentError, InvalidInputError
 
 SHIPPED = Path(__file__).parent / "data" / "questions.jsonl"
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from model.evaluation.abstention import abstention
-from model.evaluation.citations import citations
-from model.evaluation.facts import tell_fact
-from model.evaluation.passages import Cut, lay_out
-from model.evaluation.passages import Plan as PassagePlan
-from model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
-from model.evaluation.qa import qa
-from model.evaluation.questions import Passage
-from model.evaluation.retention import Plan, retention
-from model.evaluation.telling import Advance, Document
-from model.evaluation.text import RunningText
-from model.library import MPlus
+from mplus_ray.model.evaluation.abstention import abstention
+from mplus_ray.model.evaluation.citations import citations
+from mplus_ray.model.evaluation.facts import tell_fact
+from mplus_ray.model.evaluation.passages import Cut, lay_out
+from mplus_ray.model.evaluation.passages import Plan as PassagePlan
+from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
+from mplus_ray.model.evaluation.qa import qa
+from mplus_ray.model.evaluation.questions import Passage
+from mplus_ray.model.evaluation.retention import Plan, retention
+from mplus_ray.model.evaluation.telling import Advance, Document
+from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.library import MPlus
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]  # what, of how many tokens
 

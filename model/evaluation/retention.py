@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from model.errors import InvalidInputError
-from model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
-from model.evaluation.facts import tell_fact
-from model.evaluation.intervals import share
-from model.evaluation.telling import Advance, Document, Due, tell
-from model.evaluation.text import RunningText
-from model.library import MPlus
-from model.memory import Memory
-from model.training.facts import Unseen
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
+from mplus_ray.model.evaluation.facts import tell_fact
+from mplus_ray.model.evaluation.intervals import share
+from mplus_ray.model.evaluation.telling import Advance, Document, Due, tell
+from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.training.facts import Unseen
 
 ARMS = ("mplus", "memoryllm", "none")
 _ANSWER = 16  # tokens; every value of a fact is shorter

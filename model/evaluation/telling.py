@@ -10,10 +10,10 @@ import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from model.errors import InvalidInputError
-from model.evaluation.questions import Question
-from model.library import MPlus
-from model.memory import Memory
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.questions import Question
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.memory import Memory
 
 Advance = Callable[[int], None]  # called with tokens that were memorized
 

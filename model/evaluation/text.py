@@ -14,10 +14,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import DocumentError, InvalidInputError
-from model.evaluation.telling import Chunk, Document
-from model.text import TextTokenizer
-from model.training.text import is_held_out
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.model.evaluation.telling import Chunk, Document
+from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.training.text import is_held_out
 
 
 @dataclass(frozen=True)

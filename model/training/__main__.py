@@ -1,4 +1,7 @@
-"""`python -m model.training RECIPE --data DIR --out DIR`, as `mplus train` in one process."""
+"""What `mplus train` does, in one process.
+
+`python -m mplus_ray.model.training RECIPE --data DIR --out DIR`
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from model.errors import MPlusError
-from model.training.export import export
-from model.training.recipe import Recipe
-from model.training.run import Order, train
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.training.export import export
+from mplus_ray.model.training.recipe import Recipe
+from mplus_ray.model.training.run import Order, train
 
-parser = argparse.ArgumentParser(prog="python -m model.training", description=train.__doc__)
+parser = argparse.ArgumentParser(
+    prog="python -m mplus_ray.model.training", description=train.__doc__
+)
 parser.add_argument("recipe", type=Path)
 parser.add_argument("--data", type=Path, help="folder of the training texts")
 parser.add_argument("--out", type=Path, required=True)

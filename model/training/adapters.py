@@ -15,9 +15,9 @@ from peft import LoraConfig, LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from model.network import Network
-from model.training.recipe import Adapters
-from model.training.step import Roles
+from mplus_ray.model.network import Network
+from mplus_ray.model.training.recipe import Adapters
+from mplus_ray.model.training.step import Roles
 
 WRITE, READ = "default", "decoder_adapter"
 # What is trained: adapters, retriever, the layers' first rows, and the mark of a new row.

@@ -7,9 +7,9 @@ from random import Random
 
 from tokenizers import Tokenizer
 
-from model.training.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
-from model.training.questions import Passage
-from model.training.text import Corpus, answer_ids, question_ids
+from mplus_ray.model.training.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
+from mplus_ray.model.training.questions import Passage
+from mplus_ray.model.training.text import Corpus, answer_ids, question_ids
 
 _TOKENS_PER_GROUP = 32  # of facts about one entity, so that several share a long chunk
 _UPDATED, _UPDATED_LATER = 0.15, 0.45  # shares of facts overridden in one chunk, in several

@@ -10,15 +10,17 @@ import json
 import sys
 from pathlib import Path
 
-from model.errors import MPlusError
-from model.evaluation.loading import load
-from model.evaluation.retention import Plan, retention
-from model.evaluation.text import RunningText
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.evaluation.loading import load
+from mplus_ray.model.evaluation.retention import Plan, retention
+from mplus_ray.model.evaluation.text import RunningText
 
 
 def main() -> None:
     """Measure, and write the figures where `--json` says, else to standard output."""
-    parser = argparse.ArgumentParser(prog="python -m model.training.evaluate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m mplus_ray.model.training.evaluate", description=__doc__
+    )
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--text", type=Path, required=True, help="held_out.npy of the run")
     parser.add_argument("--tokens", default="0,5000,20000")

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.backbone import copy_tokenizer
-from model.checkpoint import save_checkpoint
-from model.config import read_config
-from model.hub import find_checkpoint
-from model.network import Network
-from model.training import saves
-from model.training.networks import open_whole
-from model.training.recipe import Recipe
-from model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
+from mplus_ray.model.backbone import copy_tokenizer
+from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.config import read_config
+from mplus_ray.model.hub import find_checkpoint
+from mplus_ray.model.network import Network
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.networks import open_whole
+from mplus_ray.model.training.recipe import Recipe
+from mplus_ray.model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
 
 
 def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> None:

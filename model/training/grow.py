@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import torch
 
-from model.config import ModelConfig
-from model.network import Network
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.network import Network
 
 
 @torch.no_grad()

@@ -9,12 +9,18 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from model.training.facts import Fact, draw_fact, draw_facts, draw_unanswerable, draw_update
-from model.training.head import token_losses
-from model.training.passes import language
-from model.training.recipe import LanguagePhase
-from model.training.step import Draws, Roles, Step
-from model.training.text import PAD, Corpus, answer_ids, question_ids
+from mplus_ray.model.training.facts import (
+    Fact,
+    draw_fact,
+    draw_facts,
+    draw_unanswerable,
+    draw_update,
+)
+from mplus_ray.model.training.head import token_losses
+from mplus_ray.model.training.passes import language
+from mplus_ray.model.training.recipe import LanguagePhase
+from mplus_ray.model.training.step import Draws, Roles, Step
+from mplus_ray.model.training.text import PAD, Corpus, answer_ids, question_ids
 
 ANSWER_WEIGHT, REPEAT_WEIGHT, FIRST_WEIGHT = 5.0, 2.0, 10.0
 _TOKENS_PER_ENTITY = 48  # so that the questions find room after the facts

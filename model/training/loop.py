@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from model.training import optimizer, saves
-from model.training.ahead import DrawnBatch, batches
-from model.training.parallel import Group, Whole, gathered
-from model.training.precision import mixed
-from model.training.progress import Display, Standing
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from model.training.records import Records
-from model.training.step import Task
-from model.training.validation import Validation, score
+from mplus_ray.model.training import optimizer, saves
+from mplus_ray.model.training.ahead import DrawnBatch, batches
+from mplus_ray.model.training.parallel import Group, Whole, gathered
+from mplus_ray.model.training.precision import mixed
+from mplus_ray.model.training.progress import Display, Standing
+from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.step import Task
+from mplus_ray.model.training.validation import Validation, score
 
 WARMUP_STEPS = 40
 LOG_EVERY = 20

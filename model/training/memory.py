@@ -15,18 +15,18 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.config import ModelConfig
-from model.network import Network
-from model.training import retrieval
-from model.training.asking import Asked, accuracies
-from model.training.bank import Bank
-from model.training.documents import Ask, Document
-from model.training.head import token_losses
-from model.training.layout import Layout
-from model.training.passes import write
-from model.training.reading import read, read_asking
-from model.training.recipe import MemoryPhase
-from model.training.step import Draws, Roles, Step
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.network import Network
+from mplus_ray.model.training import retrieval
+from mplus_ray.model.training.asking import Asked, accuracies
+from mplus_ray.model.training.bank import Bank
+from mplus_ray.model.training.documents import Ask, Document
+from mplus_ray.model.training.head import token_losses
+from mplus_ray.model.training.layout import Layout
+from mplus_ray.model.training.passes import write
+from mplus_ray.model.training.reading import read, read_asking
+from mplus_ray.model.training.recipe import MemoryPhase
+from mplus_ray.model.training.step import Draws, Roles, Step
 
 _SHORT = 16, 64  # tokens of a short chunk
 _READ_BUDGET = 5_000_000  # prompt tokens × shared rows of one step: bounds time and memory

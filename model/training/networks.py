@@ -8,16 +8,16 @@ from pathlib import Path
 import torch
 from torch.distributed.fsdp import fully_shard
 
-from model.checkpoint import load_networks
-from model.config import ModelConfig
-from model.hub import find_checkpoint
-from model.network import Network
-from model.training.grow import deepen
-from model.training.induction import plant, plant_retriever
-from model.training.parallel import Group, Whole
-from model.training.precision import is_mixed
-from model.training.recipe import Recipe
-from model.training.step import Roles
+from mplus_ray.model.checkpoint import load_networks
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.hub import find_checkpoint
+from mplus_ray.model.network import Network
+from mplus_ray.model.training.grow import deepen
+from mplus_ray.model.training.induction import plant, plant_retriever
+from mplus_ray.model.training.parallel import Group, Whole
+from mplus_ray.model.training.precision import is_mixed
+from mplus_ray.model.training.recipe import Recipe
+from mplus_ray.model.training.step import Roles
 
 
 def open_whole(recipe: Recipe, device: torch.device, group: Group | None = None) -> Whole:
@@ -47,7 +47,7 @@ def first_weights(recipe: Recipe) -> Network:
         CheckpointError: the checkpoint cannot be read, or is of another shape than the recipe's.
     """
     if recipe.backbone is not None:
-        from model.backbone import network_around
+        from mplus_ray.model.backbone import network_around
 
         return network_around(find_checkpoint(recipe.backbone), recipe.model, recipe.seed)
     network = Network(recipe.model)
@@ -68,7 +68,7 @@ def first_weights(recipe: Recipe) -> Network:
 
 def _adapted(network: Network, recipe: Recipe, device: torch.device) -> Network:
     """With adapters; what is frozen is kept in the precision that products are taken in."""
-    from model.training.adapters import add_adapters  # peft, which only this needs
+    from mplus_ray.model.training.adapters import add_adapters  # peft, which only this needs
 
     assert recipe.adapters is not None
     if is_mixed(recipe.precision, device):
@@ -80,6 +80,6 @@ def _adapted(network: Network, recipe: Recipe, device: torch.device) -> Network:
 def _roles(network: Network, recipe: Recipe) -> Roles:
     if recipe.adapters is None:
         return Roles(network, network)
-    from model.training.adapters import roles_of
+    from mplus_ray.model.training.adapters import roles_of
 
     return roles_of(network)

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from model.network import Layer, Network, for_products
-from model.rope import Rotary
+from mplus_ray.model.network import Layer, Network, for_products
+from mplus_ray.model.rope import Rotary
 
 
 def through(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
 
 _LINE_EVERY = 20  # steps
 _SMOOTHING = 0.9

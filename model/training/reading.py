@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.network import Layer, Network, for_products
-from model.rope import rotate
-from model.training.passes import through
+from mplus_ray.model.network import Layer, Network, for_products
+from mplus_ray.model.rope import rotate
+from mplus_ray.model.training.passes import through
 
 
 @dataclass

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import yaml
 
-from model.backbone import backbone_config
-from model.config import LoraConfig, ModelConfig, read_config
-from model.errors import InvalidInputError
-from model.hub import find_checkpoint
-from model.training.precision import Precision
+from mplus_ray.model.backbone import backbone_config
+from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.hub import find_checkpoint
+from mplus_ray.model.training.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from math import ceil
 from pathlib import Path
 
-from model.training.recipe import Recipe
+from mplus_ray.model.training.recipe import Recipe
 
 _COLUMNS = 4  # of pictures
 

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.blocks import layer_scores
-from model.network import Layer, Network
-from model.training.passes import block_keys, question_queries, through
+from mplus_ray.model.blocks import layer_scores
+from mplus_ray.model.network import Layer, Network
+from mplus_ray.model.training.passes import block_keys, question_queries, through
 
 
 def votes(network: Network, ids: Tensor, prompts: Tensor, blocks: Tensor) -> Tensor:

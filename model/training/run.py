@@ -14,24 +14,24 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from model.allocator import keep_freed_memory
-from model.backbone import copy_tokenizer
-from model.errors import InvalidInputError
-from model.hub import find_checkpoint
-from model.training import saves
-from model.training.continuing import Continuing
-from model.training.documents import Documents
-from model.training.export import export
-from model.training.language import LanguageTask
-from model.training.loop import Keep, Phase, Trainer
-from model.training.memory import MemoryTask
-from model.training.networks import open_whole
-from model.training.parallel import Group
-from model.training.questions import load_passages
-from model.training.recipe import LanguagePhase, Recipe
-from model.training.step import Task
-from model.training.text import Corpus, prepare
-from model.training.validation import Validation
+from mplus_ray.model.allocator import keep_freed_memory
+from mplus_ray.model.backbone import copy_tokenizer
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.hub import find_checkpoint
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.continuing import Continuing
+from mplus_ray.model.training.documents import Documents
+from mplus_ray.model.training.export import export
+from mplus_ray.model.training.language import LanguageTask
+from mplus_ray.model.training.loop import Keep, Phase, Trainer
+from mplus_ray.model.training.memory import MemoryTask
+from mplus_ray.model.training.networks import open_whole
+from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.questions import load_passages
+from mplus_ray.model.training.recipe import LanguagePhase, Recipe
+from mplus_ray.model.training.step import Task
+from mplus_ray.model.training.text import Corpus, prepare
+from mplus_ray.model.training.validation import Validation
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
 _DRAWERS = 8  # at most, for a GPU

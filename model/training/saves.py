@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from model.errors import CheckpointError, InvalidInputError
-from model.training.parallel import gathered, part
+from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.training.parallel import gathered, part
 
 STATE, BEST = "state.pt", "best.pt"
 

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from model.errors import StorageError
+from mplus_ray.model.errors import StorageError
 
 _ADVISORY_LOCK = 0x6D706C7573  # "mplus": who holds it changes the tables
 _ALONE = threading.Lock()  # Alembic's context is one a process

@@ -1,8 +1,8 @@
 """Where documents come from. A source is a small class in a file of its own."""
 
-from pipeline.sources.files import find_files
-from pipeline.sources.named import divided, open_sources, read_again
-from pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
+from mplus_ray.pipeline.sources.files import find_files
+from mplus_ray.pipeline.sources.named import divided, open_sources, read_again
+from mplus_ray.pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
 
 __all__ = [
     "Finished",

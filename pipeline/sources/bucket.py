@@ -12,14 +12,14 @@ from urllib.parse import quote, urlsplit
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from model.errors import DocumentError, InvalidInputError
-from model.remote_files import impatient
-from model.storage_errors import refusals
-from pipeline.accept import short
-from pipeline.document import ParsedDocument
-from pipeline.parse import MAX_BYTES, SUFFIXES, parse_bytes
-from pipeline.sources.records import OneFile
-from pipeline.sources.source import Item
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.model.remote_files import impatient
+from mplus_ray.model.storage_errors import refusals
+from mplus_ray.pipeline.accept import short
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse import MAX_BYTES, SUFFIXES, parse_bytes
+from mplus_ray.pipeline.sources.records import OneFile
+from mplus_ray.pipeline.sources.source import Item
 
 SCHEMES = ("s3", "gs", "gcs")
 _BUFFER = 2**20  # bytes of one request of a file that is read as a stream

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from model.errors import DocumentError, InvalidInputError
-from pipeline.parse import SUFFIXES, parse_file
-from pipeline.sources.records import OneFile
-from pipeline.sources.source import Item
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.pipeline.parse import SUFFIXES, parse_file
+from mplus_ray.pipeline.sources.records import OneFile
+from mplus_ray.pipeline.sources.source import Item
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.sources.files import in_folder, local_file
-from pipeline.sources.source import Idle, Item, Quiet, Until
+from mplus_ray.pipeline.sources.files import in_folder, local_file
+from mplus_ray.pipeline.sources.source import Idle, Item, Quiet, Until
 
 _POLL_SECONDS = 1.0
 

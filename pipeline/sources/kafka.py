@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from model.errors import DocumentError, InvalidInputError, StorageError
-from pipeline.parse_jsonl import too_long
-from pipeline.parse_record import MAX_RECORD, Record, parse_json
-from pipeline.sources.source import Idle, Incoming, Item, Quiet, Until
-from pipeline.sources.stdin import incoming
+from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
+from mplus_ray.pipeline.parse_jsonl import too_long
+from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, parse_json
+from mplus_ray.pipeline.sources.source import Idle, Incoming, Item, Quiet, Until
+from mplus_ray.pipeline.sources.stdin import incoming
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message, TopicPartition

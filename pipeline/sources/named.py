@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from model.errors import DocumentError, InvalidInputError
-from pipeline.parse_many import holds_many
-from pipeline.sources.bucket import SCHEMES, Bucket
-from pipeline.sources.files import Files, find_files, local_file
-from pipeline.sources.follow import Folder
-from pipeline.sources.kafka import SCHEME, Topic
-from pipeline.sources.records import OneFile, broken
-from pipeline.sources.source import Item, Source, Until
-from pipeline.sources.stdin import JsonLines
-from pipeline.tenant_log import FailedDocument
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.pipeline.parse_many import holds_many
+from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
+from mplus_ray.pipeline.sources.files import Files, find_files, local_file
+from mplus_ray.pipeline.sources.follow import Folder
+from mplus_ray.pipeline.sources.kafka import SCHEME, Topic
+from mplus_ray.pipeline.sources.records import OneFile, broken
+from mplus_ray.pipeline.sources.source import Item, Source, Until
+from mplus_ray.pipeline.sources.stdin import JsonLines
+from mplus_ray.pipeline.tenant_log import FailedDocument
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from model.errors import DocumentError
-from pipeline.accept import short
-from pipeline.document import ParsedDocument
-from pipeline.parse_many import holds_many, read_many
-from pipeline.parse_record import Record
-from pipeline.sources.source import Finished, Incoming
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.accept import short
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse_many import holds_many, read_many
+from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.sources.source import Finished, Incoming
 
 
 @dataclass(frozen=True)

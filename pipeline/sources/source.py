@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.document import ParsedDocument
+from mplus_ray.pipeline.document import ParsedDocument
 
 
 def _nobody() -> None:

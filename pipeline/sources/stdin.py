@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from model.errors import DocumentError
-from pipeline.parse_jsonl import bounded_lines, too_long
-from pipeline.parse_record import Record, parse_json
-from pipeline.sources.arriving import arriving
-from pipeline.sources.records import broken
-from pipeline.sources.source import Incoming, Item
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_jsonl import bounded_lines, too_long
+from mplus_ray.pipeline.parse_record import Record, parse_json
+from mplus_ray.pipeline.sources.arriving import arriving
+from mplus_ray.pipeline.sources.records import broken
+from mplus_ray.pipeline.sources.source import Incoming, Item
 
 _NAME = "standard input"
 

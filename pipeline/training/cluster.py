@@ -15,12 +15,12 @@ import ray.train
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
-from model.errors import InvalidInputError, TrainingError
-from model.training import saves
-from model.training.export import export
-from model.training.run import CHECKPOINT, Order, make_ready
-from pipeline.training.follow import following
-from pipeline.training.worker import LOG, work
+from mplus_ray.model.errors import InvalidInputError, TrainingError
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.export import export
+from mplus_ray.model.training.run import CHECKPOINT, Order, make_ready
+from mplus_ray.pipeline.training.follow import following
+from mplus_ray.pipeline.training.worker import LOG, work
 
 Strategy = Literal["ddp", "fsdp"]
 _FOLDER = "workers"  # of the run's folder: what Ray keeps while it is at work

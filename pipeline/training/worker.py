@@ -11,9 +11,9 @@ import ray.train
 import ray.train.torch
 from rich.console import Console
 
-from model.training.parallel import Group
-from model.training.progress import Display
-from model.training.run import Order, open_trainer, tasks_of
+from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.progress import Display
+from mplus_ray.model.training.run import Order, open_trainer, tasks_of
 
 LOG = "progress.log"  # what the first worker says, in the run's folder
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.plans import ReadPlan
-from actors.questions import Asked, Piece, Told, Turn
-from model.errors import DamagedFileError, InvalidInputError, SwappedError
-from pipeline.citations import Citation, cite
-from pipeline.reading import Plans
-from pipeline.tenant import Tenant
-from pipeline.tenant_log import TenantLog
-from services.api.deps import Deps
-from services.api.figures import Figures
-from services.api.limits import Meter
-from services.api.streams import within
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.questions import Asked, Piece, Told, Turn
+from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
+from mplus_ray.pipeline.citations import Citation, cite
+from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.limits import Meter
+from mplus_ray.services.api.streams import within
 
 REFUSAL = "I do not know: nothing in memory answers this well enough."
 

@@ -9,19 +9,28 @@ from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 from starlette.routing import Route
 
-from pipeline.memory_map import Memberships
-from pipeline.metrics import LedgerMetrics
-from services.api import console, openapi, problems
-from services.api.answers import Answers
-from services.api.bodies import BodyLimit
-from services.api.deps import Deps
-from services.api.envelope import Envelope
-from services.api.figures import Figures
-from services.api.intake import Intake
-from services.api.limits import Meter
-from services.api.parsing import Parsers
-from services.api.routes import chat, documents, health, jobs, keys, memory, query, tenants
-from services.api.tools import Tools
+from mplus_ray.pipeline.memory_map import Memberships
+from mplus_ray.pipeline.metrics import LedgerMetrics
+from mplus_ray.services.api import console, openapi, problems
+from mplus_ray.services.api.answers import Answers
+from mplus_ray.services.api.bodies import BodyLimit
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.envelope import Envelope
+from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.intake import Intake
+from mplus_ray.services.api.limits import Meter
+from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.routes import (
+    chat,
+    documents,
+    health,
+    jobs,
+    keys,
+    memory,
+    query,
+    tenants,
+)
+from mplus_ray.services.api.tools import Tools
 
 _ROUTERS = (
     health.public,

@@ -14,10 +14,10 @@ from fastapi import APIRouter, Depends, Request, Response, Security
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
-from model.errors import ForbiddenError
-from pipeline.credentials import Key, KeyScope
-from pipeline.tenant_log import TenantLog
-from services.api.deps import Deps
+from mplus_ray.model.errors import ForbiddenError
+from mplus_ray.pipeline.credentials import Key, KeyScope
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.api.deps import Deps
 
 _SCHEME = HTTPBearer(
     scheme_name="key",

@@ -6,8 +6,8 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.deps import Limits
-from services.api.problems import describe, respond
+from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.problems import describe, respond
 
 _STREAMED = ("multipart/form-data", "application/x-ndjson")
 

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from actors.questions import Role, Turn
-from model.errors import InvalidInputError
-from services.api.answers import Question
-from services.api.errors import UnknownModelError
-from services.api.schemas.documents import NewDocument
-from services.api.schemas.openai import ChatRequest, Message
-from services.api.uploads import Arrived, as_arrived
+from mplus_ray.actors.questions import Role, Turn
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.api.answers import Question
+from mplus_ray.services.api.errors import UnknownModelError
+from mplus_ray.services.api.schemas.documents import NewDocument
+from mplus_ray.services.api.schemas.openai import ChatRequest, Message
+from mplus_ray.services.api.uploads import Arrived, as_arrived
 
 _ROLES: dict[str, Role] = {
     "system": "system",

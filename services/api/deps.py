@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from actors.questions import Asked, Piece, Told
-from model.errors import ForbiddenError
-from model.membership import Membership
-from pipeline.chunk import Tokenizer
-from pipeline.engine import Stores
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import TenantLog
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.model.errors import ForbiddenError
+from mplus_ray.model.membership import Membership
+from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.engine import Stores
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
-    from model.files import Files
+    from mplus_ray.model.files import Files
 
 _MB = 1 << 20
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.errors import DocumentError, MPlusError, RetryLaterError
-from services.api.schemas.problems import FailedSource
+from mplus_ray.model.errors import DocumentError, MPlusError, RetryLaterError
+from mplus_ray.services.api.schemas.problems import FailedSource
 
 
 class DeadlineError(RetryLaterError):

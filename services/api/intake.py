@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
-from pipeline.chunk import chunk
-from pipeline.document import ParsedDocument
-from pipeline.jobs import Job, Refused
-from pipeline.tenant_log import Accepted, Entry, TenantLog
-from services.api.deps import Deps
-from services.api.errors import NothingTakenInError
-from services.api.limits import Meter
-from services.api.schemas.documents import Taken, TakenIn
-from services.api.schemas.problems import FailedSource
-from services.api.uploads import Arrived
+from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
+from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.jobs import Job, Refused
+from mplus_ray.pipeline.tenant_log import Accepted, Entry, TenantLog
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.errors import NothingTakenInError
+from mplus_ray.services.api.limits import Meter
+from mplus_ray.services.api.schemas.documents import Taken, TakenIn
+from mplus_ray.services.api.schemas.problems import FailedSource
+from mplus_ray.services.api.uploads import Arrived
 
 # Small documents that share a transaction, which waits for the disk.
 _GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from model.errors import RateLimitedError
-from pipeline.tenant import Tenant
-from services.api.deps import Limits
-from services.api.figures import Figures
+from mplus_ray.model.errors import RateLimitedError
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.figures import Figures
 
 Kind = Literal["documents", "tokens"]
 

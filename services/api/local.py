@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from actors.questions import Asked, Piece, Told
-from model.errors import MPlusError
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
-    from actors.answering import Answering
+    from mplus_ray.actors.answering import Answering
 
 
 class LocalReaders:

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from services.api.problems import MEDIA_TYPE
-from services.api.schemas.documents import NewDocuments
-from services.api.schemas.problems import OpenAIError, Problem
+from mplus_ray.services.api.problems import MEDIA_TYPE
+from mplus_ray.services.api.schemas.documents import NewDocuments
+from mplus_ray.services.api.schemas.problems import OpenAIError, Problem
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -5,7 +5,7 @@ frames on standard output: four bytes of length, then JSON. A document is `{"num
 "text", "sections", "metadata"}` or `{"number", "error"}`; `{}` ends a file, and says at the
 beginning that the process is ready.
 
-    python -m services.api.parse_child BYTES
+    python -m mplus_ray.services.api.parse_child BYTES
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument
-from pipeline.parse import parse_bytes
-from pipeline.parse_many import holds_many, read_many
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse import parse_bytes
+from mplus_ray.pipeline.parse_many import holds_many, read_many
 
 _LENGTH = struct.Struct(">I")
 

@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from model.errors import DocumentError, OverloadedError
-from pipeline.document import ParsedDocument, Section
-from pipeline.parse_record import Record
-from services.api.deps import Limits
+from mplus_ray.model.errors import DocumentError, OverloadedError
+from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.services.api.deps import Limits
 
 _LENGTH = struct.Struct(">I")
 _BYTES_PER_CHARACTER = 12  # of JSON: \ud83d\ude00
@@ -43,7 +43,7 @@ class _Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "services.api.parse_child",
+            "mplus_ray.services.api.parse_child",
             str(most_bytes),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

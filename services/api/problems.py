@@ -18,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from model.errors import (
+from mplus_ray.model.errors import (
     BusyError,
     ConflictError,
     DamagedFileError,
@@ -37,8 +37,12 @@ from model.errors import (
     TenantNotFoundError,
     UnauthorizedError,
 )
-from services.api.errors import NothingTakenInError, SnapshotNotFoundError, UnknownModelError
-from services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
+from mplus_ray.services.api.errors import (
+    NothingTakenInError,
+    SnapshotNotFoundError,
+    UnknownModelError,
+)
+from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
 
 MEDIA_TYPE = "application/problem+json"
 _OPENAI_PATHS = ("/v1/chat", "/v1/models")

@@ -14,14 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
-from model.errors import InvalidInputError
-from pipeline.tenant_log import TenantLog
-from services.api.deps import Deps
-from services.api.forms import form_of
-from services.api.intake import Intake
-from services.api.parsing import Parsers
-from services.api.schemas.documents import NewDocument, NewDocuments, TakenIn
-from services.api.uploads import Arrived, Digest, as_arrived, files, lines, spooled
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.forms import form_of
+from mplus_ray.services.api.intake import Intake
+from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.schemas.documents import NewDocument, NewDocuments, TakenIn
+from mplus_ray.services.api.uploads import Arrived, Digest, as_arrived, files, lines, spooled
 
 Items = AsyncGenerator[Arrived, None]
 

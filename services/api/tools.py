@@ -16,18 +16,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from actors.questions import Turn
-from model.errors import MPlusError
-from pipeline.credentials import KeyScope
-from services.api.answers import Answers, Question
-from services.api.auth import Caller, identify
-from services.api.deps import Deps
-from services.api.intake import Intake, job_url
-from services.api.problems import describe, respond
-from services.api.reception import one_by_one
-from services.api.routes.query import to_answer
-from services.api.schemas.documents import NewDocument
-from services.api.uploads import as_arrived
+from mplus_ray.actors.questions import Turn
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.services.api.answers import Answers, Question
+from mplus_ray.services.api.auth import Caller, identify
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.intake import Intake, job_url
+from mplus_ray.services.api.problems import describe, respond
+from mplus_ray.services.api.reception import one_by_one
+from mplus_ray.services.api.routes.query import to_answer
+from mplus_ray.services.api.schemas.documents import NewDocument
+from mplus_ray.services.api.uploads import as_arrived
 
 _INSTRUCTIONS = (
     "A long-term memory. `memorize` what should be known later, `ask` it in plain words, `forget` "

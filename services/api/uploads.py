@@ -15,14 +15,14 @@ from typing import IO
 
 from starlette.datastructures import UploadFile
 
-from model.errors import DocumentError
-from pipeline.accept import short
-from pipeline.document import ParsedDocument
-from pipeline.parse_jsonl import too_long
-from pipeline.parse_many import holds_many
-from pipeline.parse_record import MAX_RECORD, Record, document_of, parse_json
-from services.api.parsing import Parsers
-from services.api.schemas.documents import NewDocument
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.accept import short
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parse_jsonl import too_long
+from mplus_ray.pipeline.parse_many import holds_many
+from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, document_of, parse_json
+from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.schemas.documents import NewDocument
 
 _TITLE = 60  # characters of the text that stand for a title
 _NAME = 200  # characters of a file's name

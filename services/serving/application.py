@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
-from model.errors import InvalidInputError
-from services.serving.ingress import Ingress
-from services.serving.readers import Readers
-from services.serving.scaling import ByLoad
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.serving.ingress import Ingress
+from mplus_ray.services.serving.readers import Readers
+from mplus_ray.services.serving.scaling import ByLoad
 
 if TYPE_CHECKING:
-    from pipeline.remote_worker import Installation, Needs
-    from services.api.deps import Limits
+    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.services.api.deps import Limits
 
 NAME = "mplus"  # of the application
 READERS, INGRESS = "Readers", "Ingress"

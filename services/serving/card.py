@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from model import MPlus
-    from model.membership import Membership
-    from model.text import TextTokenizer
+    from mplus_ray.model import MPlus
+    from mplus_ray.model.membership import Membership
+    from mplus_ray.model.text import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Card:
 
 def card_of(model: MPlus) -> Card:
     """Describe a model."""
-    from model.rows import RowFormat
-    from pipeline.tenant import PRECISIONS
+    from mplus_ray.model.rows import RowFormat
+    from mplus_ray.pipeline.tenant import PRECISIONS
 
     config = model.config
     rows = config.num_hidden_layers * config.num_tokens

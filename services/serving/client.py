@@ -11,11 +11,11 @@ from grpc.aio import AioRpcError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from actors.questions import Asked, Piece, ReaderStats, Told
-from model.errors import MPlusError, OverloadedError, ReaderLostError
+from mplus_ray.actors.questions import Asked, Piece, ReaderStats, Told
+from mplus_ray.model.errors import MPlusError, OverloadedError, ReaderLostError
 
 if TYPE_CHECKING:
-    from services.serving.card import Card
+    from mplus_ray.services.serving.card import Card
 
 _STATS_SECONDS = 2.0
 _CLOSE_SECONDS = 10.0

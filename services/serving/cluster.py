@@ -10,11 +10,11 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 from ray import serve
 
-from pipeline.remote_worker import Needs
-from services.embedded import Embedded
-from services.serving.application import Budget, Readership, application
-from services.serving.places import check_reach
-from services.settings import Settings
+from mplus_ray.pipeline.remote_worker import Needs
+from mplus_ray.services.embedded import Embedded
+from mplus_ray.services.serving.application import Budget, Readership, application
+from mplus_ray.services.serving.places import check_reach
+from mplus_ray.services.settings import Settings
 
 
 class Arguments(BaseModel):

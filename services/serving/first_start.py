@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.credentials import TENANT_SCOPES
-from pipeline.tenant import PRECISIONS
+from mplus_ray.pipeline.credentials import TENANT_SCOPES
+from mplus_ray.pipeline.tenant import PRECISIONS
 
 if TYPE_CHECKING:
-    from pipeline.ledger import Ledger
-    from services.serving.card import Card
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.services.serving.card import Card
 
 TENANT = "default"
 

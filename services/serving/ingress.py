@@ -6,16 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from services.serving import log_pipe
-from services.serving.client import ServeReaders
-from services.serving.draining import Draining
-from services.serving.figures import ReaderMetrics
-from services.serving.mending import Mender
+from mplus_ray.services.serving import log_pipe
+from mplus_ray.services.serving.client import ServeReaders
+from mplus_ray.services.serving.draining import Draining
+from mplus_ray.services.serving.figures import ReaderMetrics
+from mplus_ray.services.serving.mending import Mender
 
 if TYPE_CHECKING:
-    from actors.questions import ReaderStats
-    from pipeline.remote_worker import Installation, Needs
-    from services.api.deps import Limits
+    from mplus_ray.actors.questions import ReaderStats
+    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.services.api.deps import Limits
 
 _FIGURES_SECONDS = 5.0  # for all readers to say theirs
 
@@ -52,10 +52,10 @@ class Ingress:
         """Called by Serve once this is made."""
         from prometheus_client import CollectorRegistry
 
-        from pipeline.ledger import Ledger
-        from pipeline.metrics import WriterMetrics
-        from services.api.app import build
-        from services.api.deps import Deps, Limits
+        from mplus_ray.pipeline.ledger import Ledger
+        from mplus_ray.pipeline.metrics import WriterMetrics
+        from mplus_ray.services.api.app import build
+        from mplus_ray.services.api.deps import Deps, Limits
 
         registry, card = CollectorRegistry(), self._card
         registry.register(WriterMetrics(lambda: dict(self._writers)))

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from services import logs
+from mplus_ray.services import logs
 
 _VARIABLE = "MPLUS_LOG_PIPE"
 _END = b"\0"  # which no line has

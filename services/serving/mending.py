@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from model.errors import MPlusError
+from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
-    from pipeline.remote_worker import Installation, Needs
-    from pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 class Mender:
@@ -51,7 +51,7 @@ class Mender:
 
 def _mend(installation: Installation, tenant: str) -> list[str]:
     """The files that were made again."""
-    from pipeline.upkeep import verify
+    from mplus_ray.pipeline.upkeep import verify
 
     engine = installation.engine()
     try:

@@ -6,8 +6,8 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from actors.questions import Piece, Told
-from model.errors import MPlusError
+from mplus_ray.actors.questions import Piece, Told
+from mplus_ray.model.errors import MPlusError
 
 Said = Piece | Told | MPlusError
 

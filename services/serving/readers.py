@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from actors.questions import Asked, Piece, Told
-from model.errors import DamagedFileError, MPlusError, OverloadedError
-from services.serving import log_pipe
-from services.serving.card import Card, card_of
-from services.serving.outbox import Outbox
-from services.serving.scaling import ASKED
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.model.errors import DamagedFileError, MPlusError, OverloadedError
+from mplus_ray.services.serving import log_pipe
+from mplus_ray.services.serving.card import Card, card_of
+from mplus_ray.services.serving.outbox import Outbox
+from mplus_ray.services.serving.scaling import ASKED
 
 if TYPE_CHECKING:
-    from actors.answering import Answering
-    from actors.questions import ReaderStats
-    from pipeline.remote_worker import Installation
+    from mplus_ray.actors.answering import Answering
+    from mplus_ray.actors.questions import ReaderStats
+    from mplus_ray.pipeline.remote_worker import Installation
 
 _FAILED_SECONDS = 60.0  # for which a replica without a model stays
 _SOON_SECONDS = 0.5  # every message to the API costs the two of them milliseconds
@@ -32,7 +32,7 @@ class Readers:
     def __init__(self, installation: Installation) -> None:
         """A checkpoint that cannot be loaded is told to whoever asks for the card: an error here
         would be the replica's death, and say little."""
-        from model import MPlus
+        from mplus_ray.model import MPlus
 
         log_pipe.configure()
         self._began = time.monotonic()
@@ -52,8 +52,8 @@ class Readers:
             budget: `device_bytes` and `host_bytes` of memories, None for a share of what there
                 is; `slots` and `queue`, questions that are answered together and that may wait.
         """
-        from actors.answering import Answering
-        from actors.budget import default_device_bytes, default_host_bytes
+        from mplus_ray.actors.answering import Answering
+        from mplus_ray.actors.budget import default_device_bytes, default_host_bytes
 
         if self._failed is not None:
             return

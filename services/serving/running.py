@@ -13,9 +13,9 @@ from ray import serve
 from ray.exceptions import GetTimeoutError, RayActorError, RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from model.errors import InvalidInputError, MPlusError, StorageError
-from services.serving.application import INGRESS, NAME, READERS
-from services.serving.card import Card
+from mplus_ray.model.errors import InvalidInputError, MPlusError, StorageError
+from mplus_ray.services.serving.application import INGRESS, NAME, READERS
+from mplus_ray.services.serving.card import Card
 
 _log = logging.getLogger(__name__)
 

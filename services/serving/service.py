@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from services.serving import log_pipe
-from services.serving.first_start import FirstKeys, first_keys
-from services.serving.haproxy import haproxy
-from services.serving.places import Demand, check_reach, free_port
-from services.serving.running import Address, Running, running
+from mplus_ray.services.serving import log_pipe
+from mplus_ray.services.serving.first_start import FirstKeys, first_keys
+from mplus_ray.services.serving.haproxy import haproxy
+from mplus_ray.services.serving.places import Demand, check_reach, free_port
+from mplus_ray.services.serving.running import Address, Running, running
 
 if TYPE_CHECKING:
     from ray.serve import Application
 
-    from pipeline.fleet import Fleet, Scale
-    from pipeline.ledger import Ledger
-    from pipeline.remote_worker import Installation, Needs
-    from services.serving.application import Readership
-    from services.serving.signals import Signals
+    from mplus_ray.pipeline.fleet import Fleet, Scale
+    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.services.serving.application import Readership
+    from mplus_ray.services.serving.signals import Signals
 
 _TICK_SECONDS = 0.5
 _READY_SECONDS = 0.1  # between two looks at whether it is
@@ -110,8 +110,8 @@ class Service:
     @contextmanager
     def _on_ray(self) -> Iterator[Demand]:
         """A connection to Ray, and what everybody gets there."""
-        from pipeline.local_ray import local_ray
-        from pipeline.remote_worker import ray_at
+        from mplus_ray.pipeline.local_ray import local_ray
+        from mplus_ray.pipeline.remote_worker import ray_at
 
         demand = self.wanted.demand
         if self._cluster:
@@ -135,7 +135,7 @@ class Service:
             yield demand.settled(cores, found.gpus)
 
     def _application(self, demand: Demand) -> Application:
-        from services.serving.application import application
+        from mplus_ray.services.serving.application import application
 
         wanted = self.wanted
         return application(
@@ -155,8 +155,8 @@ class Service:
     @contextmanager
     def _fleet(self, needs: Needs) -> Iterator[Fleet | None]:
         """The writers; none are left at the end."""
-        from pipeline.fleet import Fleet
-        from pipeline.remote_worker import RemoteWorker
+        from mplus_ray.pipeline.fleet import Fleet
+        from mplus_ray.pipeline.remote_worker import RemoteWorker
 
         scale = self.wanted.writers
         if scale is None:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import load_networks
-from model.config import ModelConfig
-from model.genesis import first_memory
-from model.memory import memorize
-from model.read import begin, extend
-from model.view import MemoryView
+from mplus_ray.model.checkpoint import load_networks
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.genesis import first_memory
+from mplus_ray.model.memory import memorize
+from mplus_ray.model.read import begin, extend
+from mplus_ray.model.view import MemoryView
 from tests.forms import chunks, same_memory
 from tests.official import LORA, write_official
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from model.library import MPlus
-from model.training import saves
-from model.training.parallel import Group
-from model.training.recipe import Adapters
-from model.training.run import CHECKPOINT, open_trainer, tasks_of, train
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.recipe import Adapters
+from mplus_ray.model.training.run import CHECKPOINT, open_trainer, tasks_of, train
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe
 
 PHASES = (LANGUAGE, MEMORY, replace(MEMORY, name="long", gradient_chunks=1, continuing=0.5))
@@ -47,8 +47,8 @@ def test_every_phase_trains_and_resumes(tmp_path, retrieval, recompute):
 def test_a_backbone_is_adapted_in_bfloat16(tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from model.backbone import backbone_config
-    from model.config import LoraConfig, read_config
+    from mplus_ray.model.backbone import backbone_config
+    from mplus_ray.model.config import LoraConfig, read_config
     from tests.checkpoints import write_tokenizer
 
     folder, adapters = tmp_path / "llama", Adapters(r=4, alpha=8)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from deploy.demo.questions import DOCUMENTS
-from model import MPlus
-from services.settings import Settings
+from mplus_ray.deploy.demo.questions import DOCUMENTS
+from mplus_ray.model import MPlus
+from mplus_ray.services.settings import Settings
 from tests.api_world import serving
 from tests.integration.browser import Browser, opened
 

@@ -19,14 +19,14 @@ import pytest
 from reportlab.pdfgen.canvas import Canvas
 
 import tests.s3
-from model.errors import StorageError
-from pipeline.bulk import _TRIES, _WINDOW, Parallel
-from pipeline.document import ParsedDocument
-from pipeline.intake import Desk, Intake, take_in
-from pipeline.ledger import Ledger
-from pipeline.sources import Incoming, Source, open_sources
-from pipeline.sources.files import Files, local_file
-from pipeline.sources.records import OneFile
+from mplus_ray.model.errors import StorageError
+from mplus_ray.pipeline.bulk import _TRIES, _WINDOW, Parallel
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.sources import Incoming, Source, open_sources
+from mplus_ray.pipeline.sources.files import Files, local_file
+from mplus_ray.pipeline.sources.records import OneFile
 from tests.integration.command import Command
 from tests.integration.tiny import make_tiny_checkpoint
 from tests.unit.fakes import FakeTokenizer

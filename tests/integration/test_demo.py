@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy.demo.questions import DOCUMENTS, TENANTS
+from mplus_ray.deploy.demo.questions import DOCUMENTS, TENANTS
 from tests.integration.tiny import make_tiny_checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,14 @@ def run_demo(checkpoint: Path, ray_folder: Path, *arguments: str) -> subprocess.
     # With Ray's token, as a person runs it; the folder is where Ray's files would be left.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_AUTH")}
     return subprocess.run(
-        [sys.executable, "-m", "deploy.demo", "--checkpoint", str(checkpoint), *arguments],
+        [
+            sys.executable,
+            "-m",
+            "mplus_ray.deploy.demo",
+            "--checkpoint",
+            str(checkpoint),
+            *arguments,
+        ],
         cwd=ROOT,
         env={**environment, "OMP_NUM_THREADS": "1", "RAY_TMPDIR": str(ray_folder)},
         capture_output=True,

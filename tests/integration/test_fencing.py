@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from model import MPlus
-from model.digest import digest
-from model.errors import BusyError
-from pipeline.catch_up import catch_up
-from pipeline.rebuild import purge
-from pipeline.upkeep import verify
+from mplus_ray.model import MPlus
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import BusyError
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.upkeep import verify
 from tests.stalling import POINTS
 from tests.worlds import World, load_model, make_text, many_files, opened
 
@@ -81,7 +81,7 @@ def test_a_late_writer_is_refused(world: World, checkpoint: Path, point: str) ->
 def test_a_living_writer_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     log = world.tenant("anna")
     lease = log.heads.claim("another/1/1", 60.0)
-    monkeypatch.setattr("pipeline.engine.is_gone", lambda owner: False)
+    monkeypatch.setattr("mplus_ray.pipeline.engine.is_gone", lambda owner: False)
     object.__setattr__(world.engine, "patience", 0.0)
     with pytest.raises(BusyError, match="is writing this tenant's memory"):
         catch_up(world.engine, [log])

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.remote import StoreUrl
-from model import MPlus
-from model.digest import digest
-from pipeline.fleet import Fleet, Scale
-from pipeline.remote_worker import Installation, Needs, RemoteWorker
-from pipeline.tenant_log import TenantLog
+from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.model import MPlus
+from mplus_ray.model.digest import digest
+from mplus_ray.pipeline.fleet import Fleet, Scale
+from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.worlds import World, load_model, make_text, opened
 
 STEPS = 150
@@ -105,7 +105,7 @@ def test_a_writer_that_is_stopped_commits_what_it_has(world: World, checkpoint: 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_writer_without_a_checkpoint_says_so(world: World, tmp_path: Path) -> None:
-    from model.errors import MPlusError
+    from mplus_ray.model.errors import MPlusError
 
     fill(world, "a", 1)
     fleet = fleet_of(world, tmp_path / "nothing", Scale(1, 1), Needs(cpus=0.5))

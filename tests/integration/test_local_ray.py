@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import ray
 
-import model
+import mplus_ray.model
 
 
 class Probe:
     def packages(self) -> str:
-        return model.__name__
+        return mplus_ray.model.__name__
 
     def environment(self, name: str) -> str | None:
         return os.environ.get(name)

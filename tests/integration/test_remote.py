@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
-from actors.reader import Reader
-from actors.remote import RemoteReader, RemoteWriter, StoreUrl
-from actors.writer import Writer
-from model import MPlus
-from model.errors import CheckpointError, DamagedFileError, InvalidInputError, MPlusError
+from mplus_ray.actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.remote import RemoteReader, RemoteWriter, StoreUrl
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import CheckpointError, DamagedFileError, InvalidInputError, MPlusError
 from tests.integration.tiny import make_tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -16,10 +16,10 @@ import pytest
 import torch
 import yaml
 
-from model.library import MPlus
-from model.training import saves
-from model.training.recipe import Recipe
-from model.training.run import train
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.recipe import Recipe
+from mplus_ray.model.training.run import train
 from tests.integration.command import MPLUS
 from tests.integration.conftest import RUN
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe

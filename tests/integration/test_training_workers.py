@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from model.backbone import backbone_config
-from model.config import LoraConfig, read_config
-from model.training import saves
-from model.training.networks import open_whole
-from model.training.recipe import Adapters, Recipe
-from model.training.records import Records
-from model.training.run import train
+from mplus_ray.model.backbone import backbone_config
+from mplus_ray.model.config import LoraConfig, read_config
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.networks import open_whole
+from mplus_ray.model.training.recipe import Adapters, Recipe
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.run import train
 from tests.checkpoints import write_tokenizer
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe
 from tests.training_processes import together

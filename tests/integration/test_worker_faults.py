@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
-from model import MPlus
-from model.digest import digest
-from pipeline.worker import Worker
+from mplus_ray.model import MPlus
+from mplus_ray.model.digest import digest
+from mplus_ray.pipeline.worker import Worker
 from tests.worlds import load_model, make_text, opened
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from model.checkpoint import save_checkpoint
-from model.config import ModelConfig
-from model.network import Network
+from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.network import Network
 
 _TEXT = "The raven is black. The owl is brown. Where was Maren Tolva born? In Brelin, they say. "
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from model import MPlus
-from services import cli
+from mplus_ray.model import MPlus
+from mplus_ray.services import cli
 from tests.integration.command import Command, Outcome
 
 
@@ -61,8 +61,12 @@ def warm_command(data: Path, checkpoint: Path) -> Iterator[WarmCommand]:
 
 
 def _serve() -> None:
-    for module in ("model.foreign", "pipeline.archive_in", "pipeline.archive_out"):
-        importlib.import_module(module)
+    for module in (
+        "model.foreign",
+        "pipeline.archive_in",
+        "pipeline.archive_out",
+    ):
+        importlib.import_module(f"mplus_ray.{module}")
     MPlus.load(os.environ["MPLUS_CHECKPOINT"])  # whatever torch imports late
     for text in sys.stdin:
         order = json.loads(text)

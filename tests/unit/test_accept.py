@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import pipeline.accept
-import pipeline.likeness
-from model.errors import InvalidInputError, MPlusError, QuotaError
-from pipeline.chunk import Span
-from pipeline.document import ParsedDocument
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import Accepted, Entry, TenantLog
+import mplus_ray.pipeline.accept
+import mplus_ray.pipeline.likeness
+from mplus_ray.model.errors import InvalidInputError, MPlusError, QuotaError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import Accepted, Entry, TenantLog
 from tests.logs import Clock
 from tests.worlds import log_of, without_flushing
 
@@ -82,8 +82,8 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         without_flushing(patch.setattr)
         # All are compared; else it is chance which of those that share as many bands are.
-        patch.setattr(pipeline.likeness, "_CANDIDATES", 1000)
-        patch.setattr(pipeline.likeness, "_HITS", 10_000)
+        patch.setattr(mplus_ray.pipeline.likeness, "_CANDIDATES", 1000)
+        patch.setattr(mplus_ray.pipeline.likeness, "_HITS", 10_000)
         yield
 
 
@@ -121,14 +121,14 @@ class TestAppendMany:
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         count = itertools.count()
-        values = pipeline.accept._values
+        values = mplus_ray.pipeline.accept._values
 
         def fails(*arguments: Any) -> dict[str, Any]:
             if next(count) == 2:
                 raise RuntimeError("power is out")
             return values(*arguments)
 
-        monkeypatch.setattr(pipeline.accept, "_values", fails)
+        monkeypatch.setattr(mplus_ray.pipeline.accept, "_values", fails)
         group = [entry(key, f"text of {key}", 2) for key in "abcd"]
         with pytest.raises(RuntimeError, match="power"):
             log.append_many(group)

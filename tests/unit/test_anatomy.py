@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.config import ModelConfig
-from model.errors import InvalidInputError, TenantNotFoundError
-from model.membership import Membership
-from pipeline.anatomy import Anatomy, Kind, read_anatomy
-from pipeline.ledger import Ledger
-from pipeline.memory_map import Memberships, Tiers, draw_map, tiers
-from pipeline.tenant import Tenant, new_tenant
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
+from mplus_ray.model.membership import Membership
+from mplus_ray.pipeline.anatomy import Anatomy, Kind, read_anatomy
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.memory_map import Memberships, Tiers, draw_map, tiers
+from mplus_ray.pipeline.tenant import Tenant, new_tenant
 from tests.logs import build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

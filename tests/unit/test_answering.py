@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from actors.answering import Answering
-from actors.plans import ReadPlan
-from actors.questions import Asked, Piece, Told, Turn
-from actors.reader import Reader
-from actors.ticket import Event, Question, Ticket
-from model import MPlus
-from model.confidence import FEATURES, Confidence
-from model.errors import (
+from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.questions import Asked, Piece, Told, Turn
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.ticket import Event, Question, Ticket
+from mplus_ray.model import MPlus
+from mplus_ray.model.confidence import FEATURES, Confidence
+from mplus_ray.model.errors import (
     DamagedFileError,
     FingerprintMismatchError,
     InvalidInputError,
     MPlusError,
     OverloadedError,
 )
-from model.evaluation.abstention import evidence_of
-from model.files import Files
+from mplus_ray.model.evaluation.abstention import evidence_of
+from mplus_ray.model.files import Files
 from tests.readers import (
     PATIENCE,
     RETRIEVALS,
@@ -429,7 +429,7 @@ class TestErrors:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        from actors import batch
+        from mplus_ray.actors import batch
 
         def out_of_memory(*_: Any) -> None:
             raise RuntimeError("out of memory")

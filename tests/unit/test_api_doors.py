@@ -14,10 +14,10 @@ import pytest
 from openapi_spec_validator import validate
 from prometheus_client import CollectorRegistry
 
-from model.errors import MPlusError, StorageError
-from services.api import console
-from services.api.figures import Figures
-from services.logs import JsonFormatter
+from mplus_ray.model.errors import MPlusError, StorageError
+from mplus_ray.services.api import console
+from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.logs import JsonFormatter
 from tests.api_world import ApiWorld, bearer, serving
 from tests.worlds import load_model
 
@@ -301,7 +301,7 @@ class TestProblems:
         def fail(*_: Any) -> Any:
             raise error
 
-        monkeypatch.setattr("services.api.routes.memory.read_anatomy", fail)
+        monkeypatch.setattr("mplus_ray.services.api.routes.memory.read_anatomy", fail)
         answer = api.client.get("/v1/memory", headers=api.fresh())
         assert answer.status_code == status
         assert "hunter2" not in answer.text

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.api.deps import Limits
+from mplus_ray.services.api.deps import Limits
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

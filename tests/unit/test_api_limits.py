@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.errors import RateLimitedError
-from pipeline.tenant import Tenant
-from services.api import limits as limits_module
-from services.api.deps import Limits
-from services.api.figures import Figures
-from services.api.limits import Meter
+from mplus_ray.model.errors import RateLimitedError
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.services.api import limits as limits_module
+from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.limits import Meter
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from model.errors import StorageError
-from pipeline.archive import Archive
-from pipeline.archive_in import import_tenant
+from mplus_ray.model.errors import StorageError
+from mplus_ray.pipeline.archive import Archive
+from mplus_ray.pipeline.archive_in import import_tenant
 from tests.api_world import ApiWorld, bearer, serving, until
 from tests.worlds import load_model
 

@@ -10,9 +10,9 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
-from model import MPlus
-from model.confidence import Confidence
-from services.api.answers import REFUSAL
+from mplus_ray.model import MPlus
+from mplus_ray.model.confidence import Confidence
+from mplus_ray.services.api.answers import REFUSAL
 from tests.api_world import SECONDS, ApiWorld, endless_model, serving, until
 
 MODEL = "mplus-test"

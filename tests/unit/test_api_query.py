@@ -12,13 +12,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from actors.questions import Asked, Piece, Told
-from model import MPlus
-from model.confidence import Confidence
-from model.errors import DamagedFileError
-from services.api.answers import REFUSAL
-from services.api.deps import Limits
-from services.api.local import LocalReaders
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.model import MPlus
+from mplus_ray.model.confidence import Confidence
+from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.services.api.answers import REFUSAL
+from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.local import LocalReaders
 from tests.api_world import ApiWorld, endless_model, serving, until
 
 RAVEN = "The raven is black and sits in the tall tree."

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from services.api.errors import DeadlineError
-from services.api.streams import (
+from mplus_ray.services.api.errors import DeadlineError
+from mplus_ray.services.api.streams import (
     ClientGoneError,
     EventStream,
     event,

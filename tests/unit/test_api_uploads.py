@@ -14,11 +14,11 @@ import pytest
 from docx import Document
 from reportlab.pdfgen import canvas
 
-from model.errors import DocumentError
-from pipeline.parse_record import Record
-from services.api.deps import Limits
-from services.api.parsing import Parsers
-from services.api.uploads import file_name
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.uploads import file_name
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

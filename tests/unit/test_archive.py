@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-import pipeline.archive_in
-from model import MPlus
-from model.errors import (
+import mplus_ray.pipeline.archive_in
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import (
     BusyError,
     DamagedFileError,
     FingerprintMismatchError,
     InvalidInputError,
     StorageError,
 )
-from model.files import Files
-from model.files import checksum as hash_of
-from pipeline.archive import Archive
-from pipeline.archive_in import import_tenant
-from pipeline.archive_out import export_tenant
-from pipeline.catch_up import catch_up, is_cold
-from pipeline.inspect import history_at
-from pipeline.tenant import LIMITS
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import delete, sweep, verify
+from mplus_ray.model.files import Files
+from mplus_ray.model.files import checksum as hash_of
+from mplus_ray.pipeline.archive import Archive
+from mplus_ray.pipeline.archive_in import import_tenant
+from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.catch_up import catch_up, is_cold
+from mplus_ray.pipeline.inspect import history_at
+from mplus_ray.pipeline.tenant import LIMITS
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import delete, sweep, verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, log_of, make_text, many_files, opened, row_bytes
 
@@ -386,8 +386,8 @@ class TestInterrupted:
             raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline.archive_in, "_fill", killed)
-            patch.setattr(pipeline.archive_in, "remove", lambda *_: None)
+            patch.setattr(mplus_ray.pipeline.archive_in, "_fill", killed)
+            patch.setattr(mplus_ray.pipeline.archive_in, "remove", lambda *_: None)
             with pytest.raises(SystemExit):
                 take(world, file)
         assert world.names() > names

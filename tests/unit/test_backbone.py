@@ -9,11 +9,11 @@ import pytest
 import torch
 import transformers
 
-from model.backbone import init_from_backbone
-from model.config import ModelConfig
-from model.errors import CheckpointError, MPlusError
-from model.library import MPlus
-from model.read import begin, extend
+from mplus_ray.model.backbone import init_from_backbone
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.errors import CheckpointError, MPlusError
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.read import begin, extend
 from tests.checkpoints import write_tokenizer
 from tests.forms import LLAMA3, first, load, view, worst
 

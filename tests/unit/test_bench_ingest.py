@@ -11,25 +11,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import bench.ingest.latency
-import bench.ingest.small
-from bench.durable.world import installation, tenant
-from bench.ingest.figures import Marks, flatness, part_rates
-from bench.ingest.latency import measure_idle, measure_loaded
-from bench.ingest.long import measure_long
-from bench.ingest.short import measure_short, wilson
-from bench.ingest.small import measure_small
-from bench.ingest.texts import Texts, accept
-from bench.ingest.throughput import measure_throughput, tokenized, workload
-from bench.ingest.titled import draw_titled, measure_titles
-from bench.soak.arrivals import Arrivals, Journal
-from bench.soak.compare import compare
-from model import MPlus
-from model.errors import InvalidInputError
-from model.training.text import Corpus
-from pipeline.document import ParsedDocument
-from pipeline.observe import Commit
-from pipeline.worker import Worker
+import mplus_ray.bench.ingest.latency
+import mplus_ray.bench.ingest.small
+from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
+from mplus_ray.bench.ingest.latency import measure_idle, measure_loaded
+from mplus_ray.bench.ingest.long import measure_long
+from mplus_ray.bench.ingest.short import measure_short, wilson
+from mplus_ray.bench.ingest.small import measure_small
+from mplus_ray.bench.ingest.texts import Texts, accept
+from mplus_ray.bench.ingest.throughput import measure_throughput, tokenized, workload
+from mplus_ray.bench.ingest.titled import draw_titled, measure_titles
+from mplus_ray.bench.soak.arrivals import Arrivals, Journal
+from mplus_ray.bench.soak.compare import compare
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.training.text import Corpus
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.observe import Commit
+from mplus_ray.pipeline.worker import Worker
 from tests.checkpoints import write_checkpoint
 from tests.worlds import load_model, without_flushing
 
@@ -132,7 +132,7 @@ def test_a_message_is_answerable_whether_or_not_others_wait(model, tmp_path, mon
         ("_INTERVAL_SECONDS", 0.05),
         ("_PAUSE_SECONDS", 0.0),
     ):
-        monkeypatch.setattr(bench.ingest.latency, name, value)
+        monkeypatch.setattr(mplus_ray.bench.ingest.latency, name, value)
     turns = texts().turns(3)
     with installation(tmp_path / "data", model) as system:
         idle = measure_idle(system, turns)
@@ -152,7 +152,7 @@ def test_small_documents_are_all_timed(model, tmp_path):
 
 
 def test_a_long_memory_has_a_rate_for_each_tenth(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.ingest.long._CHARACTERS", 400)
+    monkeypatch.setattr("mplus_ray.bench.ingest.long._CHARACTERS", 400)
     found = measure_long(tmp_path / "data", model, 1_500)
     assert found["tokens"] >= 1_500
     assert 1 <= len(found["rates"]) <= 10
@@ -215,8 +215,8 @@ def soaked(folder: Path, model: MPlus, wishes: int) -> tuple[Arrivals, list[str]
 
 
 def test_a_soak_finds_nothing_where_nothing_is_wrong(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.soak.arrivals._CHARACTERS", (40, 80))
-    monkeypatch.setattr("bench.soak.arrivals._TENANT_DOCUMENTS", 5)
+    monkeypatch.setattr("mplus_ray.bench.soak.arrivals._CHARACTERS", (40, 80))
+    monkeypatch.setattr("mplus_ray.bench.soak.arrivals._TENANT_DOCUMENTS", 5)
     arrivals, problems = soaked(tmp_path, model, 80)
     journal = arrivals.journal
     assert problems == []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.durable.appends import Percentiles
-from bench.durable.world import Library, RandomRows, installation, tenant
-from bench.memory import rebuilding_wins_below
-from model import MPlus
-from pipeline.catch_up import catch_up
-from services.settings import Settings
+from mplus_ray.bench.durable.appends import Percentiles
+from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
+from mplus_ray.bench.memory import rebuilding_wins_below
+from mplus_ray.model import MPlus
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.services.settings import Settings
 
 
 def opened(tokens, seconds):

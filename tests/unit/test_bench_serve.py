@@ -15,26 +15,26 @@ from typing import Any
 
 import pytest
 
-import bench.serve.mixed
-import bench.serve.reads
-import bench.serve.server
-import bench.serve.speed
-from actors.footprint import Footprint
-from bench.durable.world import installation
-from bench.ingest.texts import Texts
-from bench.serve.bare import bare_reader, plans_of
-from bench.serve.client import Asking, Client, at_work, counters, events
-from bench.serve.mixed import half_of, measure_mixed
-from bench.serve.processes import Process, memory_of, processes_with
-from bench.serve.reads import measure_reads
-from bench.serve.run import FULL, QUICK, summary
-from bench.serve.samples import Load, Sample, ServeBenchError, growth, killed, overhead
-from bench.serve.server import Place, Server, first_json, serving
-from bench.serve.show import show
-from bench.serve.speed import measure_eight, measure_grid, measure_overhead
-from bench.serve.tiers import one_prepared
-from bench.serve.world import Founder, Member, ask_about, of_length
-from model import MPlus
+import mplus_ray.bench.serve.mixed
+import mplus_ray.bench.serve.reads
+import mplus_ray.bench.serve.server
+import mplus_ray.bench.serve.speed
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.ingest.texts import Texts
+from mplus_ray.bench.serve.bare import bare_reader, plans_of
+from mplus_ray.bench.serve.client import Asking, Client, at_work, counters, events
+from mplus_ray.bench.serve.mixed import half_of, measure_mixed
+from mplus_ray.bench.serve.processes import Process, memory_of, processes_with
+from mplus_ray.bench.serve.reads import measure_reads
+from mplus_ray.bench.serve.run import FULL, QUICK, summary
+from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth, killed, overhead
+from mplus_ray.bench.serve.server import Place, Server, first_json, serving
+from mplus_ray.bench.serve.show import show
+from mplus_ray.bench.serve.speed import measure_eight, measure_grid, measure_overhead
+from mplus_ray.bench.serve.tiers import one_prepared
+from mplus_ray.bench.serve.world import Founder, Member, ask_about, of_length
+from mplus_ray.model import MPlus
 from tests.api_world import ApiWorld, endless_model
 from tests.api_world import serving as serving_api
 
@@ -217,7 +217,7 @@ def test_figures_of_speed_are_of_all_arms(
     members: list[Member],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bench.serve.speed, "CONCURRENCY", (1, 4))
+    monkeypatch.setattr(mplus_ray.bench.serve.speed, "CONCURRENCY", (1, 4))
     found = run(api.url, lambda c: measure_grid(c, members, samples=4, tokens=12))
     assert set(found) == {f"{t}x{c}" for t in (1, TENANTS) for c in (1, 4)}
     assert all(not arm["errors"] for arm in found.values())
@@ -253,7 +253,7 @@ def test_writes_are_read_back(
     api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, small in (("_CHARACTERS", 80), ("_TOLD", 80), ("_ROUND", 8)):
-        monkeypatch.setattr(bench.serve.reads, name, small)
+        monkeypatch.setattr(mplus_ray.bench.serve.reads, name, small)
     found = run(api.url, lambda c: measure_reads(c, founder, 12, seconds=100))
     assert found["asked"] == found["honoured"] == 12
     assert found["older"] == 0
@@ -264,7 +264,7 @@ def test_writes_are_read_back(
 def test_reading_back_is_bounded_by_time(
     api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.serve.reads, "_TOLD", 80)
+    monkeypatch.setattr(mplus_ray.bench.serve.reads, "_TOLD", 80)
     with pytest.raises(ServeBenchError, match="nothing could be read back"):
         run(api.url, lambda c: measure_reads(c, founder, 1000, seconds=0.0))
 
@@ -272,8 +272,8 @@ def test_reading_back_is_bounded_by_time(
 def test_tenants_come_and_go_under_a_mixed_load(
     api: ApiWorld, founder: Founder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.serve.mixed, "LIFE", 1)
-    monkeypatch.setattr(bench.serve.mixed, "CHARACTERS", 80)
+    monkeypatch.setattr(mplus_ray.bench.serve.mixed, "LIFE", 1)
+    monkeypatch.setattr(mplus_ray.bench.serve.mixed, "CHARACTERS", 80)
     here = Process(os.getpid(), "Readers")
     monkeypatch.setattr(Place, "processes", lambda place: [here])
     place = Place(Path("unused"), "unused", threads=1)
@@ -384,7 +384,7 @@ def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = "import sys; print('error: no such checkpoint', file=sys.stderr); sys.exit(3)"
-    monkeypatch.setattr(bench.serve.server, "_MPLUS", broken)
+    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", broken)
     with pytest.raises(ServeBenchError, match="ended while it started:\nerror: no such checkpoint"):
         enter(Place(tmp_path / "data", "unused", 1))
 
@@ -392,8 +392,8 @@ def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
 def test_a_service_that_is_never_ready_is_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.serve.server, "_MPLUS", "import time; time.sleep(60)")
-    monkeypatch.setattr(bench.serve.server, "_READY_SECONDS", 0.1)
+    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", "import time; time.sleep(60)")
+    monkeypatch.setattr(mplus_ray.bench.serve.server, "_READY_SECONDS", 0.1)
     place = Place(tmp_path / "data", "unused", 1)
     with pytest.raises(ServeBenchError, match="was not ready"):
         enter(place)
@@ -410,8 +410,8 @@ def test_nothing_is_left_of_a_service_that_leaves_something(
         "print(json.dumps(told, indent=2), flush=True)\n"
         "time.sleep(60)"
     )
-    monkeypatch.setattr(bench.serve.server, "_MPLUS", careless)
-    monkeypatch.setattr(bench.serve.server, "_STOP_SECONDS", 1.0)
+    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", careless)
+    monkeypatch.setattr(mplus_ray.bench.serve.server, "_STOP_SECONDS", 1.0)
     monkeypatch.setenv("MPLUS_LEDGER_URL", "postgresql://elsewhere")
     place = Place(tmp_path / "data", "unused", 1)
     assert "MPLUS_LEDGER_URL" not in place.environment

@@ -8,12 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import DocumentError, InvalidInputError
-from pipeline.bulk import Parallel, _parse, _parse_many, _Parsed, _Task, count_workers, parsed_by
-from pipeline.sources import Finished, Until, divided, open_sources
-from pipeline.sources.files import local_file
-from pipeline.sources.named import InTurn
-from pipeline.sources.stdin import JsonLines
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.pipeline.bulk import (
+    Parallel,
+    _parse,
+    _parse_many,
+    _Parsed,
+    _Task,
+    count_workers,
+    parsed_by,
+)
+from mplus_ray.pipeline.sources import Finished, Until, divided, open_sources
+from mplus_ray.pipeline.sources.files import local_file
+from mplus_ray.pipeline.sources.named import InTurn
+from mplus_ray.pipeline.sources.stdin import JsonLines
 
 
 @pytest.mark.parametrize("text", ["2", "16", "64"])

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import model as bench_model
-from model import parity
-from model.errors import (
+from mplus_ray.bench import model as bench_model
+from mplus_ray.model import parity
+from mplus_ray.model.errors import (
     CheckpointError,
     DocumentError,
     FingerprintMismatchError,
@@ -22,16 +22,16 @@ from model.errors import (
     StorageError,
     TenantNotFoundError,
 )
-from model.training.run import Order
-from pipeline.intake import Desk, take_in
-from pipeline.ledger import Ledger
-from pipeline.sources import open_sources
-from services import cli
-from services.cli_init import _fields
-from services.cli_tenants import _limits
-from services.moments import iso, parse_time
-from services.output import printable, write_json
-from services.settings import Settings
+from mplus_ray.model.training.run import Order
+from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.sources import open_sources
+from mplus_ray.services import cli
+from mplus_ray.services.cli_init import _fields
+from mplus_ray.services.cli_tenants import _limits
+from mplus_ray.services.moments import iso, parse_time
+from mplus_ray.services.output import printable, write_json
+from mplus_ray.services.settings import Settings
 from tests.unit.fakes import FakeTokenizer
 
 
@@ -112,7 +112,7 @@ class TestOutput:
 class TestCommands:
     def test_help_needs_nothing_heavy(self) -> None:
         probe = (
-            "import sys; from services import cli; "
+            "import sys; from mplus_ray.services import cli; "
             "print(sorted({'torch', 'ray', 'sqlalchemy', 'lxml', 'pyarrow'} & set(sys.modules)))"
         )
         done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
@@ -160,7 +160,7 @@ class TestCommands:
             orders.append(order)
             return True
 
-        monkeypatch.setattr("model.training.run.train", train)
+        monkeypatch.setattr("mplus_ray.model.training.run.train", train)
         line = ["train", "small", "--data", "texts", "--out", str(tmp_path), "--resume"]
         result = CliRunner().invoke(cli.app, [*line, "--steps", "3", "--device", "cpu"])
         assert result.exit_code == 0, result.exception

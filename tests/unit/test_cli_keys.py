@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from model.errors import (
+from mplus_ray.model.errors import (
     InvalidInputError,
     KeyNotFoundError,
     MPlusError,
     TenantNotFoundError,
     UnauthorizedError,
 )
-from pipeline.ledger import Ledger
-from services import cli
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.services import cli
 
 
 @pytest.fixture

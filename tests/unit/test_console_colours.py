@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from services.api.console import FOLDER
+from mplus_ray.services.api.console import FOLDER
 
 # Text on what may lie under it (AA: 4.5), and marks and edges beside what they border on (AA: 3).
 _TEXT = {

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from model.digest import digest
-from model.errors import DamagedFileError, StorageError
-from model.files import Files
-from model.refs import Shard
-from model.shards import check_shard
-from pipeline.answer import ask
-from pipeline.catch_up import catch_up
-from pipeline.rebuild import purge, settle
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import cool, verify
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import DamagedFileError, StorageError
+from mplus_ray.model.files import Files
+from mplus_ray.model.refs import Shard
+from mplus_ray.model.shards import check_shard
+from mplus_ray.pipeline.answer import ask
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.rebuild import purge, settle
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import cool, verify
 from tests.worlds import World, make_text, merge_all
 
 pytest_plugins = ["tests.installations"]
@@ -92,7 +92,7 @@ def test_a_file_that_goes_between_its_check_and_its_mapping_is_missing(
         if shard.file == file:
             lose(world.folder / file)
 
-    monkeypatch.setattr("model.restore.check_shard", check)
+    monkeypatch.setattr("mplus_ray.model.restore.check_shard", check)
     world.reader.close(log.tenant.id)
     with pytest.raises(DamagedFileError, match="missing") as caught:
         ask(log, world.reader, "who?")

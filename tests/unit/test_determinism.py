@@ -6,12 +6,12 @@ import itertools
 
 import pytest
 
-from model.digest import digest
-from model.rows import PRECISIONS
-from pipeline.answer import read_plan
-from pipeline.catch_up import catch_up
-from pipeline.tenant import RETENTIONS
-from pipeline.upkeep import cool
+from mplus_ray.model.digest import digest
+from mplus_ray.model.rows import PRECISIONS
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.tenant import RETENTIONS
+from mplus_ray.pipeline.upkeep import cool
 from tests.worlds import World, make_text, merge_all
 
 pytest_plugins = ["tests.installations"]

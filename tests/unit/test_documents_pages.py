@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from model.errors import DocumentNotFoundError, InvalidInputError
-from pipeline.chunk import Span
-from pipeline.document import ParsedDocument, Section
-from pipeline.documents import DocumentState
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.documents import DocumentState
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

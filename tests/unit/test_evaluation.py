@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import torch
 
-from model import MPlus
-from model.answer import evidence_of as evidence_in
-from model.confidence import FEATURES, Confidence, Evidence
-from model.digest import digest
-from model.errors import DocumentError, InvalidInputError
-from model.evaluation import plots
-from model.evaluation.abstention import (
+from mplus_ray.model import MPlus
+from mplus_ray.model.answer import evidence_of as evidence_in
+from mplus_ray.model.confidence import FEATURES, Confidence, Evidence
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.model.evaluation import plots
+from mplus_ray.model.evaluation.abstention import (
     CANDIDATES,
     After,
     Sample,
@@ -30,20 +30,20 @@ from model.evaluation.abstention import (
     collect,
     evidence_of,
 )
-from model.evaluation.asking import Asked, ask, log_probabilities, views_of
-from model.evaluation.citations import citations
-from model.evaluation.facts import WAYS, tell_fact
-from model.evaluation.passages import Plan as PassagePlan
-from model.evaluation.passages import lay_out, plain_cut
-from model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
-from model.evaluation.qa import qa
-from model.evaluation.questions import Passage, Question
-from model.evaluation.retention import Plan, pool_only, retention
-from model.evaluation.telling import Chunk, Document, Due, tell
-from model.evaluation.text import RunningText
-from model.memory import Memory, link
-from model.prompt import question_prompt
-from model.read import begin
+from mplus_ray.model.evaluation.asking import Asked, ask, log_probabilities, views_of
+from mplus_ray.model.evaluation.citations import citations
+from mplus_ray.model.evaluation.facts import WAYS, tell_fact
+from mplus_ray.model.evaluation.passages import Plan as PassagePlan
+from mplus_ray.model.evaluation.passages import lay_out, plain_cut
+from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
+from mplus_ray.model.evaluation.qa import qa
+from mplus_ray.model.evaluation.questions import Passage, Question
+from mplus_ray.model.evaluation.retention import Plan, pool_only, retention
+from mplus_ray.model.evaluation.telling import Chunk, Document, Due, tell
+from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.memory import Memory, link
+from mplus_ray.model.prompt import question_prompt
+from mplus_ray.model.read import begin
 from tests.checkpoints import write_checkpoint
 
 SIZE = 160  # bytes are tokens; the longest sentence has to fit
@@ -230,7 +230,7 @@ class TestRetention:
         self, mplus: MPlus, text: RunningText, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The whole way from fact to figure, with answers looked up in the log of the tenant."""
-        from model.evaluation import retention as module
+        from mplus_ray.model.evaluation import retention as module
 
         facts: dict[str, str] = {}
 
@@ -433,7 +433,7 @@ class TestPerplexity:
     def test_memory_is_what_stands_before_each_window(
         self, mplus: MPlus, text: RunningText, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from model.evaluation import perplexity as module
+        from mplus_ray.model.evaluation import perplexity as module
 
         seen: list[Any] = []
         real = module._loss

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from model.confidence import Confidence
-from model.errors import CheckpointError, DocumentError, InvalidInputError
-from services import cli
+from mplus_ray.model.confidence import Confidence
+from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
+from mplus_ray.services import cli
 from tests.checkpoints import write_checkpoint
 
 ROWS = [

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from model.confidence import (
+from mplus_ray.model.confidence import (
     FEATURES,
     FILE,
     Confidence,
@@ -20,11 +20,18 @@ from model.confidence import (
     balanced_accuracy,
     best_threshold,
 )
-from model.errors import CheckpointError, DocumentError, InvalidInputError
-from model.evaluation.bm25 import BM25, words
-from model.evaluation.intervals import mean_bounds, mean_of, share, wilson
-from model.evaluation.questions import SHIPPED, Passage, Question, answerable, draw, read_questions
-from model.evaluation.scoring import exact_match, f1, holds, normalize
+from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
+from mplus_ray.model.evaluation.bm25 import BM25, words
+from mplus_ray.model.evaluation.intervals import mean_bounds, mean_of, share, wilson
+from mplus_ray.model.evaluation.questions import (
+    SHIPPED,
+    Passage,
+    Question,
+    answerable,
+    draw,
+    read_questions,
+)
+from mplus_ray.model.evaluation.scoring import exact_match, f1, holds, normalize
 
 
 def row(**changes: object) -> dict[str, object]:

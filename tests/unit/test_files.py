@@ -20,9 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tests.s3
-from model.cache import PAGE_BYTES, RangeCache
-from model.errors import DamagedFileError, InvalidInputError, MissingFileError, StorageError
-from model.files import Files, checksum
+from mplus_ray.model.cache import PAGE_BYTES, RangeCache
+from mplus_ray.model.errors import (
+    DamagedFileError,
+    InvalidInputError,
+    MissingFileError,
+    StorageError,
+)
+from mplus_ray.model.files import Files, checksum
 from tests.s3 import S3
 
 s3 = tests.s3.s3
@@ -564,7 +569,7 @@ _WORKER = """
 import random, sys
 from pathlib import Path
 import pyarrow as pa
-from model.cache import PAGE_BYTES, RangeCache
+from mplus_ray.model.cache import PAGE_BYTES, RangeCache
 
 folder, body, seed = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), int(sys.argv[3])
 cache, dice = RangeCache(folder, 12 * PAGE_BYTES), random.Random(seed)

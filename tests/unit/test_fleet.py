@@ -8,11 +8,11 @@ from typing import cast
 
 import pytest
 
-from model.errors import InvalidInputError
-from pipeline.backlog import Waiting
-from pipeline.fleet import Fleet, Scale, State
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.backlog import Waiting
+from mplus_ray.pipeline.fleet import Fleet, Scale, State
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, put
 
 

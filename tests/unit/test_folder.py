@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.errors import FingerprintMismatchError, StorageError
-from model.folder import restore_memory, save_memory
+from mplus_ray.model.errors import FingerprintMismatchError, StorageError
+from mplus_ray.model.folder import restore_memory, save_memory
 from tests.forms import build, chunks, first, grow, load, same_memory, step
 from tests.official import LORA, write_official
 
@@ -289,9 +289,9 @@ _FULL_DISK = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from model.errors import StorageError
+from mplus_ray.model.errors import StorageError
 from tests.forms import first, grow, load, step
-from model.config import ModelConfig
+from mplus_ray.model.config import ModelConfig
 folder = Path({folder!r})
 networks = load(folder / "model", ModelConfig.load(folder / "model"))
 memory = grow(networks, 2)

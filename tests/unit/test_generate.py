@@ -9,11 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.errors import InvalidInputError
-from model.generate import Generation, advance, pieces, start
-from model.library import MPlus
-from model.read import Reading, begin, extend
-from model.sampling import Sampling
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generate import Generation, advance, pieces, start
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.read import Reading, begin, extend
+from mplus_ray.model.sampling import Sampling
 from tests.checkpoints import write_tokenizer
 from tests.forms import grow, view
 from tests.official import write_official
@@ -201,7 +201,7 @@ def test_repetition_penalty_counts_the_prompt(mplus, views):
 
 
 def test_a_tokenizer_larger_than_the_network_is_refused(tmp_path):
-    from model.errors import CheckpointError
+    from mplus_ray.model.errors import CheckpointError
 
     write_official(tmp_path, vocab_size=200)
     write_tokenizer(tmp_path)

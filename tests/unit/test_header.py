@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from model import MPlus
-from model.config import ModelConfig
-from model.digest import digest
-from model.errors import CheckpointError
-from pipeline.archive import Archive
-from pipeline.archive_in import import_tenant
-from pipeline.archive_out import export_tenant
-from pipeline.catch_up import catch_up
-from pipeline.document import ParsedDocument, Section
-from pipeline.header import Headings, cut, with_header
-from pipeline.inspect import check_log
-from pipeline.intake import Desk
-from pipeline.rebuild import upgrade
-from pipeline.sources import Incoming
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model import MPlus
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import CheckpointError
+from mplus_ray.pipeline.archive import Archive
+from mplus_ray.pipeline.archive_in import import_tenant
+from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.header import Headings, cut, with_header
+from mplus_ray.pipeline.inspect import check_log
+from mplus_ray.pipeline.intake import Desk
+from mplus_ray.pipeline.rebuild import upgrade
+from mplus_ray.pipeline.sources import Incoming
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.checkpoints import write_checkpoint
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import World, load_model, opened, without_flushing

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from model.errors import ConflictError, InvalidInputError
-from pipeline.idempotency import Answer
-from pipeline.ledger import Ledger
-from pipeline.schema import answers
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import ConflictError, InvalidInputError
+from mplus_ray.pipeline.idempotency import Answer
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.schema import answers
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock
 
 pytest_plugins = ["tests.postgres"]

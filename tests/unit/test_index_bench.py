@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from bench.index.run import measure
-from bench.index.world import Source
-from model.errors import InvalidInputError
+from mplus_ray.bench.index.run import measure
+from mplus_ray.bench.index.world import Source
+from mplus_ray.model.errors import InvalidInputError
 from tests.unit.test_index import blocks, filled, questions
 
 

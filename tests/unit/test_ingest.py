@@ -8,24 +8,24 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.memorize
-from actors.plans import WritePlan, WriteRequest
-from actors.reader import Reader
-from actors.writer import Writer
-from model import MPlus
-from model.digest import digest
-from model.errors import DocumentError, InvalidInputError, StorageError
-from model.files import Files
-from pipeline.answer import read_plan
-from pipeline.catch_up import catch_up
-from pipeline.document import ParsedDocument
-from pipeline.engine import Engine
-from pipeline.intake import Desk, Intake, take_in
-from pipeline.ledger import Ledger
-from pipeline.memorize import Job, OnStep, memorize
-from pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
-from pipeline.sources.source import Quiet
-from pipeline.tenant_log import TenantLog
+import mplus_ray.pipeline.memorize
+from mplus_ray.actors.plans import WritePlan, WriteRequest
+from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model import MPlus
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.engine import Engine
+from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.memorize import Job, OnStep, memorize
+from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
+from mplus_ray.pipeline.sources.source import Quiet
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer
@@ -234,7 +234,7 @@ class TestMemorize:
         interruption: type[BaseException],
         at: int,
     ) -> None:
-        monkeypatch.setattr(pipeline.memorize, "_GROUP_STEPS", 2)
+        monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 2)
         log = fill(engine, tmp_path, "anna", TEXT)
         remaining = iter(range(at))
 
@@ -322,7 +322,7 @@ class TestWriter:
     def test_states_are_kept_apart_and_the_newest_one_follows_the_head(
         self, model: MPlus, files: Files, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("actors.writer.STATE_EVERY", 4)
+        monkeypatch.setattr("mplus_ray.actors.writer.STATE_EVERY", 4)
         writer = Writer(model, files)
         writer.open(self.PLAN)
         kept: list[int] = []

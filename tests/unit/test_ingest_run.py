@@ -12,19 +12,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import pipeline.intake
-import services.ingest_run
-import services.output
-from model.errors import DocumentError
-from pipeline.document import ParsedDocument
-from pipeline.intake import Intake
-from pipeline.sources import Idle, Incoming, Item
-from pipeline.tenant import Tenant
-from services.cli_ingest import carry_out
-from services.embedded import Embedded
-from services.ingest_run import Order, Run
-from services.progress import Figures, Ingesting
-from services.settings import Settings
+import mplus_ray.pipeline.intake
+import mplus_ray.services.ingest_run
+import mplus_ray.services.output
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.intake import Intake
+from mplus_ray.pipeline.sources import Idle, Incoming, Item
+from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.services.cli_ingest import carry_out
+from mplus_ray.services.embedded import Embedded
+from mplus_ray.services.ingest_run import Order, Run
+from mplus_ray.services.progress import Figures, Ingesting
+from mplus_ray.services.settings import Settings
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 
@@ -79,7 +79,7 @@ def carried_out(system: Embedded, order: Order, folder: Path) -> dict[str, Any]:
 def test_no_more_waits_than_may_while_it_memorizes_itself(
     system: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.intake, "_GROUP_DOCUMENTS", 2)
+    monkeypatch.setattr(mplus_ray.pipeline.intake, "_GROUP_DOCUMENTS", 2)
     seen = _watch(monkeypatch)
     result = carried_out(system, Order("anna", Listed(20), max_backlog=5), tmp_path)
     assert result["documents"] == 20
@@ -132,7 +132,7 @@ def test_an_interrupt_while_memorizing_needs_no_sources_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(services.ingest_run.Run, "_memorize", interrupt)
+        patch.setattr(mplus_ray.services.ingest_run.Run, "_memorize", interrupt)
         with pytest.raises(KeyboardInterrupt):
             carry_out(system, Order("anna", Listed(3)), 0.0, None)
     assert "`mplus ingest --tenant anna` goes on" in " ".join(capsys.readouterr().err.split())

@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from actors.answering import Answering
-from actors.footprint import Footprint
-from actors.questions import Asked, Piece, Told
-from actors.residency import Bytes
-from model import MPlus
-from model.files import Files
-from pipeline.answer import read_plan
-from services.api.local import LocalReaders
+from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.residency import Bytes
+from mplus_ray.model import MPlus
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.services.api.local import LocalReaders
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from services.api.deps import Limits
+from mplus_ray.services.api.deps import Limits
 from tests.api_world import ApiWorld, bearer, serving
 from tests.isolation import Planted, Watched, plant, watched
 from tests.isolation_probes import PROBES

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from pipeline.catch_up import catch_up
+from mplus_ray.pipeline.catch_up import catch_up
 from tests.api_world import ApiWorld, bearer, serving
 from tests.worlds import load_model
 
@@ -152,7 +152,7 @@ def test_a_secret_is_compared_in_full_whatever_the_id_is(
         compared.append((len(one), len(other)))
         return compare(one, other)
 
-    monkeypatch.setattr("pipeline.credentials.hmac.compare_digest", counted)
+    monkeypatch.setattr("mplus_ray.pipeline.credentials.hmac.compare_digest", counted)
     for key in ("00000000", ids["key"]):
         work(api, bearer(GOOD.format(key)), "GET", "/v1/memory")
     work(api, bearer("nothing"), "GET", "/v1/memory")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import func, select
 
-from model.errors import InvalidInputError, JobNotFoundError, TenantNotFoundError
-from pipeline.jobs import Job, Refused
-from pipeline.ledger import Ledger
-from pipeline.schema import job_documents, jobs
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import InvalidInputError, JobNotFoundError, TenantNotFoundError
+from mplus_ray.pipeline.jobs import Job, Refused
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.schema import job_documents, jobs
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.errors import (
+from mplus_ray.model.errors import (
     BusyError,
     DocumentNotFoundError,
     FingerprintMismatchError,
@@ -13,10 +13,10 @@ from model.errors import (
     StorageError,
     TenantNotFoundError,
 )
-from pipeline.chunk import Span
-from pipeline.document import ParsedDocument, Section
-from pipeline.ledger import Ledger
-from pipeline.tenant import default_seed
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant import default_seed
 from tests.logs import Clock, memorize, put
 
 pytest_plugins = ["tests.postgres"]

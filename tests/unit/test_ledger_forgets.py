@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model.errors import BehindError, DocumentNotFoundError, InvalidInputError
-from pipeline.chunk import Span
-from pipeline.exclusion import Exclusion
-from pipeline.heads import Lease
-from pipeline.ledger import Ledger
-from pipeline.recut import cut_rest
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import BehindError, DocumentNotFoundError, InvalidInputError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.exclusion import Exclusion
+from mplus_ray.pipeline.heads import Lease
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.recut import cut_rest
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, build_without, history, memorize, put, state, words
 
 pytest_plugins = ["tests.postgres"]

@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from model.errors import BusyError, InvalidInputError, StaleLeaseError, TenantNotFoundError
-from pipeline.heads import Lease
-from pipeline.ledger import Ledger
-from pipeline.tenant_log import TenantLog
+from mplus_ray.model.errors import (
+    BusyError,
+    InvalidInputError,
+    StaleLeaseError,
+    TenantNotFoundError,
+)
+from mplus_ray.pipeline.heads import Lease
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, history, memorize, put, shard, state
 
 pytest_plugins = ["tests.postgres"]

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from model.errors import BusyError, StaleLeaseError
-from pipeline.chunk import Span
-from pipeline.ledger import Ledger
-from pipeline.recut import cut_rest
-from pipeline.schema import TENANT_TABLES, metadata
+from mplus_ray.model.errors import BusyError, StaleLeaseError
+from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.recut import cut_rest
+from mplus_ray.pipeline.schema import TENANT_TABLES, metadata
 from tests.logs import build_without, memorize, put, shard
 
 pytest_plugins = ["tests.postgres"]

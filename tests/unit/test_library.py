@@ -9,18 +9,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-import model
-from model.confidence import Confidence
-from model.errors import (
+import mplus_ray.model
+from mplus_ray.model.confidence import Confidence
+from mplus_ray.model.errors import (
     CheckpointError,
     FingerprintMismatchError,
     InvalidInputError,
     MPlusError,
     StorageError,
 )
-from model.library import MPlus
-from model.sampling import Sampling
-from model.view import MemoryView
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.sampling import Sampling
+from mplus_ray.model.view import MemoryView
 from tests.checkpoints import write_checkpoint
 from tests.forms import same_memory
 from tests.official import LORA, write_official
@@ -46,7 +46,7 @@ def memory(mplus):
 
 
 def test_five_lines(folder, tmp_path):
-    mplus = model.MPlus.load(str(folder))
+    mplus = mplus_ray.model.MPlus.load(str(folder))
     memory = mplus.memorize(mplus.empty_memory(), TEXT)
     answer = mplus.ask(memory, "Where does Maren Tolva live?", max_tokens=12)
     pieces = list(mplus.stream(memory, "Where does Maren Tolva live?", max_tokens=12))

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.chunk import chunk
-from pipeline.document import ParsedDocument
-from pipeline.intake import Desk, take_in
-from pipeline.ledger import Ledger
-from pipeline.likeness import Sketch
-from pipeline.schema import likenesses
-from pipeline.sources import Incoming
-from pipeline.tenant_log import Accepted, TenantLog
+from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.likeness import Sketch
+from mplus_ray.pipeline.schema import likenesses
+from mplus_ray.pipeline.sources import Incoming
+from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 from tests.logs import build_without, memorize
 from tests.unit.fakes import FakeTokenizer
 

@@ -15,22 +15,22 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-import pipeline.database
-from model import MPlus
-from model.errors import DocumentError, InvalidInputError, StorageError
-from pipeline.answer import ask
-from pipeline.intake import Desk, take_in
-from pipeline.observe import Batch, Commit
-from pipeline.observers import LoggingObserver, reason
-from pipeline.sources import open_sources
-from pipeline.worker import Worker
-from services.logs import OURS, configure
+import mplus_ray.pipeline.database
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
+from mplus_ray.pipeline.answer import ask
+from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.observe import Batch, Commit
+from mplus_ray.pipeline.observers import LoggingObserver, reason
+from mplus_ray.pipeline.sources import open_sources
+from mplus_ray.pipeline.worker import Worker
+from mplus_ray.services.logs import OURS, configure
 from tests.worlds import World, load_model
 
 CANARY = "zyzzyvasperiwinkle"
 DEBUG = {"MPLUS_LOG": "json", "MPLUS_LOG_LEVEL": "debug"}
 
-_log = logging.getLogger("pipeline.somewhere")
+_log = logging.getLogger("mplus_ray.pipeline.somewhere")
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ class TestJson:
         assert line.pop("ts").endswith("+00:00")
         assert line == {
             "level": "info",
-            "logger": "pipeline.somewhere",
+            "logger": "mplus_ray.pipeline.somewhere",
             "message": "took 2\nlines",
             "tenant": "t1",
             "document": "d1",
@@ -257,14 +257,14 @@ class TestCanary:
         self, world: World, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tenant = world.tenant("anna").tenant.name
-        configured = pipeline.database._configure_sqlite
+        configured = mplus_ray.pipeline.database._configure_sqlite
 
         def without_room(engine: sqlalchemy.Engine) -> None:
             configured(engine)
             full = "PRAGMA max_page_count=1"  # as if the disk had no more
             sqlalchemy.event.listen(engine, "connect", lambda c, _: c.execute(full))
 
-        monkeypatch.setattr(pipeline.database, "_configure_sqlite", without_room)
+        monkeypatch.setattr(mplus_ray.pipeline.database, "_configure_sqlite", without_room)
         full = world.restarted()
         log = full.ledger.tenant(tenant)
         with pytest.raises(StorageError, match="full") as raised:

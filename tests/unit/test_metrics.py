@@ -11,12 +11,19 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from model.errors import InvalidInputError, StaleLeaseError, StorageError
-from pipeline.ledger import Ledger
-from pipeline.metrics import LedgerMetrics, Metrics, WriterMetrics, exposition, merge, serve
-from pipeline.observe import Batch, Commit, Observer
-from pipeline.observers import Observers
-from pipeline.process import new_owner
+from mplus_ray.model.errors import InvalidInputError, StaleLeaseError, StorageError
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.metrics import (
+    LedgerMetrics,
+    Metrics,
+    WriterMetrics,
+    exposition,
+    merge,
+    serve,
+)
+from mplus_ray.pipeline.observe import Batch, Commit, Observer
+from mplus_ray.pipeline.observers import Observers
+from mplus_ray.pipeline.process import new_owner
 from tests.logs import Clock, memorize, put
 
 pytest_plugins = ["tests.postgres"]

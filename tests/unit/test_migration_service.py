@@ -10,10 +10,10 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
 
-from pipeline.ledger import Ledger
-from pipeline.migrations import upgrade
-from pipeline.reading import Plans
-from pipeline.tenant import LIMITS
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.migrations import upgrade
+from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.tenant import LIMITS
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from model.errors import StorageError
-from pipeline.notes import Notes
+from mplus_ray.model.errors import StorageError
+from mplus_ray.pipeline.notes import Notes
 
 
 def test_the_same_note_is_taken_once_while_it_waits() -> None:

@@ -10,10 +10,10 @@ import pytest
 from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
-from model.errors import DocumentError
-from pipeline.document import Section
-from pipeline.parse import parse_bytes, parse_file
-from pipeline.parse_check import MAX_WORD
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.document import Section
+from mplus_ray.pipeline.parse import parse_bytes, parse_file
+from mplus_ray.pipeline.parse_check import MAX_WORD
 
 
 def pdf(*pages: str, title: str | None = None) -> bytes:

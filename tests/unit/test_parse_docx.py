@@ -11,8 +11,8 @@ from docx import Document
 from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
-from model.errors import DocumentError
-from pipeline.parse import parse_bytes
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parse import parse_bytes
 
 
 def saved(document: Any) -> bytes:

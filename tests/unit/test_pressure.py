@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.document import ParsedDocument
-from pipeline.intake import Desk, Intake, take_in
-from pipeline.ledger import Ledger
-from pipeline.pressure import Pressure
-from pipeline.sources import Idle, Incoming, Item
-from pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.pressure import Pressure
+from mplus_ray.pipeline.sources import Idle, Incoming, Item
+from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, memorize, put
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import without_flushing

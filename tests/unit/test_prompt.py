@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from model.errors import InvalidInputError
-from model.prompt import conversation_prompt, prompt_room, question_prompt
-from model.text import TextTokenizer
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.prompt import conversation_prompt, prompt_room, question_prompt
+from mplus_ray.model.text import TextTokenizer
 from tests.checkpoints import tiny_config, write_tokenizer
 
 CHAT = "<bos>{% for m in messages %}{{ m.content }}<eos>{% endfor %}"

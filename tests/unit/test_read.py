@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.read import begin, extend
-from model.retriever import Candidates, retrieve_rows
-from model.rows import RowBlock
-from model.store import RowStore
+from mplus_ray.model.read import begin, extend
+from mplus_ray.model.retriever import Candidates, retrieve_rows
+from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store import RowStore
 from tests.checkpoints import tiny_config
 from tests.forms import (
     FORMS,

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from model.errors import InvalidInputError, NotYetError, TenantNotFoundError
-from pipeline.answer import read_plan
-from pipeline.head import Serving, read_head
-from pipeline.ledger import Ledger
-from pipeline.reading import Plans
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import cool, delete, sweep
-from pipeline.worker import Worker
+from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.head import Serving, read_head
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import cool, delete, sweep
+from mplus_ray.pipeline.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
 from tests.worlds import World, make_text, merge_all
 
@@ -53,7 +53,7 @@ def counting() -> Iterator[list[Serving]]:
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipeline.reading.read_head", noted)
+        patch.setattr("mplus_ray.pipeline.reading.read_head", noted)
         yield read
 
 

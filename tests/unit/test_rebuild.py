@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-import pipeline.memorize
-from actors.plans import WriteRequest
-from actors.writer import Writer
-from model import MPlus
-from model.errors import FingerprintMismatchError, StorageError
-from model.files import Files
-from pipeline.answer import ask
-from pipeline.catch_up import catch_up
-from pipeline.rebuild import settle, upgrade
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import verify
+import mplus_ray.pipeline.memorize
+from mplus_ray.actors.plans import WriteRequest
+from mplus_ray.actors.writer import Writer
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import FingerprintMismatchError, StorageError
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.answer import ask
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.rebuild import settle, upgrade
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, make_text, opened
 
@@ -87,8 +87,8 @@ def test_the_memory_is_the_one_the_new_model_would_have_made(
 def test_the_old_memory_serves_until_the_new_one_is_complete(
     world: World, new: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.memorize, "_GROUP_STEPS", 1)
-    monkeypatch.setattr("actors.writer.STATE_EVERY", 2)
+    monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 1)
+    monkeypatch.setattr("mplus_ray.actors.writer.STATE_EVERY", 2)
     log = world.grow("anna", DOCUMENTS)
     before, answer = world.digest(log), ask(log, world.reader, "What?").answer
     files = Files.open(str(world.folder))

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 import tests.s3
-from actors.reader import Reader
-from model import MPlus
-from model.cache import RangeCache
-from model.digest import digest
-from model.errors import DamagedFileError
-from model.files import Files
-from pipeline.answer import ask, read_plan
-from pipeline.rebuild import settle
-from pipeline.upkeep import cool, delete, verify
+from mplus_ray.actors.reader import Reader
+from mplus_ray.model import MPlus
+from mplus_ray.model.cache import RangeCache
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.answer import ask, read_plan
+from mplus_ray.pipeline.rebuild import settle
+from mplus_ray.pipeline.upkeep import cool, delete, verify
 from tests.worlds import World, load_model, log_of, make_text, opened
 
 pytest_plugins = ["tests.postgres"]

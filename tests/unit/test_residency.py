@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors import line
-from actors.answering import Answering
-from actors.footprint import Footprint
-from actors.opened import OpenMemory
-from actors.plans import ReadPlan
-from actors.questions import Told
-from actors.residency import Bytes, Item, Residency
-from actors.ticket import Event
-from model import MPlus
-from model.errors import MemoryTooLargeError
-from model.files import Files
-from model.generate import advance, start
-from model.memory import Memory
-from model.sampling import Sampling
+from mplus_ray.actors import line
+from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.footprint import Footprint
+from mplus_ray.actors.opened import OpenMemory
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.questions import Told
+from mplus_ray.actors.residency import Bytes, Item, Residency
+from mplus_ray.actors.ticket import Event
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import MemoryTooLargeError
+from mplus_ray.model.files import Files
+from mplus_ray.model.generate import advance, start
+from mplus_ray.model.memory import Memory
+from mplus_ray.model.sampling import Sampling
 from tests.official import write_official
 from tests.readers import (
     PATIENCE,

@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.errors import InvalidInputError
-from model.sampling import Sampling, next_token
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.sampling import Sampling, next_token
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0, 2.5, 0.0])
 

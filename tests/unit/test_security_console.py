@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.console import FOLDER
+from mplus_ray.services.api.console import FOLDER
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

@@ -15,7 +15,7 @@ import pytest
 from docx import Document
 from reportlab.pdfgen import canvas
 
-from services.api.deps import Limits
+from mplus_ray.services.api.deps import Limits
 from tests.api_world import SECONDS, ApiWorld, serving, until
 from tests.worlds import load_model
 

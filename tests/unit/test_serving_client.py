@@ -13,11 +13,11 @@ from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from actors.plans import ReadPlan
-from actors.questions import Asked, Piece, Told, Turn
-from model.answer import Answer, Usage
-from model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
-from services.serving.client import ServeReaders
+from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.questions import Asked, Piece, Told, Turn
+from mplus_ray.model.answer import Answer, Usage
+from mplus_ray.model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
+from mplus_ray.services.serving.client import ServeReaders
 
 PLAN = ReadPlan("t1", "h", "f", 0, "bfloat16", "checkpoint", 0, ())
 ASKED = Asked(PLAN, (Turn("user", "what?"),))

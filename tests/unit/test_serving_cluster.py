@@ -10,9 +10,9 @@ import yaml
 from pydantic import ValidationError
 from ray.serve.schema import ServeDeploySchema
 
-from model.errors import InvalidInputError
-from services.serving.application import INGRESS, NAME, READERS
-from services.serving.cluster import Arguments, build
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.serving.application import INGRESS, NAME, READERS
+from mplus_ray.services.serving.cluster import Arguments, build
 
 _FILE = Path(__file__).parents[2] / "deploy" / "serve" / "cluster.yaml"
 

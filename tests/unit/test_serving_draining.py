@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from services.serving.draining import Draining
+from mplus_ray.services.serving.draining import Draining
 
 Handler = Callable[[Send], Awaitable[None]]
 

@@ -7,9 +7,9 @@ from dataclasses import fields
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.questions import ReaderStats
-from pipeline.metrics import exposition
-from services.serving.figures import ReaderMetrics
+from mplus_ray.actors.questions import ReaderStats
+from mplus_ray.pipeline.metrics import exposition
+from mplus_ray.services.serving.figures import ReaderMetrics
 
 
 def stats(base: int) -> ReaderStats:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from services.serving import haproxy_process
-from services.serving.haproxy import haproxy
-from services.serving.haproxy_process import METRICS, STATS, narrowed
+from mplus_ray.services.serving import haproxy_process
+from mplus_ray.services.serving.haproxy import haproxy
+from mplus_ray.services.serving.haproxy_process import METRICS, STATS, narrowed
 
 _SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
 _CONFIG = f"""global
@@ -105,7 +105,7 @@ class TestChoice:
             assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ
 
     def test_not_where_ray_comes_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("services.serving.haproxy.find_spec", lambda name: None)
+        monkeypatch.setattr("mplus_ray.services.serving.haproxy.find_spec", lambda name: None)
         with haproxy("127.0.0.1"):
             assert os.environ[_SWITCH] == "0"
 

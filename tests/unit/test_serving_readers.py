@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from actors.questions import Asked, Piece, ReaderStats, Told, Turn
-from actors.remote import StoreUrl
-from model import MPlus
-from model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
-from pipeline.answer import read_plan
-from pipeline.remote_worker import Installation
-from pipeline.tenant_log import TenantLog
-from services.serving import readers
-from services.serving.outbox import Outbox
-from services.serving.readers import Readers
-from services.serving.scaling import ASKED
+from mplus_ray.actors.questions import Asked, Piece, ReaderStats, Told, Turn
+from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
+from mplus_ray.pipeline.answer import read_plan
+from mplus_ray.pipeline.remote_worker import Installation
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.serving import readers
+from mplus_ray.services.serving.outbox import Outbox
+from mplus_ray.services.serving.readers import Readers
+from mplus_ray.services.serving.scaling import ASKED
 from tests.worlds import World, load_model, make_text, opened
 
 BUDGET = {"device_bytes": 1 << 26, "host_bytes": 1 << 26, "slots": 4, "queue": 4}

@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-from actors.budget import memory_bytes
-from actors.remote import StoreUrl
-from model import MPlus
-from model.errors import InvalidInputError, UnauthorizedError
-from pipeline.remote_worker import Installation, Needs
-from services.cli_serve import _size
-from services.options import bounds
-from services.serving import log_pipe, places
-from services.serving.application import INGRESS, READERS, Readership, application
-from services.serving.card import card_of
-from services.serving.first_start import TENANT, first_keys
-from services.serving.places import Demand, check_reach, free_port
-from services.serving.running import Address, running
-from services.serving.scaling import ASKED, ByLoad
-from services.serving.signals import Signals
+from mplus_ray.actors.budget import memory_bytes
+from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.model import MPlus
+from mplus_ray.model.errors import InvalidInputError, UnauthorizedError
+from mplus_ray.pipeline.remote_worker import Installation, Needs
+from mplus_ray.services.cli_serve import _size
+from mplus_ray.services.options import bounds
+from mplus_ray.services.serving import log_pipe, places
+from mplus_ray.services.serving.application import INGRESS, READERS, Readership, application
+from mplus_ray.services.serving.card import card_of
+from mplus_ray.services.serving.first_start import TENANT, first_keys
+from mplus_ray.services.serving.places import Demand, check_reach, free_port
+from mplus_ray.services.serving.running import Address, running
+from mplus_ray.services.serving.scaling import ASKED, ByLoad
+from mplus_ray.services.serving.signals import Signals
 from tests.worlds import load_model, opened
 
 
@@ -265,9 +265,9 @@ class TestFirstStart:
 
 _CHILD = """
 import logging
-from services.serving import log_pipe
+from mplus_ray.services.serving import log_pipe
 log_pipe.configure()
-logging.getLogger("services.x").warning("from\\nthere", extra={"n": 1})
+logging.getLogger("mplus_ray.services.x").warning("from\\nthere", extra={"n": 1})
 """
 
 
@@ -286,7 +286,7 @@ class TestLogPipe:
         root, kept = logging.getLogger(), list(logging.getLogger().handlers)
         try:
             log_pipe.configure({"MPLUS_LOG_PIPE": str(tmp_path / "gone")})
-            logging.getLogger("services.x").warning("here")
+            logging.getLogger("mplus_ray.services.x").warning("here")
         finally:
             root.handlers[:] = kept
         assert capsys.readouterr().err == "here\n"

@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import tests.s3
-from model.errors import InvalidInputError, StorageError
-from pipeline.intake import Desk, Intake, take_in
-from pipeline.ledger import Ledger
-from pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
-from pipeline.sources.arriving import Arriving
-from pipeline.sources.follow import Folder
-from pipeline.sources.stdin import JsonLines
-from pipeline.tenant_log import Entry, Outcome, TenantLog
+from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
+from mplus_ray.pipeline.sources.arriving import Arriving
+from mplus_ray.pipeline.sources.follow import Folder
+from mplus_ray.pipeline.sources.stdin import JsonLines
+from mplus_ray.pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import without_flushing
 
@@ -173,7 +173,7 @@ class TestStandardInput:
     def test_an_endless_line_is_passed_over(
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pipeline.parse_jsonl.MAX_RECORD", 100)
+        monkeypatch.setattr("mplus_ray.pipeline.parse_jsonl.MAX_RECORD", 100)
         data = lines(b"x" * 1000, {"text": "After it."}, b"y" * 250)
         intake = take(log, JsonLines(io.BytesIO(data)))
         assert (intake.new, intake.failures) == (1, 2)
@@ -268,7 +268,7 @@ class TestFollow:
         monkeypatch: pytest.MonkeyPatch,
     ) -> Intake:
         """Does one thing after each look into the folder, then stops."""
-        monkeypatch.setattr("pipeline.sources.follow._POLL_SECONDS", 0)
+        monkeypatch.setattr("mplus_ray.pipeline.sources.follow._POLL_SECONDS", 0)
         until = Until()
         todo = iter(rounds)
 
@@ -332,7 +332,7 @@ class TestFollow:
     def test_it_ends_when_nothing_comes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pipeline.sources.follow._POLL_SECONDS", 0)
+        monkeypatch.setattr("mplus_ray.pipeline.sources.follow._POLL_SECONDS", 0)
         now = iter(range(100))
         folder = Folder(tmp_path, Until(idle=3), clock=lambda: float(next(now)))
         assert all(isinstance(item, Idle) for item in folder)

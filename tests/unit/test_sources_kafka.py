@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from model.errors import InvalidInputError, StorageError
-from pipeline.intake import Desk, Intake, take_in
-from pipeline.ledger import Ledger
-from pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
-from pipeline.tenant_log import Entry, Outcome, TenantLog
+from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
+from mplus_ray.pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 
 kafka = pytest.importorskip("confluent_kafka")
@@ -170,7 +170,7 @@ def test_two_members_share_the_partitions(cluster: Cluster, log: TenantLog, topi
 def test_a_broker_that_is_not_there_is_named(
     log: TenantLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources.kafka._FIRST_ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("mplus_ray.pipeline.sources.kafka._FIRST_ANSWER_SECONDS", 0.5)
     with pytest.raises(StorageError, match=r"kafka://127\.0\.0\.1:9/t does not answer"):
         take(log, open_sources(["kafka://127.0.0.1:9/t?group=g"]))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from model.errors import InvalidInputError
-from services import cli
-from services.stopping import stopped_by_signals
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services import cli
+from mplus_ray.services.stopping import stopped_by_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

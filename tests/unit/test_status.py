@@ -16,13 +16,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from model.cache import RangeCache
-from model.errors import InvalidInputError, TenantNotFoundError
-from pipeline.backlog import Backlog
-from pipeline.ledger import Ledger
-from pipeline.process import new_owner
-from pipeline.status import Held, Tier, read_status, shown_ledger, shown_store
-from services import cli, cli_status
+from mplus_ray.model.cache import RangeCache
+from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
+from mplus_ray.pipeline.backlog import Backlog
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.process import new_owner
+from mplus_ray.pipeline.status import Held, Tier, read_status, shown_ledger, shown_store
+from mplus_ray.services import cli, cli_status
 from tests.logs import Clock, memorize, put, shard, state
 
 pytest_plugins = ["tests.postgres"]
@@ -300,7 +300,7 @@ class TestCommand:
 
     def test_nothing_heavy_is_loaded(self, data: Path) -> None:
         probe = (
-            "import sys\nfrom services.cli import main\n"
+            "import sys\nfrom mplus_ray.services.cli import main\n"
             "sys.argv = ['mplus', 'status', '--json', '-']\n"
             "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
             "print(sorted({'torch', 'transformers', 'ray'} & set(sys.modules)), file=sys.stderr)"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from model.errors import InvalidInputError
-from pipeline.ledger import Ledger
-from pipeline.tenant import LIMITS, TenantLimits
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.tenant import LIMITS, TenantLimits
 from tests.logs import put
 
 pytest_plugins = ["tests.postgres"]

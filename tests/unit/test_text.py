@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from model.errors import CheckpointError, InvalidInputError
-from model.text import TextTokenizer, clean
+from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.text import TextTokenizer, clean
 from tests.checkpoints import SPECIAL, write_tokenizer
 
 TEMPLATE = (

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from model.digest import digest
-from model.errors import StorageError, TenantNotFoundError
-from model.files import Files
-from pipeline.answer import ask, read_plan
-from pipeline.catch_up import catch_up
-from pipeline.schema import TENANT_TABLES
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import cool, delete, sweep, verify
-from services.moments import iso, step_of
+from mplus_ray.model.digest import digest
+from mplus_ray.model.errors import StorageError, TenantNotFoundError
+from mplus_ray.model.files import Files
+from mplus_ray.pipeline.answer import ask, read_plan
+from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.schema import TENANT_TABLES
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import cool, delete, sweep, verify
+from mplus_ray.services.moments import iso, step_of
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 
 pytest_plugins = ["tests.installations"]

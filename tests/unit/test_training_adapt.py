@@ -12,14 +12,14 @@ import yaml
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from model.config import ModelConfig
-from model.library import MPlus
-from model.read import begin
-from model.training import saves
-from model.training.recipe import MemoryPhase, Recipe
-from model.training.records import Records
-from model.training.run import CHECKPOINT, train
-from model.view import MemoryView
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.read import begin
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.recipe import MemoryPhase, Recipe
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.run import CHECKPOINT, train
+from mplus_ray.model.view import MemoryView
 from tests.checkpoints import write_tokenizer
 from tests.training import order, trainer, write_texts
 from tests.unit.test_training_recipes import FOLDER
@@ -132,7 +132,7 @@ def test_each_role_looks_at_its_own_adapter_also_when_it_recomputes(
     run, _ = trainer(recipe, tmp_path)
     roles, network = run.whole.roles, run.whole.network
     assert all(layer.recompute for layer in network.layers)
-    from model.training.passes import language, write
+    from mplus_ray.model.training.passes import language, write
 
     ids = torch.randint(3, 300, (2, 9))
     for loss, mine in (

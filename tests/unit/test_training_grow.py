@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.network import Network
-from model.training.grow import deepen
-from model.training.passes import block_keys, language, write
-from model.training.precision import mixed
+from mplus_ray.model.network import Network
+from mplus_ray.model.training.grow import deepen
+from mplus_ray.model.training.passes import block_keys, language, write
+from mplus_ray.model.training.precision import mixed
 from tests.checkpoints import tiny_config
 
 

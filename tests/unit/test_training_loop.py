@@ -13,17 +13,17 @@ import pytest
 import torch
 from torch.optim import Optimizer
 
-from model.config import Retrieval
-from model.errors import CheckpointError, InvalidInputError
-from model.library import MPlus
-from model.training.export import export
-from model.training.loop import Trainer, learning_rate
-from model.training.memory import MemoryTask
-from model.training.networks import first_weights
-from model.training.optimizer import orthogonalize
-from model.training.records import Records
-from model.training.run import train
-from model.training.step import Draws
+from mplus_ray.model.config import Retrieval
+from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.library import MPlus
+from mplus_ray.model.training.export import export
+from mplus_ray.model.training.loop import Trainer, learning_rate
+from mplus_ray.model.training.memory import MemoryTask
+from mplus_ray.model.training.networks import first_weights
+from mplus_ray.model.training.optimizer import orthogonalize
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.run import train
+from mplus_ray.model.training.step import Draws
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe, trainer
 
 BLOCKS = replace(MEMORY, name="blocks", chunks=(2,), gradient_chunks=1, continuing=0.3)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from model import write as product
-from model.config import ModelConfig
-from model.network import Network
-from model.training.layout import Layout
-from model.training.passes import (
+from mplus_ray.model import write as product
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.network import Network
+from mplus_ray.model.training.layout import Layout
+from mplus_ray.model.training.passes import (
     advance,
     block_keys,
     fused_attention,
@@ -20,7 +20,7 @@ from model.training.passes import (
     question_queries,
     write,
 )
-from model.training.reading import Surroundings, read
+from mplus_ray.model.training.reading import Surroundings, read
 
 
 @pytest.fixture

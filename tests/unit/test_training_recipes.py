@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-import model.training.recipe
-from model.errors import InvalidInputError
-from model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from model.training.records import Records
-from model.training.run import train
+import mplus_ray.model.training.recipe
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.run import train
 from tests.training import VOCABULARY, order
 
-FOLDER = Path(model.training.recipe.__file__).with_name("recipes")
+FOLDER = Path(mplus_ray.model.training.recipe.__file__).with_name("recipes")
 FROM_NOTHING = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "adapt.yaml")
 
 

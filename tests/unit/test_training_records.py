@@ -10,12 +10,12 @@ import pytest
 import torch
 from rich.console import Console
 
-from model.errors import InvalidInputError
-from model.training import saves
-from model.training.export import export
-from model.training.progress import Display, Standing
-from model.training.records import Records
-from model.training.validation import score
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.training import saves
+from mplus_ray.model.training.export import export
+from mplus_ray.model.training.progress import Display, Standing
+from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.validation import score
 from tests.training import LANGUAGE, MEMORY, tiny_recipe, trainer
 
 

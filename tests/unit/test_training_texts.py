@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from model.training import invented, values
-from model.training.documents import Documents
-from model.training.facts import (
+from mplus_ray.model.training import invented, values
+from mplus_ray.model.training.documents import Documents
+from mplus_ray.model.training.facts import (
     HELD_OUT,
     UNKNOWN,
     Unseen,
@@ -23,8 +23,8 @@ from model.training.facts import (
     draw_update,
     relations,
 )
-from model.training.questions import load_passages
-from model.training.text import EOS, Corpus, answer_ids, question_ids, train_tokenizer
+from mplus_ray.model.training.questions import load_passages
+from mplus_ray.model.training.text import EOS, Corpus, answer_ids, question_ids, train_tokenizer
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,19 @@ from typing import Literal
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from actors.questions import Piece
-from model.errors import MPlusError
-from pipeline.credentials import KeyScope
-from pipeline.tenant_log import TenantLog
-from services.api.answers import Answers, Question, Reply, may_abstain
-from services.api.auth import CallerOf, DepsOf, guarded
-from services.api.chats import new_turns, to_question, transcript
-from services.api.errors import UnknownModelError
-from services.api.intake import Intake
-from services.api.openapi import openai_problems
-from services.api.problems import describe, openai_body
-from services.api.routes.query import to_citation
-from services.api.schemas.openai import (
+from mplus_ray.actors.questions import Piece
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.api.answers import Answers, Question, Reply, may_abstain
+from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
+from mplus_ray.services.api.chats import new_turns, to_question, transcript
+from mplus_ray.services.api.errors import UnknownModelError
+from mplus_ray.services.api.intake import Intake
+from mplus_ray.services.api.openapi import openai_problems
+from mplus_ray.services.api.problems import describe, openai_body
+from mplus_ray.services.api.routes.query import to_citation
+from mplus_ray.services.api.schemas.openai import (
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -37,7 +37,7 @@ from services.api.schemas.openai import (
     Recalled,
     ReplyMessage,
 )
-from services.api.streams import EventStream, event, peeked, while_connected
+from mplus_ray.services.api.streams import EventStream, event, peeked, while_connected
 
 router = guarded(KeyScope.QUERY, tag="openai")
 

@@ -7,17 +7,17 @@ from typing import Annotated
 from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from model.errors import DocumentNotFoundError
-from pipeline.credentials import KeyScope
-from pipeline.tenant_log import Document as LogDocument
-from pipeline.tenant_log import Passage as LogPassage
-from services.api.auth import DepsOf, TenantOf, guarded
-from services.api.intake import Intake, job_url
-from services.api.openapi import problems
-from services.api.reception import REQUEST_BODY, arriving, taken_once
-from services.api.routes.jobs import receipt_times
-from services.api.schemas.base import iso, iso_or_none
-from services.api.schemas.documents import (
+from mplus_ray.model.errors import DocumentNotFoundError
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.tenant_log import Document as LogDocument
+from mplus_ray.pipeline.tenant_log import Passage as LogPassage
+from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
+from mplus_ray.services.api.intake import Intake, job_url
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.reception import REQUEST_BODY, arriving, taken_once
+from mplus_ray.services.api.routes.jobs import receipt_times
+from mplus_ray.services.api.schemas.base import iso, iso_or_none
+from mplus_ray.services.api.schemas.documents import (
     Document,
     DocumentPage,
     Passage,
@@ -26,7 +26,7 @@ from services.api.schemas.documents import (
     TakenIn,
     WholeDocument,
 )
-from services.api.streams import while_connected
+from mplus_ray.services.api.streams import while_connected
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
 writers = guarded(KeyScope.INGEST, tag="documents")

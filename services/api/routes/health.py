@@ -8,12 +8,12 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from model.errors import MPlusError, OverloadedError
-from pipeline.credentials import KeyScope
-from pipeline.metrics import exposition
-from services.api.auth import DepsOf, guarded
-from services.api.openapi import problems
-from services.api.schemas.base import Response as Said
+from mplus_ray.model.errors import MPlusError, OverloadedError
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.metrics import exposition
+from mplus_ray.services.api.auth import DepsOf, guarded
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.schemas.base import Response as Said
 
 public = APIRouter(tags=["health"])
 operators = guarded(KeyScope.OPERATOR, tag="health")

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
-from pipeline.credentials import KeyScope
-from pipeline.forgets import Receipt
-from pipeline.jobs import Job as LogJob
-from services.api.auth import TenantOf, guarded
-from services.api.openapi import problems
-from services.api.schemas.base import iso, iso_or_none
-from services.api.schemas.documents import Job, JobPage, ReceiptTimes
-from services.api.schemas.problems import FailedSource
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.forgets import Receipt
+from mplus_ray.pipeline.jobs import Job as LogJob
+from mplus_ray.services.api.auth import TenantOf, guarded
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.schemas.base import iso, iso_or_none
+from mplus_ray.services.api.schemas.documents import Job, JobPage, ReceiptTimes
+from mplus_ray.services.api.schemas.problems import FailedSource
 
 router = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="jobs")
 

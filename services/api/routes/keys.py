@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.credentials import Key, KeyScope
-from services.api.auth import DepsOf, TenantOf, guarded
-from services.api.openapi import problems
-from services.api.schemas.base import iso, iso_or_none
-from services.api.schemas.keys import CreatedKey, KeyInfo, Keys, NewKey
+from mplus_ray.pipeline.credentials import Key, KeyScope
+from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.schemas.base import iso, iso_or_none
+from mplus_ray.services.api.schemas.keys import CreatedKey, KeyInfo, Keys, NewKey
 
 router = guarded(KeyScope.ADMIN, tag="keys")
 

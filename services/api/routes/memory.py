@@ -11,24 +11,24 @@ from typing import IO, Annotated
 
 from fastapi import Query, Request, Response
 
-from model.membership import Membership
-from pipeline.anatomy import read_anatomy
-from pipeline.archive_out import export_tenant
-from pipeline.credentials import TENANT_SCOPES, KeyScope
-from pipeline.engine import Stores
-from pipeline.inspect import history_at
-from pipeline.memory_map import Memberships, draw_map, tiers
-from pipeline.rebuild import fork_at
-from pipeline.snapshots import Snapshot as NamedStep
-from pipeline.tenant_log import TenantLog
-from services.api.auth import CallerOf, DepsOf, TenantOf, guarded
-from services.api.deps import Deps
-from services.api.errors import SnapshotNotFoundError
-from services.api.limits import Meter
-from services.api.openapi import problems
-from services.api.routes.keys import to_key
-from services.api.schemas.base import iso
-from services.api.schemas.memory import (
+from mplus_ray.model.membership import Membership
+from mplus_ray.pipeline.anatomy import read_anatomy
+from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.credentials import TENANT_SCOPES, KeyScope
+from mplus_ray.pipeline.engine import Stores
+from mplus_ray.pipeline.inspect import history_at
+from mplus_ray.pipeline.memory_map import Memberships, draw_map, tiers
+from mplus_ray.pipeline.rebuild import fork_at
+from mplus_ray.pipeline.snapshots import Snapshot as NamedStep
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.services.api.auth import CallerOf, DepsOf, TenantOf, guarded
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.errors import SnapshotNotFoundError
+from mplus_ray.services.api.limits import Meter
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.routes.keys import to_key
+from mplus_ray.services.api.schemas.base import iso
+from mplus_ray.services.api.schemas.memory import (
     Fork,
     Memory,
     MemoryMap,
@@ -40,7 +40,7 @@ from services.api.schemas.memory import (
     TenantLimits,
     Tiers,
 )
-from services.api.streams import Streamed
+from mplus_ray.services.api.streams import Streamed
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, KeyScope.ADMIN, tag="memory")
 writers = guarded(KeyScope.INGEST, KeyScope.ADMIN, tag="memory")

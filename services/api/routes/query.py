@@ -8,16 +8,16 @@ from contextlib import aclosing
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from actors.questions import Piece, Turn
-from model.errors import MPlusError
-from pipeline.citations import Citation as LogCitation
-from pipeline.credentials import KeyScope
-from services.api.answers import Answers, Question, Reply
-from services.api.auth import TenantOf, guarded
-from services.api.openapi import problems
-from services.api.problems import describe, to_problem
-from services.api.schemas.query import Answer, Citation, Query, Usage
-from services.api.streams import EventStream, event, peeked, while_connected
+from mplus_ray.actors.questions import Piece, Turn
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.citations import Citation as LogCitation
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.services.api.answers import Answers, Question, Reply
+from mplus_ray.services.api.auth import TenantOf, guarded
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.problems import describe, to_problem
+from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Usage
+from mplus_ray.services.api.streams import EventStream, event, peeked, while_connected
 
 router = guarded(KeyScope.QUERY, tag="query")
 

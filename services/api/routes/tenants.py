@@ -6,19 +6,19 @@ import asyncio
 
 from fastapi import Request
 
-from model.errors import ConflictError, TenantNotFoundError
-from pipeline.anatomy import read_anatomy
-from pipeline.credentials import KeyScope
-from pipeline.tenant import LIMITS, PRECISIONS, TenantSummary
-from pipeline.tenant_log import TenantLog
-from pipeline.upkeep import delete
-from services.api.answers import Answers
-from services.api.auth import DepsOf, guarded
-from services.api.deps import Deps
-from services.api.openapi import problems
-from services.api.routes.keys import to_key
-from services.api.schemas.base import iso
-from services.api.schemas.keys import (
+from mplus_ray.model.errors import ConflictError, TenantNotFoundError
+from mplus_ray.pipeline.anatomy import read_anatomy
+from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.tenant import LIMITS, PRECISIONS, TenantSummary
+from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.upkeep import delete
+from mplus_ray.services.api.answers import Answers
+from mplus_ray.services.api.auth import DepsOf, guarded
+from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.routes.keys import to_key
+from mplus_ray.services.api.schemas.base import iso
+from mplus_ray.services.api.schemas.keys import (
     CreatedKey,
     NewKey,
     NewTenant,

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.api.schemas.base import Request, Response, Text, Time, example
-from services.api.schemas.problems import FailedSource
+from mplus_ray.services.api.schemas.base import Request, Response, Text, Time, example
+from mplus_ray.services.api.schemas.problems import FailedSource
 
 State = Literal["waiting", "memorized", "forgetting"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from services.api.schemas.base import Name, Request, Response, Time, example
+from mplus_ray.services.api.schemas.base import Name, Request, Response, Time, example
 
 Scope = Literal["query", "ingest", "admin"]
 Limit = Annotated[int, Field(ge=0, lt=1 << 62)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.api.schemas.base import Name, Request, Response, Time, example
-from services.api.schemas.keys import KeyInfo
+from mplus_ray.services.api.schemas.base import Name, Request, Response, Time, example
+from mplus_ray.services.api.schemas.keys import KeyInfo
 
 
 class Tiers(Response):

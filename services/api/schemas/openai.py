@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.schemas.base import Response, example
-from services.api.schemas.query import Citation, Stop
+from mplus_ray.services.api.schemas.base import Response, example
+from mplus_ray.services.api.schemas.query import Citation, Stop
 
 
 class _Lenient(BaseModel):

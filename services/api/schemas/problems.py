@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.api.schemas.base import Response, example
+from mplus_ray.services.api.schemas.base import Response, example
 
 
 class Reason(Response):

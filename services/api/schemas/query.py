@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from services.api.schemas.base import Name, Request, Response, example
+from mplus_ray.services.api.schemas.base import Name, Request, Response, example
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Citations = Annotated[int, Field(ge=0, le=20)]
