@@ -19,6 +19,7 @@ from mplus_ray.services.api import console
 from mplus_ray.services.api.figures import Figures
 from mplus_ray.services.logs import JsonFormatter
 from tests.api_world import ApiWorld, bearer, serving
+from tests.paths import ROOT
 from tests.worlds import load_model
 
 PUBLIC = {("get", "/healthz"), ("get", "/readyz")}
@@ -402,7 +403,7 @@ def test_the_routes_of_two_methods_do_not_hide_each_other(described: dict[str, A
 def test_every_metric_of_the_api_is_documented() -> None:
     registry = CollectorRegistry()
     Figures(registry)
-    text = (Path(__file__).parents[2] / "docs" / "API.md").read_text("utf-8")
+    text = (ROOT / "docs" / "API.md").read_text("utf-8")
     for family in registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")
         assert f"`{name}`" in text, name

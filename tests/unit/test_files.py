@@ -28,6 +28,7 @@ from mplus_ray.model.errors import (
     StorageError,
 )
 from mplus_ray.model.files import Files, checksum
+from tests.paths import ROOT
 from tests.s3 import S3
 
 s3 = tests.s3.s3
@@ -591,7 +592,7 @@ def test_two_processes_share_the_cache(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     (tmp_path / "body").write_bytes(BODY)
     command = [sys.executable, "-c", _WORKER, str(cache), str(tmp_path / "body")]
-    root = Path(__file__).parents[2]
+    root = ROOT
     workers = [
         subprocess.Popen([*command, seed], cwd=root, stderr=subprocess.PIPE) for seed in "12"
     ]

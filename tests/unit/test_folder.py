@@ -19,6 +19,7 @@ from mplus_ray.model.errors import FingerprintMismatchError, StorageError
 from mplus_ray.model.folder import restore_memory, save_memory
 from tests.forms import build, chunks, first, grow, load, same_memory, step
 from tests.official import LORA, write_official
+from tests.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +312,7 @@ except StorageError as error:
 def test_a_full_disk_leaves_the_memory_as_it_was(tmp_path, limit):
     """A real refusal, in the middle of a file."""
     networks, _ = build(tmp_path / "model", "empty start")
-    root = str(Path(__file__).parents[2])
+    root = str(ROOT)
     code = _FULL_DISK.format(root=root, folder=str(tmp_path), limit=limit)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False

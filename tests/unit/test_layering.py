@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 FORBIDDEN = {
     "model": {"actors", "pipeline", "services", "bench", "deploy", "tests", "ray"},
     "actors": {"pipeline", "services", "bench", "deploy", "tests"},

@@ -6,7 +6,6 @@ import ast
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,10 +16,11 @@ from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.recut import cut_rest
 from mplus_ray.pipeline.schema import TENANT_TABLES, metadata
 from tests.logs import build_without, memorize, put, shard
+from tests.paths import ROOT
 
 pytest_plugins = ["tests.postgres"]
 
-PIPELINE = Path(__file__).parents[2] / "pipeline"
+PIPELINE = ROOT / "pipeline"
 
 
 def at_once(workers: int, work: Callable[[int], Any]) -> list[Any]:

@@ -25,10 +25,11 @@ from mplus_ray.pipeline.observe import Batch, Commit, Observer
 from mplus_ray.pipeline.observers import Observers
 from mplus_ray.pipeline.process import new_owner
 from tests.logs import Clock, memorize, put
+from tests.paths import ROOT
 
 pytest_plugins = ["tests.postgres"]
 
-TABLE = Path(__file__).parents[2] / "docs" / "OPERATIONS.md"
+TABLE = ROOT / "docs" / "OPERATIONS.md"
 
 
 @pytest.fixture

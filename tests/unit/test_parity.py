@@ -13,10 +13,11 @@ from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.parity import TOLERANCE, run
 from tests.forms import FORMS, chunks
 from tests.official import write_official
+from tests.paths import ROOT
 from tests.reference import Reference
 
-HERE = Path(__file__).parents[1] / "golden"
-SHARED = Path(__file__).parents[3] / "shared" / "golden"
+HERE = ROOT / "tests" / "golden"
+SHARED = ROOT.parent / "shared" / "golden"
 COPIED = ["expiry", "short_chunks"]
 KINDS = {"new_memory", "memory", "ltm", "ltm_keys", "logits", "ltm_rows", "greedy_tokens"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ from ray.serve.schema import ServeDeploySchema
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.serving.application import INGRESS, NAME, READERS
 from mplus_ray.services.serving.cluster import Arguments, build
+from tests.paths import ROOT
 
-_FILE = Path(__file__).parents[2] / "deploy" / "serve" / "cluster.yaml"
+_FILE = ROOT / "deploy" / "serve" / "cluster.yaml"
 
 
 @pytest.fixture
