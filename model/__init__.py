@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
-    from mplus_ray.model.library import Answer, MPlus, Source
     from mplus_ray.model.memory import Memory
+    from mplus_ray.model.mplus import Answer, MPlus, Source
 
 __all__ = ["Answer", "MPlus", "MPlusError", "Memory", "Source"]
 
@@ -16,7 +16,7 @@ __all__ = ["Answer", "MPlus", "MPlusError", "Memory", "Source"]
 def __getattr__(name: str) -> Any:
     """Torch is imported with the first use, so that errors and configs come without it."""
     if name in ("Answer", "MPlus", "Source"):
-        from mplus_ray.model import library
+        from mplus_ray.model import mplus as library
 
         return getattr(library, name)
     if name == "Memory":

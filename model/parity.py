@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mplus_ray.model.checkpoint import Networks, load_networks
+from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
+from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.membership import Ids
 from mplus_ray.model.memory import Memory, memorize
 from mplus_ray.model.read import begin, extend
-from mplus_ray.model.tensors import TensorFolder
 from mplus_ray.model.view import MemoryView
 
 TOLERANCE = 1e-4

@@ -29,7 +29,7 @@ def init(
     json: JsonOption = None,
 ) -> None:
     """Make an M+ checkpoint whose memory parts are still to be trained."""
-    from mplus_ray.model.backbone import init_from_backbone
+    from mplus_ray.model.checkpoint.backbone import init_from_backbone
     from mplus_ray.services.output import human, write_json
 
     config = init_from_backbone(backbone, out, seed, **_fields(settings or []))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network import Network
 

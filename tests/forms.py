@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mplus_ray.model.checkpoint import Networks, load_networks
+from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.memory import Memory, memorize

@@ -27,7 +27,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.asking import ask, batches
 from mplus_ray.model.evaluation.telling import Advance, Document, tell
 from mplus_ray.model.evaluation.text import RunningText, TextReader
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.view import MemoryView
 
 # Those preferred come first. The margin is not in combinations: it is near 0 for what two documents

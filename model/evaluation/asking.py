@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.generate import Generation, advance, start
-from mplus_ray.model.library import Answer, MPlus
 from mplus_ray.model.memory import Memory
+from mplus_ray.model.mplus import Answer, MPlus
 from mplus_ray.model.prompt import question_prompt
 from mplus_ray.model.read import begin, extend
 from mplus_ray.model.sampling import Sampling

@@ -13,7 +13,7 @@ from mplus_ray.model.evaluation.qa import Indexes
 from mplus_ray.model.evaluation.questions import Question
 from mplus_ray.model.evaluation.scoring import holds
 from mplus_ray.model.evaluation.telling import Advance, Due, tell
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 
 ARMS = ("retriever", "bm25")
 _SHOWN = 3

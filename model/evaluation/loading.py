@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 
 _SMALL = 1024  # hidden size
 

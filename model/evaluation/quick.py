@@ -19,7 +19,7 @@ from mplus_ray.model.evaluation.questions import Passage
 from mplus_ray.model.evaluation.retention import Plan, retention
 from mplus_ray.model.evaluation.telling import Advance, Document
 from mplus_ray.model.evaluation.text import RunningText
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]  # what, of how many tokens
 

@@ -16,8 +16,8 @@ from mplus_ray.model.evaluation.facts import tell_fact
 from mplus_ray.model.evaluation.intervals import share
 from mplus_ray.model.evaluation.telling import Advance, Document, Due, tell
 from mplus_ray.model.evaluation.text import RunningText
-from mplus_ray.model.library import MPlus
 from mplus_ray.model.memory import Memory
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training.facts import Unseen
 
 ARMS = ("mplus", "memoryllm", "none")

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.library import MPlus
 from mplus_ray.model.memory import Memory
+from mplus_ray.model.mplus import MPlus
 
 Advance = Callable[[int], None]  # called with tokens that were memorized
 

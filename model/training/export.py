@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mplus_ray.model.backbone import copy_tokenizer
-from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.backbone import copy_tokenizer
+from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import read_config
-from mplus_ray.model.hub import find_checkpoint
 from mplus_ray.model.network import Network
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.networks import open_whole

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch.distributed.fsdp import fully_shard
 
-from mplus_ray.model.checkpoint import load_networks
+from mplus_ray.model.checkpoint.checkpoint import load_networks
+from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.hub import find_checkpoint
 from mplus_ray.model.network import Network
 from mplus_ray.model.training.grow import deepen
 from mplus_ray.model.training.induction import plant, plant_retriever
@@ -47,7 +47,7 @@ def first_weights(recipe: Recipe) -> Network:
         CheckpointError: the checkpoint cannot be read, or is of another shape than the recipe's.
     """
     if recipe.backbone is not None:
-        from mplus_ray.model.backbone import network_around
+        from mplus_ray.model.checkpoint.backbone import network_around
 
         return network_around(find_checkpoint(recipe.backbone), recipe.model, recipe.seed)
     network = Network(recipe.model)

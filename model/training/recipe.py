@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import yaml
 
-from mplus_ray.model.backbone import backbone_config
+from mplus_ray.model.checkpoint.backbone import backbone_config
+from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.hub import find_checkpoint
 from mplus_ray.model.training.precision import Precision
 
 

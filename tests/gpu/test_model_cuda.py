@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mplus_ray.model.checkpoint import load_networks
+from mplus_ray.model.checkpoint.checkpoint import load_networks
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.memory import memorize

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.recipe import Adapters
@@ -47,7 +47,7 @@ def test_every_phase_trains_and_resumes(tmp_path, retrieval, recompute):
 def test_a_backbone_is_adapted_in_bfloat16(tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from mplus_ray.model.backbone import backbone_config
+    from mplus_ray.model.checkpoint.backbone import backbone_config
     from mplus_ray.model.config import LoraConfig, read_config
     from tests.checkpoints import write_tokenizer
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.recipe import Recipe
 from mplus_ray.model.training.run import train

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from mplus_ray.model.backbone import backbone_config
+from mplus_ray.model.checkpoint.backbone import backbone_config
 from mplus_ray.model.config import LoraConfig, read_config
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.networks import open_whole

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network import Network
 

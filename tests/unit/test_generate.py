@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generate import Generation, advance, pieces, start
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.read import Reading, begin, extend
 from mplus_ray.model.sampling import Sampling
 from tests.checkpoints import write_tokenizer

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.read import begin
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.recipe import MemoryPhase, Recipe

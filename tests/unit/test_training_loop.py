@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from mplus_ray.model.config import Retrieval
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training.export import export
 from mplus_ray.model.training.loop import Trainer, learning_rate
 from mplus_ray.model.training.memory import MemoryTask

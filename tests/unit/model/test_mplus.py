@@ -18,7 +18,7 @@ from mplus_ray.model.errors import (
     MPlusError,
     StorageError,
 )
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.sampling import Sampling
 from mplus_ray.model.view import MemoryView
 from tests.checkpoints import write_checkpoint

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from mplus_ray.model.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.hub import find_checkpoint
+from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig, read_config
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.hub import find_checkpoint
 from mplus_ray.model.network import Network
 from mplus_ray.model.read import hidden_states_alone
-from mplus_ray.model.tensors import TensorFolder
 
 _FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 _TOKENIZER_FILES = (

@@ -9,10 +9,10 @@ import pytest
 import torch
 import transformers
 
-from mplus_ray.model.backbone import init_from_backbone
+from mplus_ray.model.checkpoint.backbone import init_from_backbone
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, MPlusError
-from mplus_ray.model.library import MPlus
+from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.read import begin, extend
 from tests.checkpoints import write_tokenizer
 from tests.forms import LLAMA3, first, load, view, worst

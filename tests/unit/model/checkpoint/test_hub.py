@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import CheckpointError
-from mplus_ray.model.hub import find_checkpoint
 
 
 def test_a_folder_is_itself(tmp_path):

@@ -1,0 +1,1 @@
+"""Checkpoints: reading, merging, checking and writing the weights of a model."""
