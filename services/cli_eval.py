@@ -32,11 +32,11 @@ from mplus_ray.services.options import CheckpointOption, JsonOption
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
+    from mplus_ray.model.corpus.facts import Unseen
     from mplus_ray.model.evaluation.passages import Logs, Plan
     from mplus_ray.model.evaluation.plots import Curve
     from mplus_ray.model.evaluation.quick import Texts
     from mplus_ray.model.evaluation.telling import Advance
-    from mplus_ray.model.training.facts import Unseen
 
 app = typer.Typer(
     help="Measure what a checkpoint remembers, finds and knows.", no_args_is_help=True

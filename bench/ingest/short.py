@@ -24,9 +24,9 @@ from rich.table import Table
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.machine import describe
 from mplus_ray.model import Answer, MPlus
+from mplus_ray.model.corpus.facts import Fact, draw_fact
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory import Memory
-from mplus_ray.model.training.facts import Fact, draw_fact
 from mplus_ray.model.training.text import Corpus
 from mplus_ray.services.settings import Settings
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from mplus_ray.bench.ingest.short import Layout, measure_arm, run
 from mplus_ray.model import MPlus
+from mplus_ray.model.corpus import values
+from mplus_ray.model.corpus.facts import Fact, Relation, relations
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.training import values
-from mplus_ray.model.training.facts import Fact, Relation, relations
 from mplus_ray.model.training.text import Corpus
 
 _FACTS = 12  # of a tenant

@@ -15,7 +15,7 @@ from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.serve.client import Asking
 from mplus_ray.bench.serve.samples import ServeBenchError
 from mplus_ray.bench.serve.server import Server
-from mplus_ray.model.training.facts import Fact, draw_fact
+from mplus_ray.model.corpus.facts import Fact, draw_fact
 
 _FACTS = 8  # of each tenant
 _MEMORIZED_SECONDS = 1800.0

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
+from mplus_ray.model.corpus.facts import Unseen, draw_fact, draw_update
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Question
 from mplus_ray.model.evaluation.telling import Chunk, Document
 from mplus_ray.model.evaluation.text import TextReader
 from mplus_ray.model.text import TextTokenizer
-from mplus_ray.model.training.facts import Unseen, draw_fact, draw_update
 
 Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[Document]]
 

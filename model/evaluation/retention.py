@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mplus_ray.model.corpus.facts import Unseen
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
 from mplus_ray.model.evaluation.facts import tell_fact
@@ -18,7 +19,6 @@ from mplus_ray.model.evaluation.telling import Advance, Document, Due, tell
 from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.memory import Memory
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.training.facts import Unseen
 
 ARMS = ("mplus", "memoryllm", "none")
 _ANSWER = 16  # tokens; every value of a fact is shorter

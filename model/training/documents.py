@@ -7,7 +7,7 @@ from random import Random
 
 from tokenizers import Tokenizer
 
-from mplus_ray.model.training.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
+from mplus_ray.model.corpus.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
 from mplus_ray.model.training.questions import Passage
 from mplus_ray.model.training.text import Corpus, answer_ids, question_ids
 

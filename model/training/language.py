@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from mplus_ray.model.training.facts import (
+from mplus_ray.model.corpus.facts import (
     Fact,
     draw_fact,
     draw_facts,

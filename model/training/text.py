@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from mplus_ray.model.corpus.facts import draw_fact
 from mplus_ray.model.errors import CheckpointError
-from mplus_ray.model.training.facts import draw_fact
 
 PROMPT = " Question: {question} Answer:"
 SPECIAL = ("<pad>", "<bos>", "<eos>")

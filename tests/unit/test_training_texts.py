@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from mplus_ray.model.training import invented, values
-from mplus_ray.model.training.documents import Documents
-from mplus_ray.model.training.facts import (
+from mplus_ray.model.corpus import invented, values
+from mplus_ray.model.corpus.facts import (
     HELD_OUT,
     UNKNOWN,
     Unseen,
@@ -23,6 +22,7 @@ from mplus_ray.model.training.facts import (
     draw_update,
     relations,
 )
+from mplus_ray.model.training.documents import Documents
 from mplus_ray.model.training.questions import load_passages
 from mplus_ray.model.training.text import EOS, Corpus, answer_ids, question_ids, train_tokenizer
 

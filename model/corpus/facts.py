@@ -14,7 +14,7 @@ from typing import Literal
 
 import yaml
 
-from mplus_ray.model.training import invented, values
+from mplus_ray.model.corpus import invented, values
 
 HELD_OUT = 2
 Unseen = Literal["nothing", "questions", "everything"]  # which phrasings are held-out ones

@@ -1,0 +1,1 @@
+"""Texts for training and evaluation: facts, values, invented names, and what is held out."""
