@@ -9,8 +9,8 @@ from mplus_ray.actors.questions import Told
 from mplus_ray.actors.ticket import Question
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.generate import advance, start
-from mplus_ray.model.view import MemoryView
+from mplus_ray.model.generation.generate import advance, start
+from mplus_ray.model.generation.memory_view import MemoryView
 
 _log = logging.getLogger(__name__)
 

@@ -44,7 +44,7 @@ class _Rows(Item):
 
 @dataclass(eq=False, kw_only=True)
 class View(Item):
-    """A step of a memory as questions read it; its value is a `model.view.MemoryView`."""
+    """A step of a memory as questions read it; its value is a `model.generation.memory_view.MemoryView`."""
 
     plan: ReadPlan
 

@@ -29,7 +29,7 @@ class Asked:
     Attributes:
         plan: the memory that is to be read.
         turns: the last one is the user's question.
-        sampling: as `model.sampling.Sampling` takes it.
+        sampling: as `model.generation.sampling.Sampling` takes it.
         citations: so many sources at most, 0 … 20.
         whole: nothing is told before the answer is complete.
     """

@@ -12,8 +12,8 @@ from mplus_ray.actors.plans import ReadPlan
 if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus
     from mplus_ray.model.files import Files
+    from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory import Memory
-    from mplus_ray.model.view import MemoryView
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 
@@ -54,10 +54,10 @@ class Reader:
 
         Args:
             on_text: called with each piece of the answer as it comes.
-            sampling: as `model.sampling.Sampling` takes it.
+            sampling: as `model.generation.sampling.Sampling` takes it.
         """
-        from mplus_ray.model.generate import pieces
-        from mplus_ray.model.sampling import Sampling
+        from mplus_ray.model.generation.generate import pieces
+        from mplus_ray.model.generation.sampling import Sampling
 
         (generation,) = self._model.start([self._view(plan)], [question], Sampling.of(sampling))
         for piece in pieces(self._model.networks.reader, generation):

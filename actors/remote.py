@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mplus_ray.model import Answer
     from mplus_ray.model.files import Files
-    from mplus_ray.model.text import TextTokenizer
+    from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from mplus_ray.actors.memories import Hold
 from mplus_ray.actors.questions import Asked, Piece, Told
 from mplus_ray.actors.residency import Bytes
 from mplus_ray.model import MPlus
-from mplus_ray.model.answer import blocks_known, evidence_of
 from mplus_ray.model.errors import InvalidInputError, MPlusError
-from mplus_ray.model.generate import Generation
-from mplus_ray.model.prompt import conversation_prompt
-from mplus_ray.model.sampling import Sampling
+from mplus_ray.model.generation.answer import blocks_known, evidence_of
+from mplus_ray.model.generation.generate import Generation
+from mplus_ray.model.generation.prompt import conversation_prompt
+from mplus_ray.model.generation.sampling import Sampling
 
 _log = logging.getLogger(__name__)
 _MOST_CITATIONS = 20

@@ -24,12 +24,12 @@ from mplus_ray.bench.shapes import (
 )
 from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.read_pass import Reading, begin, extend
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.memory import Memory, Tip, memorize
 from mplus_ray.model.network import Network
-from mplus_ray.model.read import Reading, begin, extend
 from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.view import MemoryView
 
 QUESTION, DECODED, BATCH = 32, 16, 8
 STEPS_83K = 364  # 83k long-term rows per layer beside a full pool

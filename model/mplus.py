@@ -20,24 +20,24 @@ from numpy.typing import NDArray
 
 from mplus_ray.model import folder
 from mplus_ray.model.allocator import keep_freed_memory
-from mplus_ray.model.answer import Answer, Source, Usage, answer_of
 from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
-from mplus_ray.model.confidence import FILE, Confidence
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
 from mplus_ray.model.files import Files
-from mplus_ray.model.generate import Generation, advance, pieces, start
+from mplus_ray.model.generation.answer import Answer, Source, Usage, answer_of
+from mplus_ray.model.generation.confidence import FILE, Confidence
+from mplus_ray.model.generation.generate import Generation, advance, pieces, start
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.prompt import question_prompt
+from mplus_ray.model.generation.sampling import Sampling
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.memory import Memory, Tip, memorize, write_steps
-from mplus_ray.model.prompt import question_prompt
 from mplus_ray.model.refs import State
 from mplus_ray.model.rows import DTYPES, RowBlock, RowFormat
-from mplus_ray.model.sampling import Sampling
 from mplus_ray.model.states import read_state
-from mplus_ray.model.text import TextTokenizer
-from mplus_ray.model.view import MemoryView
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
 
@@ -215,7 +215,7 @@ class MPlus:
         questions: Sequence[str],
         sampling: Sampling,
     ) -> list[Generation]:
-        """Read the questions; `model.generate.advance` then adds a token to each answer."""
+        """Read the questions; `model.generation.generate.advance` then adds a token to each answer."""
         prompts = [question_prompt(self.tokenizer, self.config, q) for q in questions]
         if len(memories) != len(questions):
             raise InvalidInputError(

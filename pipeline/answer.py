@@ -79,7 +79,7 @@ def ask(
 
     Args:
         as_of: answer from the memory as it was after so many steps.
-        sampling: as `model.sampling.Sampling` takes it.
+        sampling: as `model.generation.sampling.Sampling` takes it.
 
     Raises:
         DamagedFileError: a file of the memory is lost; `pipeline.upkeep.verify` makes it again.

@@ -20,7 +20,7 @@ def parity(
 
     Exit code 1 if any difference is above 1e-4.
     """
-    from mplus_ray.model.parity import TOLERANCE, run
+    from mplus_ray.model.evaluation.parity import TOLERANCE, run
     from mplus_ray.services.output import human, write_json
 
     reports = [run(folder) for folder in folders]

@@ -175,7 +175,7 @@ def _check_checkpoint(source: str) -> str:
     """The model's name, if there is one; a later error would have started much in vain."""
     from mplus_ray.model.checkpoint.hub import find_checkpoint
     from mplus_ray.model.config import ModelConfig
-    from mplus_ray.model.text import TextTokenizer
+    from mplus_ray.model.generation.tokenizer import TextTokenizer
 
     folder = find_checkpoint(source)
     ModelConfig.load(folder)

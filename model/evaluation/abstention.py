@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mplus_ray.model import answer
-from mplus_ray.model.confidence import (
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.asking import ask, batches
+from mplus_ray.model.evaluation.telling import Advance, Document, tell
+from mplus_ray.model.evaluation.text import RunningText, TextReader
+from mplus_ray.model.generation import answer
+from mplus_ray.model.generation.confidence import (
     FEATURES,
     FEWEST_BLOCKS,
     Confidence,
@@ -23,12 +27,8 @@ from mplus_ray.model.confidence import (
     auroc,
     balanced_accuracy,
 )
-from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.asking import ask, batches
-from mplus_ray.model.evaluation.telling import Advance, Document, tell
-from mplus_ray.model.evaluation.text import RunningText, TextReader
+from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.view import MemoryView
 
 # Those preferred come first. The margin is not in combinations: it is near 0 for what two documents
 # say, and here every fact is told once.

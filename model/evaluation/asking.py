@@ -13,13 +13,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from mplus_ray.model.generate import Generation, advance, start
+from mplus_ray.model.generation.generate import Generation, advance, start
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.prompt import question_prompt
+from mplus_ray.model.generation.read_pass import begin, extend
+from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.memory import Memory
 from mplus_ray.model.mplus import Answer, MPlus
-from mplus_ray.model.prompt import question_prompt
-from mplus_ray.model.read import begin, extend
-from mplus_ray.model.sampling import Sampling
-from mplus_ray.model.view import MemoryView
 
 AT_ONCE = 32  # questions of one pass
 _LONGEST = 32  # tokens of an answer

@@ -10,7 +10,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Question
 from mplus_ray.model.evaluation.telling import Chunk, Document
 from mplus_ray.model.evaluation.text import TextReader
-from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[Document]]
 

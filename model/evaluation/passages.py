@@ -11,7 +11,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Passage, answerable, draw
 from mplus_ray.model.evaluation.telling import Chunk, Document
 from mplus_ray.model.evaluation.text import RunningText
-from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 Cut = Callable[[str], list[Chunk]]
 

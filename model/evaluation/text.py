@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.evaluation.telling import Chunk, Document
-from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.training.text import is_held_out
 
 

@@ -1,6 +1,6 @@
 """Dense batched passes with gradients, for training on sequences of one length.
 
-They compute what `model.write` and `model.read` compute, in the shapes training needs; a test
+They compute what `model.write` and `model.generation.read_pass` compute, in the shapes training needs; a test
 holds them together. Whatever a layer computes goes through its module's call (`through`).
 
 Legend: B sequences, n tokens, K rows a block, L layers, d hidden size, H query heads,

@@ -35,7 +35,7 @@ class Question:
 
     Attributes:
         turns: the last one is the question.
-        sampling: as `model.sampling.Sampling` takes it.
+        sampling: as `model.generation.sampling.Sampling` takes it.
         min_step: wait for a memory of at least so many steps.
         as_of: a step or a time; `snapshot`: the name of one.
         citations: how many passages are wanted.

@@ -16,7 +16,6 @@ from mplus_ray.actors.questions import Asked, Piece, Told, Turn
 from mplus_ray.actors.reader import Reader
 from mplus_ray.actors.ticket import Event, Question, Ticket
 from mplus_ray.model import MPlus
-from mplus_ray.model.confidence import FEATURES, Confidence
 from mplus_ray.model.errors import (
     DamagedFileError,
     FingerprintMismatchError,
@@ -26,6 +25,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.model.evaluation.abstention import evidence_of
 from mplus_ray.model.files import Files
+from mplus_ray.model.generation.confidence import FEATURES, Confidence
 from tests.readers import (
     PATIENCE,
     RETRIEVALS,

@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.confidence import Confidence
+from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.services.api.answers import REFUSAL
 from tests.api_world import SECONDS, ApiWorld, endless_model, serving, until
 

@@ -14,8 +14,8 @@ import pytest
 
 from mplus_ray.actors.questions import Asked, Piece, Told
 from mplus_ray.model import MPlus
-from mplus_ray.model.confidence import Confidence
 from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.services.api.answers import REFUSAL
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.local import LocalReaders

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from mplus_ray.bench import model as bench_model
-from mplus_ray.model import parity
 from mplus_ray.model.errors import (
     CheckpointError,
     DocumentError,
@@ -22,6 +21,7 @@ from mplus_ray.model.errors import (
     StorageError,
     TenantNotFoundError,
 )
+from mplus_ray.model.evaluation import parity
 from mplus_ray.model.training.run import Order
 from mplus_ray.pipeline.intake import Desk, take_in
 from mplus_ray.pipeline.ledger import Ledger

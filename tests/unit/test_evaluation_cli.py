@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mplus_ray.model.confidence import Confidence
 from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
+from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.services import cli
 from tests.checkpoints import write_checkpoint
 

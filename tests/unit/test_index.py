@@ -12,12 +12,12 @@ import torch
 
 from mplus_ray.model.election import Ballot, exact_votes, hold
 from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
 from mplus_ray.model.index_blocks import Queries, Tile, near_votes, tile_blocks
-from mplus_ray.model.read import begin
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
-from mplus_ray.model.view import MemoryView
 from tests.checkpoints import tiny_config
 from tests.forms import grow, load
 from tests.official import write_official

@@ -15,8 +15,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.questions import Asked, Piece, Told, Turn
-from mplus_ray.model.answer import Answer, Usage
 from mplus_ray.model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
+from mplus_ray.model.generation.answer import Answer, Usage
 from mplus_ray.services.serving.client import ServeReaders
 
 PLAN = ReadPlan("t1", "h", "f", 0, "bfloat16", "checkpoint", 0, ())

@@ -13,13 +13,13 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.read import begin
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.recipe import MemoryPhase, Recipe
 from mplus_ray.model.training.records import Records
 from mplus_ray.model.training.run import CHECKPOINT, train
-from mplus_ray.model.view import MemoryView
 from tests.checkpoints import write_tokenizer
 from tests.training import order, trainer, write_texts
 from tests.unit.test_training_recipes import FOLDER

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import mplus_ray.model
-from mplus_ray.model.confidence import Confidence
 from mplus_ray.model.errors import (
     CheckpointError,
     FingerprintMismatchError,
@@ -18,9 +17,10 @@ from mplus_ray.model.errors import (
     MPlusError,
     StorageError,
 )
+from mplus_ray.model.generation.confidence import Confidence
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.sampling import Sampling
-from mplus_ray.model.view import MemoryView
 from tests.checkpoints import write_checkpoint
 from tests.forms import same_memory
 from tests.official import LORA, write_official

@@ -12,8 +12,8 @@ import transformers
 from mplus_ray.model.checkpoint.backbone import init_from_backbone
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, MPlusError
+from mplus_ray.model.generation.read_pass import begin, extend
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.read import begin, extend
 from tests.checkpoints import write_tokenizer
 from tests.forms import LLAMA3, first, load, view, worst
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.read_pass import Reading, begin, extend
+from mplus_ray.model.generation.sampling import Sampling, next_token
+from mplus_ray.model.generation.tokenizer import TextStream, TextTokenizer
 from mplus_ray.model.network import Network
-from mplus_ray.model.read import Reading, begin, extend
-from mplus_ray.model.sampling import Sampling, next_token
-from mplus_ray.model.text import TextStream, TextTokenizer
-from mplus_ray.model.view import MemoryView
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

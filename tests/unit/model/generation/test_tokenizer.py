@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.text import TextTokenizer, clean
+from mplus_ray.model.generation.tokenizer import TextTokenizer, clean
 from tests.checkpoints import SPECIAL, write_tokenizer
 
 TEMPLATE = (

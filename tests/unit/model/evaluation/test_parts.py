@@ -11,15 +11,6 @@ from random import Random
 
 import pytest
 
-from mplus_ray.model.confidence import (
-    FEATURES,
-    FILE,
-    Confidence,
-    Evidence,
-    auroc,
-    balanced_accuracy,
-    best_threshold,
-)
 from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
 from mplus_ray.model.evaluation.bm25 import BM25, words
 from mplus_ray.model.evaluation.intervals import mean_bounds, mean_of, share, wilson
@@ -32,6 +23,15 @@ from mplus_ray.model.evaluation.questions import (
     read_questions,
 )
 from mplus_ray.model.evaluation.scoring import exact_match, f1, holds, normalize
+from mplus_ray.model.generation.confidence import (
+    FEATURES,
+    FILE,
+    Confidence,
+    Evidence,
+    auroc,
+    balanced_accuracy,
+    best_threshold,
+)
 
 
 def row(**changes: object) -> dict[str, object]:

@@ -14,11 +14,11 @@ from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
+from mplus_ray.model.generation.memory_view import MemoryView
+from mplus_ray.model.generation.read_pass import begin, extend
 from mplus_ray.model.genesis import first_memory
 from mplus_ray.model.membership import Ids
 from mplus_ray.model.memory import Memory, memorize
-from mplus_ray.model.read import begin, extend
-from mplus_ray.model.view import MemoryView
 
 TOLERANCE = 1e-4
 

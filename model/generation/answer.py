@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mplus_ray.model.confidence import Evidence
+from mplus_ray.model.generation.confidence import Evidence
 
 if TYPE_CHECKING:
-    from mplus_ray.model.generate import FinishReason, Generation
+    from mplus_ray.model.generation.generate import FinishReason, Generation
 
 
 @dataclass(frozen=True)

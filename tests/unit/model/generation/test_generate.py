@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.generate import Generation, advance, pieces, start
+from mplus_ray.model.generation.generate import Generation, advance, pieces, start
+from mplus_ray.model.generation.read_pass import Reading, begin, extend
+from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.read import Reading, begin, extend
-from mplus_ray.model.sampling import Sampling
 from tests.checkpoints import write_tokenizer
 from tests.forms import grow, view
 from tests.official import write_official

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 _PLAIN = "Question: {question}\nAnswer:"
 _PLACE = "{question}"

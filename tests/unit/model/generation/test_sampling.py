@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.sampling import Sampling, next_token
+from mplus_ray.model.generation.sampling import Sampling, next_token
 
 LOGITS = torch.tensor([1.0, 3.0, 2.0, -1.0, 2.5, 0.0])
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.prompt import conversation_prompt, prompt_room, question_prompt
-from mplus_ray.model.text import TextTokenizer
+from mplus_ray.model.generation.prompt import conversation_prompt, prompt_room, question_prompt
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from tests.checkpoints import tiny_config, write_tokenizer
 
 CHAT = "<bos>{% for m in messages %}{{ m.content }}<eos>{% endfor %}"

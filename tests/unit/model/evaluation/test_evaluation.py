@@ -16,8 +16,6 @@ import pytest
 import torch
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.answer import evidence_of as evidence_in
-from mplus_ray.model.confidence import FEATURES, Confidence, Evidence
 from mplus_ray.model.digest import digest
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.evaluation import plots
@@ -41,9 +39,11 @@ from mplus_ray.model.evaluation.questions import Passage, Question
 from mplus_ray.model.evaluation.retention import Plan, pool_only, retention
 from mplus_ray.model.evaluation.telling import Chunk, Document, Due, tell
 from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.generation.answer import evidence_of as evidence_in
+from mplus_ray.model.generation.confidence import FEATURES, Confidence, Evidence
+from mplus_ray.model.generation.prompt import question_prompt
+from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.memory import Memory, link
-from mplus_ray.model.prompt import question_prompt
-from mplus_ray.model.read import begin
 from tests.checkpoints import write_checkpoint
 
 SIZE = 160  # bytes are tokens; the longest sentence has to fit

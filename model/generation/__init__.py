@@ -1,0 +1,1 @@
+"""Answering: the prompt, the read pass over a memory, and choosing tokens."""
