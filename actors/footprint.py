@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from mplus_ray.actors.opened import BASE_EVERY, end_of
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.residency import Bytes
-from mplus_ray.model.index import index_bytes
+from mplus_ray.model.index.block_index import index_bytes
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
 
 _ID = 8  # bytes of a row id
-_LANES = 32  # coarse keys are filled up to whole vectors, see `model.coarse`
+_LANES = 32  # coarse keys are filled up to whole vectors, see `model.index.int8_keys`
 _BATCH = 512  # bytes a step's batch of ids takes beside the ids
 
 

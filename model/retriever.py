@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mplus_ray.model.blocks import layer_scores
-from mplus_ray.model.coarse import approximate_scores, quantile_threshold
+from mplus_ray.model.index.int8_keys import approximate_scores, quantile_threshold
 from mplus_ray.model.membership import Ids
 from mplus_ray.model.store import RowStore
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from mplus_ray.model.coarse import quantize
 from mplus_ray.model.errors import StorageError
 from mplus_ray.model.files import Files
+from mplus_ray.model.index.int8_keys import quantize
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.rows import RowFormat, StoredRows
 from mplus_ray.model.storage_errors import needed

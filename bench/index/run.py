@@ -24,7 +24,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.election import Ballot, exact_votes, hold
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.confidence import Evidence
-from mplus_ray.model.index import BlockIndex
+from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.store import RowStore
 from mplus_ray.services.settings import Settings
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.index_blocks import Queries, Tile, best_rows
+from mplus_ray.model.index.int8_tiles import Queries, Tile, best_rows
 from mplus_ray.model.membership import Ids
 
 _FOUND = 2048  # rows a token finds in a layer

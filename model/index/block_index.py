@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.index_blocks import Tile, near_votes, tile_blocks, tile_bytes
-from mplus_ray.model.index_growth import GrowingLists
-from mplus_ray.model.index_lists import Lists, row_bytes
+from mplus_ray.model.index.faiss_lists import Lists, row_bytes
+from mplus_ray.model.index.growing_lists import GrowingLists
+from mplus_ray.model.index.int8_tiles import Tile, near_votes, tile_blocks, tile_bytes
 
 COPIES_FROM = 1024  # blocks; fewer are scored exactly in less time
 LISTS_FROM = 512  # tiles, two million rows a layer; with fewer, copies are as fast

@@ -14,8 +14,8 @@ from mplus_ray.model.election import Ballot, exact_votes, hold
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin
-from mplus_ray.model.index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
-from mplus_ray.model.index_blocks import Queries, Tile, near_votes, tile_blocks
+from mplus_ray.model.index.block_index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
+from mplus_ray.model.index.int8_tiles import Queries, Tile, near_votes, tile_blocks
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
 from tests.checkpoints import tiny_config
@@ -229,7 +229,7 @@ def test_near_votes_are_near(width, count):
 
 SATURATING = """
 import torch
-from mplus_ray.model.index_blocks import Queries, Tile, best_rows
+from mplus_ray.model.index.int8_tiles import Queries, Tile, best_rows
 keys = torch.full((1, 4, 8, 64), 3.0)
 best = best_rows([Tile.of(keys)], 0, Queries.of(torch.full((5, 64), 2.0)))
 torch.testing.assert_close(best, torch.full((4, 5), 384.0), rtol=0.01, atol=0)

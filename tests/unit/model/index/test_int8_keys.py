@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mplus_ray.model.coarse import approximate_scores, quantize
+from mplus_ray.model.index.int8_keys import approximate_scores, quantize
 
 
 @pytest.mark.parametrize("width", [1, 8, 12, 24, 32, 40, 64, 100])

@@ -12,8 +12,8 @@ import threading
 import weakref
 from collections.abc import Sequence
 
-from mplus_ray.model.index_blocks import Tile
-from mplus_ray.model.index_lists import Lists, load_faiss
+from mplus_ray.model.index.faiss_lists import Lists, load_faiss
+from mplus_ray.model.index.int8_tiles import Tile
 
 _AGAIN = 4
 
