@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus
     from mplus_ray.model.files import Files
     from mplus_ray.model.generation.memory_view import MemoryView
-    from mplus_ray.model.memory import Memory
+    from mplus_ray.model.memory.memory import Memory
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 

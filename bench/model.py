@@ -26,8 +26,8 @@ from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import Reading, begin, extend
-from mplus_ray.model.genesis import first_memory
-from mplus_ray.model.memory import Memory, Tip, memorize
+from mplus_ray.model.memory.genesis import first_memory
+from mplus_ray.model.memory.memory import Memory, Tip, memorize
 from mplus_ray.model.network import Network
 from mplus_ray.model.rows import RowBlock
 

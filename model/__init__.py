@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
-    from mplus_ray.model.memory import Memory
+    from mplus_ray.model.memory.memory import Memory
     from mplus_ray.model.mplus import Answer, MPlus, Source
 
 __all__ = ["Answer", "MPlus", "MPlusError", "Memory", "Source"]
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(library, name)
     if name == "Memory":
-        from mplus_ray.model.memory import Memory
+        from mplus_ray.model.memory.memory import Memory
 
         return Memory
     raise AttributeError(f"module 'mplus_ray.model' has no attribute {name!r}")

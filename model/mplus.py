@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mplus_ray.model import folder
 from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
@@ -33,8 +32,9 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.generation.tokenizer import TextTokenizer
-from mplus_ray.model.genesis import first_memory
-from mplus_ray.model.memory import Memory, Tip, memorize, write_steps
+from mplus_ray.model.memory import saved_memory as folder
+from mplus_ray.model.memory.genesis import first_memory
+from mplus_ray.model.memory.memory import Memory, Tip, memorize, write_steps
 from mplus_ray.model.refs import State
 from mplus_ray.model.rows import DTYPES, RowBlock, RowFormat
 from mplus_ray.model.states import read_state

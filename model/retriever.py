@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mplus_ray.model.blocks import layer_scores
 from mplus_ray.model.index.int8_keys import approximate_scores, quantile_threshold
-from mplus_ray.model.membership import Ids
+from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache

@@ -117,7 +117,7 @@ def _check_log(archive: Archive, tokenizer: Tokenizer | None) -> None:
 
 def _chain(history: str, record: DocumentRecord, tokenizer: Tokenizer | None) -> Iterator[str]:
     """The hash chain after each chunk of a document; "" where there is no tokenizer."""
-    from mplus_ray.model.memory import link
+    from mplus_ray.model.memory.memory import link
 
     headings = Headings(record.title, record.metadata.get("sections", []))
     for start, end, _ in record.chunks:

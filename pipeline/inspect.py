@@ -17,7 +17,7 @@ from mplus_ray.pipeline.header import with_header
 from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
-    from mplus_ray.model.memory import Memory
+    from mplus_ray.model.memory.memory import Memory
 
 
 class MemoryReader(Protocol):
@@ -41,7 +41,7 @@ def digest(log: TenantLog, reader: MemoryReader, as_of: int | None = None) -> Di
         InvalidInputError: the memory was never at that step.
         DamagedFileError: a file is missing or not what was written.
     """
-    from mplus_ray.model.digest import digest as hash_of
+    from mplus_ray.model.memory.digest import digest as hash_of
 
     while True:
         serving = log.heads.serving()
@@ -131,7 +131,7 @@ def _chain(
     log: TenantLog, tokenizer: Tokenizer, first: int, history: str, end: int
 ) -> Iterator[tuple[int, str]]:
     """(step, hash chain there) from `first`, where it is `history`, up to `end`."""
-    from mplus_ray.model.memory import link
+    from mplus_ray.model.memory.memory import link
 
     yield first, history
     at = bytes.fromhex(history)

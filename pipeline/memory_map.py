@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.tenant import Tenant
 
 _KEPT = 8  # memberships; one names every living row of every layer

@@ -13,8 +13,8 @@ from torch import Tensor
 from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
-from mplus_ray.model.genesis import first_memory
-from mplus_ray.model.memory import Memory, memorize
+from mplus_ray.model.memory.genesis import first_memory
+from mplus_ray.model.memory.memory import Memory, memorize
 from tests.official import LORA, write_official
 from tests.reference import Reference, Tenant
 

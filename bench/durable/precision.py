@@ -11,7 +11,7 @@ from mplus_ray.bench.durable.world import Library
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import Reading, begin
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 
 # Of the demo's documents; the answers of two memories are compared with each other.
 QUESTIONS = (

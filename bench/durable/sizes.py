@@ -16,7 +16,7 @@ from mplus_ray.bench.durable.world import tenant
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.files import Files
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.rows import RowFormat, StoredRows
 from mplus_ray.model.shards import ShardHeader, write_shard
 from mplus_ray.pipeline.tenant_log import TenantLog

@@ -14,7 +14,7 @@ import torch
 
 from mplus_ray.bench.durable.restarts import TENANT
 from mplus_ray.model import MPlus
-from mplus_ray.model.memory import Tip, link
+from mplus_ray.model.memory.memory import Tip, link
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.pipeline.chunk import Span, chunk
 from mplus_ray.pipeline.document import ParsedDocument

@@ -18,7 +18,7 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import begin, extend
 from mplus_ray.model.generation.sampling import Sampling
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import Answer, MPlus
 
 AT_ONCE = 32  # questions of one pass

@@ -21,7 +21,7 @@ from mplus_ray.model.evaluation.asking import AT_ONCE, batches, log_probabilitie
 from mplus_ray.model.evaluation.intervals import mean_bounds
 from mplus_ray.model.evaluation.retention import pool_only
 from mplus_ray.model.evaluation.telling import Advance
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 
 ARMS = ("mplus", "memoryllm")

@@ -14,7 +14,7 @@ from mplus_ray.model.evaluation.passages import Logs, Plan
 from mplus_ray.model.evaluation.questions import Question
 from mplus_ray.model.evaluation.scoring import exact_match, f1, holds
 from mplus_ray.model.evaluation.telling import Advance, Due, tell
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 
 ARMS = ("mplus", "context", "none", "bm25")

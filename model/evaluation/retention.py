@@ -17,7 +17,7 @@ from mplus_ray.model.evaluation.facts import tell_fact
 from mplus_ray.model.evaluation.intervals import share
 from mplus_ray.model.evaluation.telling import Advance, Document, Due, tell
 from mplus_ray.model.evaluation.text import RunningText
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 
 ARMS = ("mplus", "memoryllm", "none")

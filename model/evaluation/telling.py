@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 
 Advance = Callable[[int], None]  # called with tokens that were memorized

@@ -21,8 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mplus_ray.model.membership import Ids, steps_of
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.membership import Ids, steps_of
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.network import Network
 from mplus_ray.model.retriever import Candidates
 from mplus_ray.model.rope import rotate

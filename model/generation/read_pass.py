@@ -20,7 +20,7 @@ from torch import Tensor
 from mplus_ray.model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
 from mplus_ray.model.election import Ballot, hold
 from mplus_ray.model.generation.memory_view import MemoryView, Pair
-from mplus_ray.model.membership import Ids
+from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.network import Network
 from mplus_ray.model.retriever import retrieve_rows, rows_of_best_blocks
 from mplus_ray.model.rope import rotate

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from mplus_ray.actors.questions import Asked, Piece, Told
 from mplus_ray.model.errors import ForbiddenError
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.chunk import Tokenizer
 from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger import Ledger

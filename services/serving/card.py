@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
     from mplus_ray.model.generation.tokenizer import TextTokenizer
-    from mplus_ray.model.membership import Membership
+    from mplus_ray.model.memory.membership import Membership
 
 
 @dataclass(frozen=True)

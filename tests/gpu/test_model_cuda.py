@@ -13,8 +13,8 @@ from mplus_ray.model.checkpoint.checkpoint import load_networks
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin, extend
-from mplus_ray.model.genesis import first_memory
-from mplus_ray.model.memory import memorize
+from mplus_ray.model.memory.genesis import first_memory
+from mplus_ray.model.memory.memory import memorize
 from tests.forms import chunks, same_memory
 from tests.official import LORA, write_official
 

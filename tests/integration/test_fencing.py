@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.digest import digest
 from mplus_ray.model.errors import BusyError
+from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.rebuild import purge
 from mplus_ray.pipeline.upkeep import verify

@@ -15,7 +15,7 @@ import pytest
 
 from mplus_ray.actors.remote import StoreUrl
 from mplus_ray.model import MPlus
-from mplus_ray.model.digest import digest
+from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.fleet import Fleet, Scale
 from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker
 from mplus_ray.pipeline.tenant_log import TenantLog

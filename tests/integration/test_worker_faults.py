@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.digest import digest
+from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.worker import Worker
 from tests.worlds import load_model, make_text, opened
 

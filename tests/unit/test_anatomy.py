@@ -9,7 +9,7 @@ import pytest
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.anatomy import Anatomy, Kind, read_anatomy
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.memory_map import Memberships, Tiers, draw_map, tiers

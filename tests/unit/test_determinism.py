@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from mplus_ray.model.digest import digest
+from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.rows import PRECISIONS
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up

@@ -9,8 +9,8 @@ import pytest
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.digest import digest
 from mplus_ray.model.errors import CheckpointError
+from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.archive import Archive
 from mplus_ray.pipeline.archive_in import import_tenant
 from mplus_ray.pipeline.archive_out import export_tenant

@@ -25,7 +25,7 @@ from mplus_ray.model.errors import MemoryTooLargeError
 from mplus_ray.model.files import Files
 from mplus_ray.model.generation.generate import advance, start
 from mplus_ray.model.generation.sampling import Sampling
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.memory import Memory
 from tests.official import write_official
 from tests.readers import (
     PATIENCE,

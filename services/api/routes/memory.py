@@ -11,7 +11,7 @@ from typing import IO, Annotated
 
 from fastapi import Query, Request, Response
 
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.anatomy import read_anatomy
 from mplus_ray.pipeline.archive_out import export_tenant
 from mplus_ray.pipeline.credentials import TENANT_SCOPES, KeyScope

@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.digest import digest
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.evaluation import plots
 from mplus_ray.model.evaluation.abstention import (
@@ -43,7 +42,8 @@ from mplus_ray.model.generation.answer import evidence_of as evidence_in
 from mplus_ray.model.generation.confidence import FEATURES, Confidence, Evidence
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import begin
-from mplus_ray.model.memory import Memory, link
+from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.memory.memory import Memory, link
 from tests.checkpoints import write_checkpoint
 
 SIZE = 160  # bytes are tokens; the longest sentence has to fit

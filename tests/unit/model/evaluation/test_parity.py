@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from mplus_ray.model.drops import drop_positions
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.evaluation.parity import TOLERANCE, run
+from mplus_ray.model.memory.drops import drop_positions
 from tests.forms import FORMS, chunks
 from tests.official import write_official
 from tests.paths import ROOT

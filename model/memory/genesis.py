@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mplus_ray.model.encode import encode_rows
-from mplus_ray.model.membership import Membership
-from mplus_ray.model.memory import Memory, Tip
+from mplus_ray.model.memory.encode import encode_rows
+from mplus_ray.model.memory.membership import Membership
+from mplus_ray.model.memory.memory import Memory, Tip
 from mplus_ray.model.network import Network
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
-from mplus_ray.model.folder import restore_memory, save_memory
+from mplus_ray.model.memory.saved_memory import restore_memory, save_memory
 from tests.forms import build, chunks, first, grow, load, same_memory, step
 from tests.official import LORA, write_official
 from tests.paths import ROOT

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.encode import encode_rows
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.membership import Ids, Membership
+from mplus_ray.model.memory.encode import encode_rows
+from mplus_ray.model.memory.membership import Ids, Membership
 from mplus_ray.model.network import Network
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
@@ -82,7 +82,7 @@ class Memory:
 
     def save(self, folder: Path) -> None:
         """Save to a folder, adding to what an earlier save of this history left there."""
-        from mplus_ray.model.folder import save_memory  # which imports this module
+        from mplus_ray.model.memory.saved_memory import save_memory  # which imports this module
 
         save_memory(self, folder)
 

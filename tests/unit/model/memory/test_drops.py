@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mplus_ray.model.drops import drop_positions
+from mplus_ray.model.memory.drops import drop_positions
 
 BIG = (1 << 128) - 1
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.drops import drop_positions
+from mplus_ray.model.memory.drops import drop_positions
 
 Ids = NDArray[np.int64]
 Counters = NDArray[np.float32]

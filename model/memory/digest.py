@@ -8,8 +8,8 @@ import numpy as np
 import torch
 import xxhash
 
-from mplus_ray.model.membership import Ids
-from mplus_ray.model.memory import Memory
+from mplus_ray.model.memory.membership import Ids
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.store import RowStore
 
 _WINDOW = 64  # steps whose rows are read at a time

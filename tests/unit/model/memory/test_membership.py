@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.model.membership import Membership
+from mplus_ray.model.memory.membership import Membership
 from tests.checkpoints import tiny_config
 from tests.forms import FORMS, build, first, grow_both, step_both
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mplus_ray.model.folder import restore_memory
 from mplus_ray.model.generation.read_pass import begin
-from mplus_ray.model.memory import memorize
+from mplus_ray.model.memory.memory import memorize
+from mplus_ray.model.memory.saved_memory import restore_memory
 from tests.forms import build, chunks, first, grow, same_memory, step, view, worst
 
 PROMPT = torch.tensor([7, 3, 250, 11])
