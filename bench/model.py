@@ -22,13 +22,13 @@ from mplus_ray.bench.shapes import (
     memorize_work,
     question_work,
 )
-from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import Reading, begin, extend
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, Tip, memorize
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.allocator import keep_freed_memory
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.rows import RowBlock
 
 QUESTION, DECODED, BATCH = 32, 16, 8

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.checkpoint.checkpoint import Networks, load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
@@ -35,6 +34,7 @@ from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.memory import saved_memory as folder
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, Tip, memorize, write_steps
+from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.refs import State
 from mplus_ray.model.rows import DTYPES, RowBlock, RowFormat
 from mplus_ray.model.states import read_state

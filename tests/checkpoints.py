@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mplus_ray.model.config import LoraConfig, ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from tests.checkpoints import tiny_config, write_tokenizer
 
 ADAPTED = ("q_proj", "v_proj", "k_proj", "up_proj", "down_proj", "gate_proj")

@@ -21,10 +21,10 @@ from mplus_ray.bench.index.show import show
 from mplus_ray.bench.index.world import Source, grow, queries
 from mplus_ray.bench.machine import Timing, describe
 from mplus_ray.model import MPlus
-from mplus_ray.model.election import Ballot, exact_votes, hold
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.confidence import Evidence
 from mplus_ray.model.index.block_index import BlockIndex
+from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
 from mplus_ray.model.store import RowStore
 from mplus_ray.services.settings import Settings
 

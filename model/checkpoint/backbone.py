@@ -16,7 +16,7 @@ from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig, read_config
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.generation.read_pass import hidden_states_alone
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 _FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 _TOKENIZER_FILES = (

@@ -19,7 +19,7 @@ from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.memory.genesis import Genesis, make_genesis
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 # In official checkpoints, but not needed: the retriever of the encoding side, keys and ages that
 # follow from the rows, and rotary tables.

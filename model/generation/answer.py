@@ -18,7 +18,7 @@ class Source:
 
     Attributes:
         step: counted from 0.
-        score: the layers' mean vote for its block (`model.retriever`); comparable within one
+        score: the layers' mean vote for its block (`model.retrieval.retriever`); comparable within one
             answer only. Attribution, not proof.
     """
 

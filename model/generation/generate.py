@@ -14,7 +14,7 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import Reading, begin, extend
 from mplus_ray.model.generation.sampling import Sampling, next_token
 from mplus_ray.model.generation.tokenizer import TextStream, TextTokenizer
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 FinishReason = Literal["stop", "length", "cancelled"]
 

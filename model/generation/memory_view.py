@@ -23,9 +23,9 @@ from torch import Tensor
 
 from mplus_ray.model.memory.membership import Ids, steps_of
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.network import Network
-from mplus_ray.model.retriever import Candidates
-from mplus_ray.model.rope import rotate
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.rope import rotate
+from mplus_ray.model.retrieval.retriever import Candidates
 
 Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
 

@@ -17,13 +17,19 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from mplus_ray.model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
-from mplus_ray.model.election import Ballot, hold
 from mplus_ray.model.generation.memory_view import MemoryView, Pair
 from mplus_ray.model.memory.membership import Ids
-from mplus_ray.model.network import Network
-from mplus_ray.model.retriever import retrieve_rows, rows_of_best_blocks
-from mplus_ray.model.rope import rotate
+from mplus_ray.model.network.attention import (
+    attend,
+    attend_part,
+    fold_heads,
+    join_parts,
+    unfold_heads,
+)
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.rope import rotate
+from mplus_ray.model.retrieval.block_search import Ballot, hold
+from mplus_ray.model.retrieval.retriever import retrieve_rows, rows_of_best_blocks
 
 
 @dataclass

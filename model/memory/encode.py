@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.write_pass import rowwise
 from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.write import rowwise
 
 
 def encode_rows(reader: Network, hidden: list[Tensor]) -> list[RowBlock]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.memory.memory import Memory, Tip
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
 

@@ -21,10 +21,10 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Ids, Membership
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.write_pass import write
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
-from mplus_ray.model.write import write
 
 
 @dataclass(frozen=True)

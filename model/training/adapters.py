@@ -15,7 +15,7 @@ from peft import LoraConfig, LoraModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.recipe import Adapters
 from mplus_ray.model.training.step import Roles
 

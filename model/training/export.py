@@ -14,7 +14,7 @@ from mplus_ray.model.checkpoint.backbone import copy_tokenizer
 from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import read_config
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.networks import open_whole
 from mplus_ray.model.training.recipe import Recipe

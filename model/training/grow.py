@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 _LOGITS = 1 << 26  # of a slice: 256 MB in float32
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mplus_ray.model.network import Network
-from mplus_ray.model.rope import inverse_frequencies
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.rope import inverse_frequencies
 
 _SHARE = 4  # one quarter of the hidden size is scratch space
 _CONSTANT = 1.0  # size of the direction all embeddings share, against their own

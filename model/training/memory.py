@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training import retrieval
 from mplus_ray.model.training.asking import Asked, accuracies
 from mplus_ray.model.training.bank import Bank

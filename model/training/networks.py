@@ -11,7 +11,7 @@ from torch.distributed.fsdp import fully_shard
 from mplus_ray.model.checkpoint.checkpoint import load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.grow import deepen
 from mplus_ray.model.training.induction import plant, plant_retriever
 from mplus_ray.model.training.parallel import Group, Whole

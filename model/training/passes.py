@@ -1,6 +1,6 @@
 """Dense batched passes with gradients, for training on sequences of one length.
 
-They compute what `model.write` and `model.generation.read_pass` compute, in the shapes training needs; a test
+They compute what `model.network.write_pass` and `model.generation.read_pass` compute, in the shapes training needs; a test
 holds them together. Whatever a layer computes goes through its module's call (`through`).
 
 Legend: B sequences, n tokens, K rows a block, L layers, d hidden size, H query heads,
@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mplus_ray.model.network import Layer, Network, for_products
-from mplus_ray.model.rope import Rotary
+from mplus_ray.model.network.decoder import Layer, Network, for_products
+from mplus_ray.model.network.rope import Rotary
 
 
 def through(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:

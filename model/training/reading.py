@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mplus_ray.model.network import Layer, Network, for_products
-from mplus_ray.model.rope import rotate
+from mplus_ray.model.network.decoder import Layer, Network, for_products
+from mplus_ray.model.network.rope import rotate
 from mplus_ray.model.training.passes import through
 
 

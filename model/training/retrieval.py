@@ -1,6 +1,6 @@
 """What the retriever learns from, for whole blocks and for rows.
 
-Blocks: InfoNCE over all blocks of a step with the layers' vote inside, as `model.blocks` counts
+Blocks: InfoNCE over all blocks of a step with the layers' vote inside, as `model.retrieval.block_scores` counts
 it. Rows: the paper's binary cross entropy (M+, section 3.3), rows of the relevant chunk against
 rows of others, layer by layer; its gradients end at the projectors.
 
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mplus_ray.model.blocks import layer_scores
-from mplus_ray.model.network import Layer, Network
+from mplus_ray.model.network.decoder import Layer, Network
+from mplus_ray.model.retrieval.block_scores import layer_scores
 from mplus_ray.model.training.passes import block_keys, question_queries, through
 
 

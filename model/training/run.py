@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from mplus_ray.model.allocator import keep_freed_memory
 from mplus_ray.model.checkpoint.backbone import copy_tokenizer
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.continuing import Continuing
 from mplus_ray.model.training.documents import Documents

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 
 class Roles(NamedTuple):

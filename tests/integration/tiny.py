@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 
 _TEXT = "The raven is black. The owl is brown. Where was Maren Tolva born? In Brelin, they say. "
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.grow import deepen
 from mplus_ray.model.training.passes import block_keys, language, write
 from mplus_ray.model.training.precision import mixed

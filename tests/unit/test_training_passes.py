@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from mplus_ray.model import write as product
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.network import Network
+from mplus_ray.model.network import write_pass as product
+from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.layout import Layout
 from mplus_ray.model.training.passes import (
     advance,

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mplus_ray.model.network import Network
-from mplus_ray.model.retriever import row_scores
+from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.retrieval.retriever import row_scores
 from mplus_ray.model.training.head import token_losses
 from mplus_ray.model.training.retrieval import contrast, hardest, row_loss, votes
 from tests.training import CONFIG

@@ -14,7 +14,7 @@ from mplus_ray.model.checkpoint.checkpoint import check_layout, load_networks, s
 from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import LoraConfig, ModelConfig
 from mplus_ray.model.errors import CheckpointError
-from mplus_ray.model.network import Network
+from mplus_ray.model.network.decoder import Network
 from tests.checkpoints import tiny_config, write_checkpoint
 from tests.forms import FORMS, load
 from tests.official import ADAPTED, LORA, official_shapes, write_official, write_tensors

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mplus_ray.model.generation.read_pass import begin, extend
-from mplus_ray.model.retriever import Candidates, retrieve_rows
+from mplus_ray.model.retrieval.retriever import Candidates, retrieve_rows
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
 from tests.checkpoints import tiny_config

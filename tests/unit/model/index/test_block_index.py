@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from mplus_ray.model.election import Ballot, exact_votes, hold
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.index.block_index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
 from mplus_ray.model.index.int8_tiles import Queries, Tile, near_votes, tile_blocks
+from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
 from mplus_ray.model.rows import RowBlock
 from mplus_ray.model.store import RowStore
 from tests.checkpoints import tiny_config

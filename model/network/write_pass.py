@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mplus_ray.model.attention import attend
-from mplus_ray.model.network import Layer, Network
+from mplus_ray.model.network.attention import attend
+from mplus_ray.model.network.decoder import Layer, Network
 
 # A matrix product of few rows may take another kernel and round otherwise. In multiples of
 # this many, a row's result does not depend on how many others share the product.

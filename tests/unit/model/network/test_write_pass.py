@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.memory import memorize
-from mplus_ray.model.write import write
+from mplus_ray.model.network.write_pass import write
 from tests.forms import FORMS, build, chunks, first, grow, load, same_memory, step, step_both, worst
 from tests.official import LORA, write_official
 

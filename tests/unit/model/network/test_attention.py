@@ -10,7 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.model.attention import attend, attend_part, fold_heads, join_parts, unfold_heads
+from mplus_ray.model.network.attention import (
+    attend,
+    attend_part,
+    fold_heads,
+    join_parts,
+    unfold_heads,
+)
 
 shapes = {
     "n": st.integers(1, 9),

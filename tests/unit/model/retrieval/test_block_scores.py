@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mplus_ray.model.blocks import layer_scores
-from mplus_ray.model.retriever import rows_of_best_blocks
+from mplus_ray.model.retrieval.block_scores import layer_scores
+from mplus_ray.model.retrieval.retriever import rows_of_best_blocks
 
 
 def test_every_token_votes_for_its_best_row() -> None:

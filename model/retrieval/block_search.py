@@ -24,7 +24,7 @@ from torch import Tensor
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.index.faiss_lists import Lists
 from mplus_ray.model.memory.membership import Ids
-from mplus_ray.model.retriever import block_votes, votes_of
+from mplus_ray.model.retrieval.retriever import block_votes, votes_of
 from mplus_ray.model.store import RowStore
 
 Steps = NDArray[np.bool_]

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.rope import Rotary
+from mplus_ray.model.network.rope import Rotary
 
 
 class RMSNorm(nn.Module):

@@ -1,0 +1,1 @@
+"""The transformer that writes and reads memory."""

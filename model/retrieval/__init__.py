@@ -1,0 +1,1 @@
+"""Which blocks of a memory a question is to see."""
