@@ -21,7 +21,7 @@ from mplus_ray.actors.residency import Bytes
 from mplus_ray.actors.ticket import Event, Question, Ticket
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, OverloadedError
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 
 _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others

@@ -16,7 +16,7 @@ from mplus_ray.actors.residency import Bytes
 from mplus_ray.actors.ticket import Question
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 
 _OVERTAKINGS = 32  # after which a question that waits for room lets no later one pass
 

@@ -22,7 +22,7 @@ from mplus_ray.model.errors import MemoryTooLargeError, MPlusError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.files import Files
+    from mplus_ray.model.object_store.object_store import Files
 
 _log = logging.getLogger(__name__)
 

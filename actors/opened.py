@@ -10,9 +10,9 @@ from mplus_ray.model.errors import FingerprintMismatchError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.files import Files
     from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory.memory import Memory
+    from mplus_ray.model.object_store.object_store import Files
     from mplus_ray.model.refs import Shard
 
 BASE_EVERY = 512  # steps between memberships that are kept to replay earlier steps from

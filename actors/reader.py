@@ -11,9 +11,9 @@ from mplus_ray.actors.plans import ReadPlan
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus
-    from mplus_ray.model.files import Files
     from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory.memory import Memory
+    from mplus_ray.model.object_store.object_store import Files
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 

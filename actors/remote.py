@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import ray
 
     from mplus_ray.model import Answer
-    from mplus_ray.model.files import Files
     from mplus_ray.model.generation.tokenizer import TextTokenizer
+    from mplus_ray.model.object_store.object_store import Files
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class StoreUrl:
     cache_bytes: int = 4 << 30
 
     def open(self) -> Files:
-        from mplus_ray.model.cache import RangeCache
-        from mplus_ray.model.files import Files
+        from mplus_ray.model.object_store.object_store import Files
+        from mplus_ray.model.object_store.range_cache import RangeCache
 
         return Files.open(self.url, RangeCache(self.cache, self.cache_bytes))
 

@@ -17,8 +17,8 @@ from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.files import Files
     from mplus_ray.model.memory.memory import Tip
+    from mplus_ray.model.object_store.object_store import Files
     from mplus_ray.model.refs import Shard, State
     from mplus_ray.model.rows import RowFormat, StoredRows
 

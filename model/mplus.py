@@ -23,7 +23,6 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
-from mplus_ray.model.files import Files
 from mplus_ray.model.generation.answer import Answer, Source, Usage, answer_of
 from mplus_ray.model.generation.confidence import FILE, Confidence
 from mplus_ray.model.generation.generate import Generation, advance, pieces, start
@@ -35,6 +34,7 @@ from mplus_ray.model.memory import saved_memory as folder
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, Tip, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import State
 from mplus_ray.model.rows import DTYPES, RowBlock, RowFormat
 from mplus_ray.model.states import read_state

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.shards import check_shard
 from mplus_ray.model.store import RowStore

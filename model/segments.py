@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import StorageError
-from mplus_ray.model.files import Files
 from mplus_ray.model.index.int8_keys import quantize
+from mplus_ray.model.object_store.failures import needed
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.rows import RowFormat, StoredRows
-from mplus_ray.model.storage_errors import needed
 
 Coarse = tuple[Tensor, Tensor]  # int8 keys [L, R, s] and their scales [L, R]
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.files import Files, checksum
+from mplus_ray.model.object_store.failures import needed
+from mplus_ray.model.object_store.object_store import Files, checksum
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.rows import RowFormat, StoredRows
-from mplus_ray.model.storage_errors import needed
 
 
 @dataclass(frozen=True)

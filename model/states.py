@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.files import Files, checksum
 from mplus_ray.model.memory.memory import Tip
+from mplus_ray.model.object_store.object_store import Files, checksum
 from mplus_ray.model.refs import State
 from mplus_ray.model.shards import read_checked
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.files import Files
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.memory.membership import Ids
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.rows import RowBlock, RowFormat, StoredRows
 from mplus_ray.model.segments import Gap, Segment, ShardSegment, Slab

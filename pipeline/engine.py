@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mplus_ray.model.files import Files
+    from mplus_ray.model.object_store.object_store import Files
 
 LivingSteps = Callable[[int, str, Sequence[int]], "NDArray[np.bool_] | None"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mplus_ray.actors.remote import StoreUrl
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
-    from mplus_ray.model.files import Files
+    from mplus_ray.model.object_store.object_store import Files
     from mplus_ray.pipeline.engine import Engine, Stores
     from mplus_ray.pipeline.remote_worker import Installation
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import sqlalchemy
 
-import mplus_ray.model.local_files
+import mplus_ray.model.object_store.local
 from mplus_ray.pipeline.database import Database
 
 
@@ -33,16 +33,16 @@ class Hooks:
         self._before(Path, "mkdir", lambda path, *_, **__: not path.exists())
         self._before(Path, "unlink", lambda path, **_: path.exists())
         self._before(Path, "rmdir")
-        self._before(mplus_ray.model.local_files, "_take_name")
+        self._before(mplus_ray.model.object_store.local, "_take_name")
         self._before(Database, "scrub")
-        create = mplus_ray.model.local_files._create
+        create = mplus_ray.model.object_store.local._create
 
         def create_torn(path: Path) -> tuple[Any, list[Path]]:
             self("create")
             file, made = create(path)
             return _Torn(file, self), made
 
-        mplus_ray.model.local_files._create = create_torn
+        mplus_ray.model.object_store.local._create = create_torn
         sqlalchemy.event.listen(sqlalchemy.Engine, "commit", lambda connection: self("commit"))
 
     def _before(

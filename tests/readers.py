@@ -18,7 +18,7 @@ from mplus_ray.actors.reader import Reader
 from mplus_ray.actors.ticket import Event, Ticket
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import Answer, MPlus, MPlusError
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import Shard
 from tests.checkpoints import write_checkpoint
 

@@ -24,9 +24,9 @@ import mplus_ray.pipeline.upkeep
 from mplus_ray.actors.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.chunk import chunk

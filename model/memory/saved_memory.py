@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
-from mplus_ray.model.files import Files, checksum
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.object_store.object_store import Files, checksum
 from mplus_ray.model.refs import Shard, State
 from mplus_ray.model.restore import attach
 from mplus_ray.model.shards import ShardHeader, write_shard

@@ -19,7 +19,7 @@ from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
-    from mplus_ray.model.files import Files
+    from mplus_ray.model.object_store.object_store import Files
 
 _MB = 1 << 20
 

@@ -24,8 +24,8 @@ from mplus_ray.model.errors import (
     OverloadedError,
 )
 from mplus_ray.model.evaluation.abstention import evidence_of
-from mplus_ray.model.files import Files
 from mplus_ray.model.generation.confidence import FEATURES, Confidence
+from mplus_ray.model.object_store.object_store import Files
 from tests.readers import (
     PATIENCE,
     RETRIEVALS,

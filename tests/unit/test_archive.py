@@ -20,8 +20,8 @@ from mplus_ray.model.errors import (
     InvalidInputError,
     StorageError,
 )
-from mplus_ray.model.files import Files
-from mplus_ray.model.files import checksum as hash_of
+from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import checksum as hash_of
 from mplus_ray.pipeline.archive import Archive
 from mplus_ray.pipeline.archive_in import import_tenant
 from mplus_ray.pipeline.archive_out import export_tenant

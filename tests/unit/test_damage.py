@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import DamagedFileError, StorageError
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.refs import Shard
 from mplus_ray.model.shards import check_shard
 from mplus_ray.pipeline.answer import ask

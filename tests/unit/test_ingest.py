@@ -14,8 +14,8 @@ from mplus_ray.actors.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.document import ParsedDocument

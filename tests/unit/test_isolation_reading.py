@@ -21,7 +21,7 @@ from mplus_ray.actors.footprint import Footprint
 from mplus_ray.actors.questions import Asked, Piece, Told
 from mplus_ray.actors.residency import Bytes
 from mplus_ray.model import MPlus
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.services.api.local import LocalReaders
 from tests.api_world import ApiWorld, serving

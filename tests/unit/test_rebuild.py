@@ -13,7 +13,7 @@ from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
-from mplus_ray.model.files import Files
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import ask
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.rebuild import settle, upgrade

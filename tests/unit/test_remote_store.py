@@ -11,10 +11,10 @@ import pytest
 import tests.s3
 from mplus_ray.actors.reader import Reader
 from mplus_ray.model import MPlus
-from mplus_ray.model.cache import RangeCache
 from mplus_ray.model.errors import DamagedFileError
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.range_cache import RangeCache
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.rebuild import settle
 from mplus_ray.pipeline.upkeep import cool, delete, verify

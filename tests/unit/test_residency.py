@@ -22,10 +22,10 @@ from mplus_ray.actors.residency import Bytes, Item, Residency
 from mplus_ray.actors.ticket import Event
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MemoryTooLargeError
-from mplus_ray.model.files import Files
 from mplus_ray.model.generation.generate import advance, start
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.object_store.object_store import Files
 from tests.official import write_official
 from tests.readers import (
     PATIENCE,

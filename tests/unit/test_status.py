@@ -16,8 +16,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from mplus_ray.model.cache import RangeCache
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
+from mplus_ray.model.object_store.range_cache import RangeCache
 from mplus_ray.pipeline.backlog import Backlog
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.process import new_owner

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mplus_ray.model.errors import StorageError, TenantNotFoundError
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.schema import TENANT_TABLES

@@ -15,8 +15,8 @@ import mplus_ray.pipeline.worker
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
-from mplus_ray.model.files import Files
 from mplus_ray.model.memory.digest import digest
+from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.memorize import MAX_BATCH
 from mplus_ray.pipeline.observe import Batch, Commit, Unobserved
 from mplus_ray.pipeline.tenant_log import TenantLog

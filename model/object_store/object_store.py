@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import xxhash
 
-from mplus_ray.model.cache import RangeCache, Span
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
-from mplus_ray.model.local_files import LocalStore
-from mplus_ray.model.remote_files import RemoteStore, impatient
-from mplus_ray.model.storage_errors import refusals, refuse
+from mplus_ray.model.object_store.failures import refusals, refuse
+from mplus_ray.model.object_store.local import LocalStore
+from mplus_ray.model.object_store.range_cache import RangeCache, Span
+from mplus_ray.model.object_store.remote import RemoteStore, impatient
 
 _PART_BYTES = 8 * 1024 * 1024  # of a file that is read as a stream
 

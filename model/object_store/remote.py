@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from mplus_ray.model.cache import RangeCache, Span
 from mplus_ray.model.errors import StorageError
-from mplus_ray.model.storage_errors import name_taken
+from mplus_ray.model.object_store.failures import name_taken
+from mplus_ray.model.object_store.range_cache import RangeCache, Span
 
 _THREADS = 16
 _GAP_BYTES = 64 * 1024  # a smaller gap between two ranges is cheaper to read than to ask twice

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from mplus_ray.model.cache import Span
-from mplus_ray.model.storage_errors import name_taken
+from mplus_ray.model.object_store.failures import name_taken
+from mplus_ray.model.object_store.range_cache import Span
 
 _ATTEMPTS = 3
 _TMP = ".tmp"

@@ -20,14 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import tests.s3
-from mplus_ray.model.cache import PAGE_BYTES, RangeCache
 from mplus_ray.model.errors import (
     DamagedFileError,
     InvalidInputError,
     MissingFileError,
     StorageError,
 )
-from mplus_ray.model.files import Files, checksum
+from mplus_ray.model.object_store.object_store import Files, checksum
+from mplus_ray.model.object_store.range_cache import PAGE_BYTES, RangeCache
 from tests.paths import ROOT
 from tests.s3 import S3
 
@@ -570,7 +570,7 @@ _WORKER = """
 import random, sys
 from pathlib import Path
 import pyarrow as pa
-from mplus_ray.model.cache import PAGE_BYTES, RangeCache
+from mplus_ray.model.object_store.range_cache import PAGE_BYTES, RangeCache
 
 folder, body, seed = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), int(sys.argv[3])
 cache, dice = RangeCache(folder, 12 * PAGE_BYTES), random.Random(seed)

@@ -1,0 +1,1 @@
+"""Whole files under keys, in a folder or in a bucket."""
