@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory.memory import Memory
     from mplus_ray.model.object_store.object_store import Files
-    from mplus_ray.model.refs import Shard
+    from mplus_ray.model.store.file_refs import Shard
 
 BASE_EVERY = 512  # steps between memberships that are kept to replay earlier steps from
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mplus_ray.model import MPlus
     from mplus_ray.model.memory.memory import Tip
     from mplus_ray.model.object_store.object_store import Files
-    from mplus_ray.model.refs import Shard, State
-    from mplus_ray.model.rows import RowFormat, StoredRows
+    from mplus_ray.model.store.file_refs import Shard, State
+    from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Writer:
         That can be earlier than the head: what lies between is memorized again to get back to
         where the last writer was, and its rows, which exist, are dropped.
         """
-        from mplus_ray.model.rows import RowFormat
+        from mplus_ray.model.store.row_format import RowFormat
 
         rested = self._rested(plan)
         tip = rested or self._model.empty_memory().tip
@@ -169,8 +169,8 @@ class Writer:
         return tip
 
     def _write_shard(self, opened: _Open, first: int, pending: list[StoredRows]) -> Shard:
-        from mplus_ray.model.rows import StoredRows
-        from mplus_ray.model.shards import ShardHeader, write_shard
+        from mplus_ray.model.store.row_format import StoredRows
+        from mplus_ray.model.store.shards import ShardHeader, write_shard
 
         header = ShardHeader(self._model.fingerprint, opened.rows, first, len(pending))
         rows = StoredRows.join(pending)
@@ -178,7 +178,7 @@ class Writer:
 
     def _write_state(self, opened: _Open, tip: Tip) -> tuple[tuple[State, ...], list[State]]:
         """The new state, and those that it replaces."""
-        from mplus_ray.model.states import write_state
+        from mplus_ray.model.store.writer_state import write_state
 
         name = _name(opened.plan, "state")
         state = write_state(self._files, name, tip, self._model.fingerprint)

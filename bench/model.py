@@ -29,7 +29,7 @@ from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, Tip, memorize
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store.row_format import RowBlock
 
 QUESTION, DECODED, BATCH = 32, 16, 8
 STEPS_83K = 364  # 83k long-term rows per layer beside a full pool

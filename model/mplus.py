@@ -35,9 +35,9 @@ from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, Tip, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import State
-from mplus_ray.model.rows import DTYPES, RowBlock, RowFormat
-from mplus_ray.model.states import read_state
+from mplus_ray.model.store.file_refs import State
+from mplus_ray.model.store.row_format import DTYPES, RowBlock, RowFormat
+from mplus_ray.model.store.writer_state import read_state
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.shards import check_shard
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.row_store import RowStore
+from mplus_ray.model.store.shards import check_shard
 
 
 def attach(store: RowStore, files: Files, shards: Sequence[Shard], fingerprint: str) -> None:

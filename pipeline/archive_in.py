@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.accept import MAX_KEY, storable
 from mplus_ray.pipeline.archive import (
     MAX_FILE,
@@ -190,9 +190,9 @@ def _check_memory(archive: Archive, model: MPlus) -> None:
 
 def _shard(archive: Archive, name: str, record: ShardRecord, model: MPlus) -> tuple[Shard, bytes]:
     """A shard's file, checked, named as in the archive."""
-    from mplus_ray.model.foreign import check_rows
-    from mplus_ray.model.rows import RowFormat
-    from mplus_ray.model.shards import ShardHeader
+    from mplus_ray.model.store.row_format import RowFormat
+    from mplus_ray.model.store.shards import ShardHeader
+    from mplus_ray.model.store.validation import check_rows
 
     data = archive.read(name, MAX_FILE)
     rows = RowFormat.of(model.config, archive.manifest.tenant.precision)
@@ -204,7 +204,7 @@ def _shard(archive: Archive, name: str, record: ShardRecord, model: MPlus) -> tu
 
 def _state(archive: Archive, name: str, record: StateRecord, model: MPlus) -> tuple[State, bytes]:
     """A state's file, checked, named as in the archive."""
-    from mplus_ray.model.foreign import check_tip
+    from mplus_ray.model.store.validation import check_tip
 
     data = archive.read(name, MAX_FILE)
     checksum = archive.manifest.members[name].checksum

@@ -17,7 +17,7 @@ import pyarrow as pa
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.archive import (
     CHECKSUM,
     DOCUMENTS,
@@ -212,7 +212,7 @@ def _checked(stores: Stores, file: Shard | State) -> Member:
 
 def _own_cut_shards(stores: Stores, log: TenantLog, lease: Lease) -> None:
     """A fork's last shared file goes on with what its parent added; the archive must not."""
-    from mplus_ray.model.shards import copy_steps, read_checked, read_header
+    from mplus_ray.model.store.shards import copy_steps, read_checked, read_header
 
     head = log.heads.serving()
     for shard in head.shards:

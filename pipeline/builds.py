@@ -11,7 +11,7 @@ from itertools import pairwise
 from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.exclusion import Exclusion, exclusion
 from mplus_ray.pipeline.head import (
     Head,

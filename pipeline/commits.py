@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline import builds, leases
 from mplus_ray.pipeline.head import Committed, add_files, check_cover, drop_names, require_head
 from mplus_ray.pipeline.leases import Lease

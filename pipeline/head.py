@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.exclusion import Exclusion, exclusion, ranges
 from mplus_ray.pipeline.schema import cuts, documents, garbage, heads, shards, states
 from mplus_ray.pipeline.scope import Scope

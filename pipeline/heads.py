@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline import builds, leases
 from mplus_ray.pipeline.commits import Advance, advance
 from mplus_ray.pipeline.head import (

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mplus_ray.actors.plans import Sealed, WritePlan, WriteRequest
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.chunk import Tokenizer
 from mplus_ray.pipeline.head import Head
 from mplus_ray.pipeline.header import with_header

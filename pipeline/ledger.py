@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, TenantNotFoundError
-from mplus_ray.model.refs import Shard
+from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.backlog import Backlog, Waiting, select_size, select_waiting
 from mplus_ray.pipeline.credentials import Credentials, Key
 from mplus_ray.pipeline.database import Database

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 
 from mplus_ray.model.errors import BehindError
-from mplus_ray.model.refs import Shard
+from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.chunk import Span
 from mplus_ray.pipeline.engine import Engine, Stores
 from mplus_ray.pipeline.forgets import Receipt
@@ -164,7 +164,7 @@ def _up_to(
     engine: Stores, log: TenantLog, lease: Lease, serving: Serving, step: int
 ) -> list[Shard]:
     """The shards of the first `step` steps; one that goes on is copied as far as it is wanted."""
-    from mplus_ray.model.shards import copy_steps
+    from mplus_ray.model.store.shards import copy_steps
 
     whole = [shard for shard in serving.shards if shard.end <= step]
     for shard in serving.shards:

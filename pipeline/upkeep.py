@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import DamagedFileError
-from mplus_ray.model.refs import Shard, State
+from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.engine import Engine, Stores
 from mplus_ray.pipeline.job import Job, OnStep, quiet, remake
 from mplus_ray.pipeline.leases import Lease
@@ -126,7 +126,7 @@ def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> Verdict:
         FingerprintMismatchError: other weights made the memory.
         StorageError: the storage cannot be read at all, or refused to write.
     """
-    from mplus_ray.model.shards import check_shard, read_checked
+    from mplus_ray.model.store.shards import check_shard, read_checked
 
     engine.check(log)
     verdict = Verdict()
@@ -197,7 +197,7 @@ def _runs(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
 
 
 def _merge(engine: Stores, log: TenantLog, lease: Lease, group: Sequence[Shard]) -> None:
-    from mplus_ray.model.shards import copy_steps
+    from mplus_ray.model.store.shards import copy_steps
 
     head = log.heads.serving().head.id
     name = f"{log.tenant.id}/{head}/{lease.epoch:08d}-rows-{uuid.uuid4().hex}.arrow"

@@ -83,7 +83,7 @@ class Embedded:
 
     def step_bytes(self, precision: str) -> int:
         """Bytes that the rows of one step of the loaded model take."""
-        from mplus_ray.model.rows import RowFormat
+        from mplus_ray.model.store.row_format import RowFormat
 
         config = self.model.config
         rows = config.num_hidden_layers * config.num_tokens

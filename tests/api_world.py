@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 from mplus_ray.actors.answering import Answering
 from mplus_ray.model import MPlus
-from mplus_ray.model.rows import RowFormat
+from mplus_ray.model.store.row_format import RowFormat
 from mplus_ray.pipeline.credentials import TENANT_SCOPES
 from mplus_ray.pipeline.tenant import PRECISIONS
 from mplus_ray.pipeline.tenant_log import TenantLog

@@ -19,7 +19,7 @@ from mplus_ray.actors.ticket import Event, Ticket
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import Answer, MPlus, MPlusError
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
+from mplus_ray.model.store.file_refs import Shard
 from tests.checkpoints import write_checkpoint
 
 PLENTY = 1 << 40

@@ -17,10 +17,10 @@ from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.rows import RowFormat, StoredRows
-from mplus_ray.model.shards import ShardHeader, write_shard
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.row_format import RowFormat, StoredRows
+from mplus_ray.model.store.row_store import RowStore
+from mplus_ray.model.store.shards import ShardHeader, write_shard
 
 _PRECISION = "bfloat16"
 

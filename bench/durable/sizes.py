@@ -17,8 +17,8 @@ from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.rows import RowFormat, StoredRows
-from mplus_ray.model.shards import ShardHeader, write_shard
+from mplus_ray.model.store.row_format import RowFormat, StoredRows
+from mplus_ray.model.store.shards import ShardHeader, write_shard
 from mplus_ray.pipeline.tenant_log import TenantLog
 from mplus_ray.services.embedded import Embedded
 

@@ -25,7 +25,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.confidence import Evidence
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.services.settings import Settings
 
 _TOKENS = (160_000, 1_000_000, 4_000_000)

@@ -23,8 +23,8 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import hear
-from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.pipeline.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
 

@@ -10,7 +10,7 @@ import xxhash
 
 from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_store import RowStore
 
 _WINDOW = 64  # steps whose rows are read at a time
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.write_pass import rowwise
-from mplus_ray.model.rows import RowBlock
+from mplus_ray.model.store.row_format import RowBlock
 
 
 def encode_rows(reader: Network, hidden: list[Tensor]) -> list[RowBlock]:

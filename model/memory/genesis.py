@@ -20,8 +20,8 @@ from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.memory.memory import Memory, Tip
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.row_store import RowStore
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def first_memory(
     """The memory of a tenant that has memorized nothing yet.
 
     Args:
-        precision: how its rows are stored, see `model.rows`.
+        precision: how its rows are stored, see `model.store.row_format`.
     """
     config = reader.config
     return Memory(

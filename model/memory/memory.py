@@ -23,8 +23,8 @@ from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Ids, Membership
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.write_pass import write
-from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.row_store import RowStore
 
 
 @dataclass(frozen=True)

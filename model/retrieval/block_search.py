@@ -25,7 +25,7 @@ from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.index.faiss_lists import Lists
 from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.retrieval.retriever import block_votes, votes_of
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_store import RowStore
 
 Steps = NDArray[np.bool_]
 

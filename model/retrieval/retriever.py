@@ -20,7 +20,7 @@ from torch import Tensor
 from mplus_ray.model.index.int8_keys import approximate_scores, quantile_threshold
 from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.retrieval.block_scores import layer_scores
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_store import RowStore
 
 _SCORE_BLOCK = 4096  # rows scored at a time, so that their scores stay in the cache
 # When a first look is taken, so many rows are scored exactly for each row wanted, and at least

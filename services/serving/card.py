@@ -34,7 +34,7 @@ class Card:
 
 def card_of(model: MPlus) -> Card:
     """Describe a model."""
-    from mplus_ray.model.rows import RowFormat
+    from mplus_ray.model.store.row_format import RowFormat
     from mplus_ray.pipeline.tenant import PRECISIONS
 
     config = model.config

@@ -14,8 +14,8 @@ import pytest
 from mplus_ray.model.errors import DamagedFileError, StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.shards import check_shard
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.shards import check_shard
 from mplus_ray.pipeline.answer import ask
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.rebuild import purge, settle

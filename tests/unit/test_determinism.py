@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.rows import PRECISIONS
+from mplus_ray.model.store.row_format import PRECISIONS
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.tenant import RETENTIONS

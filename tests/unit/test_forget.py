@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from torch import Tensor
 
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.fork import cut

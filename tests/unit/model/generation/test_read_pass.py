@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mplus_ray.model.generation.read_pass import begin, extend
 from mplus_ray.model.retrieval.retriever import Candidates, retrieve_rows
-from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.row_store import RowStore
 from tests.checkpoints import tiny_config
 from tests.forms import (
     FORMS,

@@ -16,8 +16,8 @@ from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.index.block_index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
 from mplus_ray.model.index.int8_tiles import Queries, Tile, near_votes, tile_blocks
 from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
-from mplus_ray.model.rows import RowBlock
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.row_store import RowStore
 from tests.checkpoints import tiny_config
 from tests.forms import grow, load
 from tests.official import write_official

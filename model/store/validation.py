@@ -10,10 +10,10 @@ import torch
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.refs import State
-from mplus_ray.model.rows import RowFormat
-from mplus_ray.model.shards import ShardHeader, read_header, read_layout
-from mplus_ray.model.states import decode_state
+from mplus_ray.model.store.file_refs import State
+from mplus_ray.model.store.row_format import RowFormat
+from mplus_ray.model.store.shards import ShardHeader, read_header, read_layout
+from mplus_ray.model.store.writer_state import decode_state
 
 
 def check_rows(

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.model.rows import RowBlock, RowFormat
-from mplus_ray.model.store import RowStore
+from mplus_ray.model.store.row_format import RowBlock, RowFormat
+from mplus_ray.model.store.row_store import RowStore
 from tests.checkpoints import tiny_config
 
 CONFIG = tiny_config(num_hidden_layers=2)

@@ -18,9 +18,9 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.rows import RowBlock, RowFormat, StoredRows
-from mplus_ray.model.segments import Gap, Segment, ShardSegment, Slab
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.row_format import RowBlock, RowFormat, StoredRows
+from mplus_ray.model.store.segments import Gap, Segment, ShardSegment, Slab
 
 _LARGEST_SLAB = 64  # blocks; slabs double up to it, so that a small tenant stays small
 
@@ -41,7 +41,7 @@ class RowStore:
     ) -> None:
         """
         Args:
-            precision: how rows are stored, see `model.rows`.
+            precision: how rows are stored, see `model.store.row_format`.
             dtype: in which they are handed out.
         """
         self.config = config

@@ -18,8 +18,8 @@ from mplus_ray.model.errors import StorageError
 from mplus_ray.model.index.int8_keys import quantize
 from mplus_ray.model.object_store.failures import needed
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
 Coarse = tuple[Tensor, Tensor]  # int8 keys [L, R, s] and their scales [L, R]
 

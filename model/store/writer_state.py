@@ -15,8 +15,8 @@ from safetensors.torch import load, save
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
 from mplus_ray.model.memory.memory import Tip
 from mplus_ray.model.object_store.object_store import Files, checksum
-from mplus_ray.model.refs import State
-from mplus_ray.model.shards import read_checked
+from mplus_ray.model.store.file_refs import State
+from mplus_ray.model.store.shards import read_checked
 
 
 def write_state(files: Files, name: str, tip: Tip, fingerprint: str) -> State:

@@ -2,7 +2,7 @@
 
 Each record holds one row's key and value, and its retriever key, as raw bytes: Arrow has no
 bfloat16. The schema's metadata says what the bytes are and which weights made them. All batches
-have the same size, so three numbers say where every row lies (`model.refs.Shard.layout`).
+have the same size, so three numbers say where every row lies (`model.store.file_refs.Shard.layout`).
 
 Legend: L layers, R rows.
 """
@@ -20,8 +20,8 @@ from torch import Tensor
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
 from mplus_ray.model.object_store.failures import needed
 from mplus_ray.model.object_store.object_store import Files, checksum
-from mplus_ray.model.refs import Shard
-from mplus_ray.model.rows import RowFormat, StoredRows
+from mplus_ray.model.store.file_refs import Shard
+from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read_checked(files: Files, name: str, expected: str) -> pa.Buffer:
 
 
 def read_layout(data: pa.Buffer) -> tuple[int, int, int]:
-    """Where the rows of a shard file lie, see `model.refs.Shard`."""
+    """Where the rows of a shard file lie, see `model.store.file_refs.Shard`."""
     with pa.ipc.open_file(pa.BufferReader(data)) as reader:
         batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         kv, keys = ([_address(batch.column(c), data) for batch in batches] for c in (0, 1))

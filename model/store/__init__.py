@@ -1,0 +1,1 @@
+"""The append-only store of memory rows: segments, shards and the writer's state."""
