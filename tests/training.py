@@ -16,7 +16,7 @@ from mplus_ray.model.training.loop import Phase, Trainer
 from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe, Validation
 from mplus_ray.model.training.run import Order, make_ready, open_trainer, tasks_of
-from mplus_ray.model.training.step import Task
+from mplus_ray.model.training.task import Task
 
 VOCABULARY = 500
 LANGUAGE = LanguagePhase(name="language", task="language", tokens=1200, batch=4, length=48)

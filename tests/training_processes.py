@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 
 from mplus_ray.model.training import saves
+from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.parallel import Group
-from mplus_ray.model.training.records import Records
 from mplus_ray.model.training.run import Order, open_trainer, tasks_of
 
 ROOT = Path(__file__).parents[1]

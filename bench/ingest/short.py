@@ -27,7 +27,7 @@ from mplus_ray.model import Answer, MPlus
 from mplus_ray.model.corpus.facts import Fact, draw_fact
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.training.text import Corpus
+from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.services.settings import Settings
 
 _PACKED = 3  # facts in a chunk

@@ -17,7 +17,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.corpus import values
 from mplus_ray.model.corpus.facts import Fact, Relation, relations
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.training.text import Corpus
+from mplus_ray.model.training.data.text import Corpus
 
 _FACTS = 12  # of a tenant
 _KIND, _PRONOUN = "person", "She"

@@ -16,9 +16,17 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import read_config
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training import saves
-from mplus_ray.model.training.networks import open_whole
+from mplus_ray.model.training.data.text import (
+    BOS,
+    EOS,
+    PAD,
+    PROMPT,
+    SPECIAL,
+    end_of,
+    open_tokenizer,
+)
+from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.recipe import Recipe
-from mplus_ray.model.training.text import BOS, EOS, PAD, PROMPT, SPECIAL, end_of, open_tokenizer
 
 
 def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> None:

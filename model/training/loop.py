@@ -12,13 +12,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mplus_ray.model.training import optimizer, saves
-from mplus_ray.model.training.ahead import DrawnBatch, batches
+from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.parallel import Group, Whole, gathered
 from mplus_ray.model.training.precision import mixed
+from mplus_ray.model.training.prefetch import DrawnBatch, batches
 from mplus_ray.model.training.progress import Display, Standing
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from mplus_ray.model.training.records import Records
-from mplus_ray.model.training.step import Task
+from mplus_ray.model.training.task import Task
 from mplus_ray.model.training.validation import Validation, score
 
 WARMUP_STEPS = 40

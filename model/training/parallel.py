@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from mplus_ray.model.training.step import Draws, Roles, Step, Task
+from mplus_ray.model.training.task import Draws, Roles, Step, Task
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,18 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.training import saves
-from mplus_ray.model.training.continuing import Continuing
-from mplus_ray.model.training.documents import Documents
+from mplus_ray.model.training.data.continuing import Continuing
+from mplus_ray.model.training.data.documents import Documents
+from mplus_ray.model.training.data.questions import load_passages
+from mplus_ray.model.training.data.text import Corpus, prepare
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.language import LanguageTask
 from mplus_ray.model.training.loop import Keep, Phase, Trainer
-from mplus_ray.model.training.memory import MemoryTask
-from mplus_ray.model.training.networks import open_whole
+from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.parallel import Group
-from mplus_ray.model.training.questions import load_passages
+from mplus_ray.model.training.phases.language import LanguageTask
+from mplus_ray.model.training.phases.memory import MemoryTask
 from mplus_ray.model.training.recipe import LanguagePhase, Recipe
-from mplus_ray.model.training.step import Task
-from mplus_ray.model.training.text import Corpus, prepare
+from mplus_ray.model.training.task import Task
 from mplus_ray.model.training.validation import Validation
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder

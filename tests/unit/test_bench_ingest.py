@@ -26,7 +26,7 @@ from mplus_ray.bench.soak.arrivals import Arrivals, Journal
 from mplus_ray.bench.soak.compare import compare
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.training.text import Corpus
+from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.observe import Commit
 from mplus_ray.pipeline.worker import Worker

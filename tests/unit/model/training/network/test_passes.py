@@ -10,8 +10,7 @@ import torch
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network import write_pass as product
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.training.layout import Layout
-from mplus_ray.model.training.passes import (
+from mplus_ray.model.training.network.passes import (
     advance,
     block_keys,
     fused_attention,
@@ -20,7 +19,8 @@ from mplus_ray.model.training.passes import (
     question_queries,
     write,
 )
-from mplus_ray.model.training.reading import Surroundings, read
+from mplus_ray.model.training.network.read_pass import Surroundings, read
+from mplus_ray.model.training.phases.layout import Layout
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 
 import mplus_ray.model.training.recipe
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
-from mplus_ray.model.training.records import Records
 from mplus_ray.model.training.run import train
 from tests.training import VOCABULARY, order
 

@@ -18,12 +18,12 @@ from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training.export import export
 from mplus_ray.model.training.loop import Trainer, learning_rate
-from mplus_ray.model.training.memory import MemoryTask
-from mplus_ray.model.training.networks import first_weights
+from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.network.initial import first_weights
 from mplus_ray.model.training.optimizer import orthogonalize
-from mplus_ray.model.training.records import Records
+from mplus_ray.model.training.phases.memory import MemoryTask
 from mplus_ray.model.training.run import train
-from mplus_ray.model.training.step import Draws
+from mplus_ray.model.training.task import Draws
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe, trainer
 
 BLOCKS = replace(MEMORY, name="blocks", chunks=(2,), gradient_chunks=1, continuing=0.3)

@@ -17,7 +17,7 @@ from torch import nn
 
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.recipe import Adapters
-from mplus_ray.model.training.step import Roles
+from mplus_ray.model.training.task import Roles
 
 WRITE, READ = "default", "decoder_adapter"
 # What is trained: adapters, retriever, the layers' first rows, and the mark of a new row.

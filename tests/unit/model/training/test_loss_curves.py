@@ -13,8 +13,8 @@ from rich.console import Console
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.export import export
+from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.progress import Display, Standing
-from mplus_ray.model.training.records import Records
 from mplus_ray.model.training.validation import score
 from tests.training import LANGUAGE, MEMORY, tiny_recipe, trainer
 

@@ -10,8 +10,8 @@ import torch
 
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.retrieval.retriever import row_scores
-from mplus_ray.model.training.head import token_losses
-from mplus_ray.model.training.retrieval import contrast, hardest, row_loss, votes
+from mplus_ray.model.training.phases.retrieval import contrast, hardest, row_loss, votes
+from mplus_ray.model.training.phases.token_losses import token_losses
 from tests.training import CONFIG
 
 
@@ -124,7 +124,7 @@ def test_losses_in_slices_are_the_losses(network: Network, monkeypatch) -> None:
     hidden, targets = torch.randn(9, 16), torch.randint(0, 50, (9,))
     gradients = []
     for numbers in (1 << 26, 2 * CONFIG.vocab_size):
-        monkeypatch.setattr("mplus_ray.model.training.head._LOGITS", numbers)
+        monkeypatch.setattr("mplus_ray.model.training.phases.token_losses._LOGITS", numbers)
         network.zero_grad()
         losses, hits = token_losses(network, hidden, targets)
         losses.sum().backward()

@@ -12,12 +12,12 @@ from mplus_ray.model.checkpoint.checkpoint import load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.training.grow import deepen
-from mplus_ray.model.training.induction import plant, plant_retriever
+from mplus_ray.model.training.network.grow import deepen
+from mplus_ray.model.training.network.induction import plant, plant_retriever
 from mplus_ray.model.training.parallel import Group, Whole
 from mplus_ray.model.training.precision import is_mixed
 from mplus_ray.model.training.recipe import Recipe
-from mplus_ray.model.training.step import Roles
+from mplus_ray.model.training.task import Roles
 
 
 def open_whole(recipe: Recipe, device: torch.device, group: Group | None = None) -> Whole:
@@ -68,7 +68,9 @@ def first_weights(recipe: Recipe) -> Network:
 
 def _adapted(network: Network, recipe: Recipe, device: torch.device) -> Network:
     """With adapters; what is frozen is kept in the precision that products are taken in."""
-    from mplus_ray.model.training.adapters import add_adapters  # peft, which only this needs
+    from mplus_ray.model.training.network.adapters import (
+        add_adapters,  # peft, which only this needs
+    )
 
     assert recipe.adapters is not None
     if is_mixed(recipe.precision, device):
@@ -80,6 +82,6 @@ def _adapted(network: Network, recipe: Recipe, device: torch.device) -> Network:
 def _roles(network: Network, recipe: Recipe) -> Roles:
     if recipe.adapters is None:
         return Roles(network, network)
-    from mplus_ray.model.training.adapters import roles_of
+    from mplus_ray.model.training.network.adapters import roles_of
 
     return roles_of(network)

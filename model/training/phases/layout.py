@@ -14,7 +14,7 @@ from random import Random
 import torch
 from torch import Tensor
 
-from mplus_ray.model.training.reading import Surroundings
+from mplus_ray.model.training.network.read_pass import Surroundings
 
 
 @dataclass(frozen=True)

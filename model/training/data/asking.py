@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mplus_ray.model.training.documents import Ask
-from mplus_ray.model.training.text import PAD
+from mplus_ray.model.training.data.documents import Ask
+from mplus_ray.model.training.data.text import PAD
 
 # Weight of an answer's first token, which needs the fact; the rest mostly follows from it.
 _FIRST, _REST, _PLAIN = 10.0, 3.0, 1.0

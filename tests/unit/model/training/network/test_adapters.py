@@ -17,8 +17,8 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training import saves
+from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.recipe import MemoryPhase, Recipe
-from mplus_ray.model.training.records import Records
 from mplus_ray.model.training.run import CHECKPOINT, train
 from tests.checkpoints import write_tokenizer
 from tests.training import order, trainer, write_texts
@@ -132,7 +132,7 @@ def test_each_role_looks_at_its_own_adapter_also_when_it_recomputes(
     run, _ = trainer(recipe, tmp_path)
     roles, network = run.whole.roles, run.whole.network
     assert all(layer.recompute for layer in network.layers)
-    from mplus_ray.model.training.passes import language, write
+    from mplus_ray.model.training.network.passes import language, write
 
     ids = torch.randint(3, 300, (2, 9))
     for loss, mine in (

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mplus_ray.model.network.decoder import Layer, Network
 from mplus_ray.model.retrieval.block_scores import layer_scores
-from mplus_ray.model.training.passes import block_keys, question_queries, through
+from mplus_ray.model.training.network.passes import block_keys, question_queries, through
 
 
 def votes(network: Network, ids: Tensor, prompts: Tensor, blocks: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from mplus_ray.model.training.documents import Ask, Document, Documents
+from mplus_ray.model.training.data.documents import Ask, Document, Documents
 
 
 class Continuing:

@@ -8,8 +8,8 @@ from random import Random
 from tokenizers import Tokenizer
 
 from mplus_ray.model.corpus.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
-from mplus_ray.model.training.questions import Passage
-from mplus_ray.model.training.text import Corpus, answer_ids, question_ids
+from mplus_ray.model.training.data.questions import Passage
+from mplus_ray.model.training.data.text import Corpus, answer_ids, question_ids
 
 _TOKENS_PER_GROUP = 32  # of facts about one entity, so that several share a long chunk
 _UPDATED, _UPDATED_LATER = 0.15, 0.45  # shares of facts overridden in one chunk, in several

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.training import retrieval
-from mplus_ray.model.training.asking import Asked, accuracies
-from mplus_ray.model.training.bank import Bank
-from mplus_ray.model.training.documents import Ask, Document
-from mplus_ray.model.training.head import token_losses
-from mplus_ray.model.training.layout import Layout
-from mplus_ray.model.training.passes import write
-from mplus_ray.model.training.reading import read, read_asking
+from mplus_ray.model.training.data.asking import Asked, accuracies
+from mplus_ray.model.training.data.documents import Ask, Document
+from mplus_ray.model.training.network.passes import write
+from mplus_ray.model.training.network.read_pass import read, read_asking
+from mplus_ray.model.training.phases import retrieval
+from mplus_ray.model.training.phases.bank import Bank
+from mplus_ray.model.training.phases.layout import Layout
+from mplus_ray.model.training.phases.token_losses import token_losses
 from mplus_ray.model.training.recipe import MemoryPhase
-from mplus_ray.model.training.step import Draws, Roles, Step
+from mplus_ray.model.training.task import Draws, Roles, Step
 
 _SHORT = 16, 64  # tokens of a short chunk
 _READ_BUDGET = 5_000_000  # prompt tokens × shared rows of one step: bounds time and memory

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from mplus_ray.model.training.text import answer_ids, question_ids
+from mplus_ray.model.training.data.text import answer_ids, question_ids
 
 _LONGEST_ANSWER = 40  # characters; longer ones are paraphrase, not recall
 _HELD_OUT_TITLES = 4

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mplus_ray.model.network.decoder import Layer, Network, for_products
 from mplus_ray.model.network.rope import rotate
-from mplus_ray.model.training.passes import through
+from mplus_ray.model.training.network.passes import through
 
 
 @dataclass

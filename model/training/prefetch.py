@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, Dataset
 
-from mplus_ray.model.training.step import Draws, Task
+from mplus_ray.model.training.task import Draws, Task
 
 _AHEAD = 4  # steps that each process is ahead
 

@@ -16,11 +16,11 @@ from mplus_ray.model.corpus.facts import (
     draw_unanswerable,
     draw_update,
 )
-from mplus_ray.model.training.head import token_losses
-from mplus_ray.model.training.passes import language
+from mplus_ray.model.training.data.text import PAD, Corpus, answer_ids, question_ids
+from mplus_ray.model.training.network.passes import language
+from mplus_ray.model.training.phases.token_losses import token_losses
 from mplus_ray.model.training.recipe import LanguagePhase
-from mplus_ray.model.training.step import Draws, Roles, Step
-from mplus_ray.model.training.text import PAD, Corpus, answer_ids, question_ids
+from mplus_ray.model.training.task import Draws, Roles, Step
 
 ANSWER_WEIGHT, REPEAT_WEIGHT, FIRST_WEIGHT = 5.0, 2.0, 10.0
 _TOKENS_PER_ENTITY = 48  # so that the questions find room after the facts

@@ -22,9 +22,15 @@ from mplus_ray.model.corpus.facts import (
     draw_update,
     relations,
 )
-from mplus_ray.model.training.documents import Documents
-from mplus_ray.model.training.questions import load_passages
-from mplus_ray.model.training.text import EOS, Corpus, answer_ids, question_ids, train_tokenizer
+from mplus_ray.model.training.data.documents import Documents
+from mplus_ray.model.training.data.questions import load_passages
+from mplus_ray.model.training.data.text import (
+    EOS,
+    Corpus,
+    answer_ids,
+    question_ids,
+    train_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""What a training run reads: documents, questions and their batches."""

@@ -1,0 +1,1 @@
+"""The network in training: adapters, dense passes, and where weights begin."""
