@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 from mplus_ray.pipeline.fleet import State
 from mplus_ray.pipeline.memorize import MAX_BATCH

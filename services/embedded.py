@@ -12,8 +12,8 @@ from mplus_ray.pipeline.tenant_log import TenantLog
 from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
-    from mplus_ray.actors.reader import Reader
-    from mplus_ray.actors.remote import StoreUrl
+    from mplus_ray.actors.ray_actors import StoreUrl
+    from mplus_ray.actors.reading.reader import Reader
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import Files
@@ -103,7 +103,7 @@ class Embedded:
 
     @cached_property
     def reader(self) -> Reader:
-        from mplus_ray.actors.reader import Reader
+        from mplus_ray.actors.reading.reader import Reader
 
         return Reader(self.model, self.files)
 
@@ -123,7 +123,7 @@ class Embedded:
 
     @property
     def _store(self) -> StoreUrl:
-        from mplus_ray.actors.remote import StoreUrl
+        from mplus_ray.actors.ray_actors import StoreUrl
 
         settings = self.settings
         return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes)

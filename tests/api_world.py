@@ -18,7 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.model import MPlus
 from mplus_ray.model.store.row_format import RowFormat
 from mplus_ray.pipeline.credentials import TENANT_SCOPES

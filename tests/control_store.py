@@ -26,7 +26,7 @@ def main(checkpoint: str, url: str, store: str) -> None:
     import ray  # it reads its environment when it is imported
     from ray.cluster_utils import Cluster
 
-    from mplus_ray.actors.remote import StoreUrl
+    from mplus_ray.actors.ray_actors import StoreUrl
     from mplus_ray.pipeline.fleet import Fleet, Scale
     from mplus_ray.pipeline.ledger import Ledger
     from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker

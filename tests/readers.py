@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan, WritePlan, WriteRequest
-from mplus_ray.actors.questions import Asked, Piece, Told, Turn
-from mplus_ray.actors.reader import Reader
-from mplus_ray.actors.ticket import Event, Ticket
+from mplus_ray.actors.reading.engine import Answering
+from mplus_ray.actors.reading.reader import Reader
+from mplus_ray.actors.reading.request import Event, Ticket
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import Answer, MPlus, MPlusError
 from mplus_ray.model.object_store.object_store import Files

@@ -21,7 +21,7 @@ import mplus_ray.pipeline.committer
 import mplus_ray.pipeline.database
 import mplus_ray.pipeline.memorize
 import mplus_ray.pipeline.upkeep
-from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from mplus_ray.actors.answering import Answering
-from mplus_ray.actors.budget import default_device_bytes, default_host_bytes
+from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.questions import Asked, Piece, Told, Turn
-from mplus_ray.actors.ticket import Event
+from mplus_ray.actors.reading.budget import default_device_bytes, default_host_bytes
+from mplus_ray.actors.reading.engine import Answering
+from mplus_ray.actors.reading.request import Event
 from mplus_ray.bench.serve.client import Asking
 from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
 from mplus_ray.pipeline.answer import read_plan

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from mplus_ray.actors.footprint import Footprint
 from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.bench.serve.client import Client, at_work
 from mplus_ray.bench.serve.processes import Memory, memory_of
 from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth

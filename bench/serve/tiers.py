@@ -14,8 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.actors.footprint import Footprint
 from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.durable.restarts import forget_pages
 from mplus_ray.bench.serve.client import Asking, Client, counters

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mplus_ray.actors.remote import ModelCard
+from mplus_ray.actors.ray_actors import ModelCard
 from mplus_ray.deploy.demo.run import Reply
 from mplus_ray.pipeline.local_ray import Resources
 from mplus_ray.services.output import printable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mplus_ray.actors.remote import ModelCard, RemoteReader, RemoteWriter, StoreUrl
+from mplus_ray.actors.ray_actors import ModelCard, RemoteReader, RemoteWriter, StoreUrl
 from mplus_ray.deploy.demo.questions import TENANTS, DemoTenant, Question
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.questions import Asked, Piece, Told, Turn
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.citations import Citation, cite
 from mplus_ray.pipeline.reading import Plans

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from mplus_ray.actors.questions import Role, Turn
+from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.api.answers import Question
 from mplus_ray.services.api.errors import UnknownModelError

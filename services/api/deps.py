@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.chunk import Tokenizer

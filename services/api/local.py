@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
-    from mplus_ray.actors.answering import Answering
+    from mplus_ray.actors.reading.engine import Answering
 
 
 class LocalReaders:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from mplus_ray.actors.questions import Turn
+from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.credentials import KeyScope
 from mplus_ray.services.api.answers import Answers, Question

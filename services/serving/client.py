@@ -11,7 +11,7 @@ from grpc.aio import AioRpcError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from mplus_ray.actors.questions import Asked, Piece, ReaderStats, Told
+from mplus_ray.actors.messages import Asked, Piece, ReaderStats, Told
 from mplus_ray.model.errors import MPlusError, OverloadedError, ReaderLostError
 
 if TYPE_CHECKING:

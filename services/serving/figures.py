@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mplus_ray.actors.questions import ReaderStats
+from mplus_ray.actors.messages import ReaderStats
 
 _GAUGES = {
     "running": ("mplus_reader_running", "Questions whose answers are being decoded."),

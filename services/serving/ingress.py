@@ -13,7 +13,7 @@ from mplus_ray.services.serving.figures import ReaderMetrics
 from mplus_ray.services.serving.mending import Mender
 
 if TYPE_CHECKING:
-    from mplus_ray.actors.questions import ReaderStats
+    from mplus_ray.actors.messages import ReaderStats
     from mplus_ray.pipeline.remote_worker import Installation, Needs
     from mplus_ray.services.api.deps import Limits
 

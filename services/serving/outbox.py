@@ -6,7 +6,7 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from mplus_ray.actors.questions import Piece, Told
+from mplus_ray.actors.messages import Piece, Told
 from mplus_ray.model.errors import MPlusError
 
 Said = Piece | Told | MPlusError

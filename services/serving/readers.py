@@ -1,4 +1,4 @@
-"""The readers' deployment: a Serve shell round `actors.answering.Answering`."""
+"""The readers' deployment: a Serve shell round `actors.reading.engine.Answering`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import DamagedFileError, MPlusError, OverloadedError
 from mplus_ray.services.serving import log_pipe
 from mplus_ray.services.serving.card import Card, card_of
@@ -17,8 +17,8 @@ from mplus_ray.services.serving.outbox import Outbox
 from mplus_ray.services.serving.scaling import ASKED
 
 if TYPE_CHECKING:
-    from mplus_ray.actors.answering import Answering
-    from mplus_ray.actors.questions import ReaderStats
+    from mplus_ray.actors.messages import ReaderStats
+    from mplus_ray.actors.reading.engine import Answering
     from mplus_ray.pipeline.remote_worker import Installation
 
 _FAILED_SECONDS = 60.0  # for which a replica without a model stays
@@ -52,8 +52,8 @@ class Readers:
             budget: `device_bytes` and `host_bytes` of memories, None for a share of what there
                 is; `slots` and `queue`, questions that are answered together and that may wait.
         """
-        from mplus_ray.actors.answering import Answering
-        from mplus_ray.actors.budget import default_device_bytes, default_host_bytes
+        from mplus_ray.actors.reading.budget import default_device_bytes, default_host_bytes
+        from mplus_ray.actors.reading.engine import Answering
 
         if self._failed is not None:
             return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.fleet import Fleet, Scale

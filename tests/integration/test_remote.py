@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
-from mplus_ray.actors.reader import Reader
-from mplus_ray.actors.remote import RemoteReader, RemoteWriter, StoreUrl
+from mplus_ray.actors.ray_actors import RemoteReader, RemoteWriter, StoreUrl
+from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, InvalidInputError, MPlusError

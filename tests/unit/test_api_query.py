@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mplus_ray.actors.questions import Asked, Piece, Told
+from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.generation.confidence import Confidence

@@ -10,7 +10,7 @@ import pytest
 
 import mplus_ray.pipeline.memorize
 from mplus_ray.actors.plans import WritePlan, WriteRequest
-from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.answering import Answering
-from mplus_ray.actors.footprint import Footprint
-from mplus_ray.actors.questions import Asked, Piece, Told
-from mplus_ray.actors.residency import Bytes
+from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.reading.engine import Answering
+from mplus_ray.actors.reading.footprint import Footprint
+from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import read_plan

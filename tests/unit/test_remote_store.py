@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tests.s3
-from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.memory.digest import digest

@@ -13,8 +13,8 @@ from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.questions import Asked, Piece, Told, Turn
 from mplus_ray.model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
 from mplus_ray.model.generation.answer import Answer, Usage
 from mplus_ray.services.serving.client import ServeReaders

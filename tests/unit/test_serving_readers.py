@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.questions import Asked, Piece, ReaderStats, Told, Turn
-from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.actors.messages import Asked, Piece, ReaderStats, Told, Turn
+from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
 from mplus_ray.pipeline.answer import read_plan

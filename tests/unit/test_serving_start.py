@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.budget import memory_bytes
-from mplus_ray.actors.remote import StoreUrl
+from mplus_ray.actors.ray_actors import StoreUrl
+from mplus_ray.actors.reading.budget import memory_bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, UnauthorizedError
 from mplus_ray.pipeline.remote_worker import Installation, Needs

@@ -12,7 +12,7 @@ from typing import Literal
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.actors.questions import Piece
+from mplus_ray.actors.messages import Piece
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.credentials import KeyScope
 from mplus_ray.pipeline.tenant_log import TenantLog

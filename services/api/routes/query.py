@@ -8,7 +8,7 @@ from contextlib import aclosing
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.actors.questions import Piece, Turn
+from mplus_ray.actors.messages import Piece, Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.citations import Citation as LogCitation
 from mplus_ray.pipeline.credentials import KeyScope

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mplus_ray.actors.memories import Hold
-from mplus_ray.actors.questions import Asked, Piece, Told
-from mplus_ray.actors.residency import Bytes
+from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.reading.memory_cache import Hold
+from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 from mplus_ray.model.generation.answer import blocks_known, evidence_of

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mplus_ray.actors.opened import BASE_EVERY, end_of
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.residency import Bytes
+from mplus_ray.actors.reading.open_memory import BASE_EVERY, end_of
+from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model.index.block_index import index_bytes
 
 if TYPE_CHECKING:

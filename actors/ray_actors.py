@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mplus_ray.actors.plans import ReadPlan, Sealed, WritePlan, WriteRequest
-from mplus_ray.actors.reader import Reader
+from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model.errors import MPlusError
 

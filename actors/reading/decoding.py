@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from mplus_ray.actors.questions import Told
-from mplus_ray.actors.ticket import Question
+from mplus_ray.actors.messages import Told
+from mplus_ray.actors.reading.request import Question
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.generation.generate import advance, start

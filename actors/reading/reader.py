@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.opened import OpenMemory, continues, end_of
 from mplus_ray.actors.plans import ReadPlan
+from mplus_ray.actors.reading.open_memory import OpenMemory, continues, end_of
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus

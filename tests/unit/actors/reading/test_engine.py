@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.answering import Answering
+from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.questions import Asked, Piece, Told, Turn
-from mplus_ray.actors.reader import Reader
-from mplus_ray.actors.ticket import Event, Question, Ticket
+from mplus_ray.actors.reading.engine import Answering
+from mplus_ray.actors.reading.reader import Reader
+from mplus_ray.actors.reading.request import Event, Question, Ticket
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import (
     DamagedFileError,
@@ -429,7 +429,7 @@ class TestErrors:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        from mplus_ray.actors import batch
+        from mplus_ray.actors.reading import decoding as batch
 
         def out_of_memory(*_: Any) -> None:
             raise RuntimeError("out of memory")

@@ -1,6 +1,6 @@
 """Memories of many tenants for many questions at once: which are open, and opening the others.
 
-Questions hold what they read; the rest is let go of by `actors.residency` when room is needed.
+Questions hold what they read; the rest is let go of by `actors.reading.residency` when room is needed.
 Opening happens in a pool of threads, one memory in one thread, in the order of the plans.
 """
 
@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.footprint import Footprint
-from mplus_ray.actors.opened import OpenMemory, continues, end_of
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.residency import Bytes, Item, Residency
+from mplus_ray.actors.reading.footprint import Footprint
+from mplus_ray.actors.reading.open_memory import OpenMemory, continues, end_of
+from mplus_ray.actors.reading.residency import Bytes, Item, Residency
 from mplus_ray.model.errors import MemoryTooLargeError, MPlusError
 
 if TYPE_CHECKING:

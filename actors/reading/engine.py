@@ -14,11 +14,11 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mplus_ray.actors.batch import complete, decode, read_prompts
-from mplus_ray.actors.line import Line
-from mplus_ray.actors.questions import Asked, ReaderStats
-from mplus_ray.actors.residency import Bytes
-from mplus_ray.actors.ticket import Event, Question, Ticket
+from mplus_ray.actors.messages import Asked, ReaderStats
+from mplus_ray.actors.reading.admission import Line
+from mplus_ray.actors.reading.decoding import complete, decode, read_prompts
+from mplus_ray.actors.reading.request import Event, Question, Ticket
+from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, OverloadedError
 from mplus_ray.model.object_store.object_store import Files

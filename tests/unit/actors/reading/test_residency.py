@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.actors import line
-from mplus_ray.actors.answering import Answering
-from mplus_ray.actors.footprint import Footprint
-from mplus_ray.actors.opened import OpenMemory
+from mplus_ray.actors.messages import Told
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.actors.questions import Told
-from mplus_ray.actors.residency import Bytes, Item, Residency
-from mplus_ray.actors.ticket import Event
+from mplus_ray.actors.reading import admission as line
+from mplus_ray.actors.reading.engine import Answering
+from mplus_ray.actors.reading.footprint import Footprint
+from mplus_ray.actors.reading.open_memory import OpenMemory
+from mplus_ray.actors.reading.request import Event
+from mplus_ray.actors.reading.residency import Bytes, Item, Residency
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MemoryTooLargeError
 from mplus_ray.model.generation.generate import advance, start

@@ -11,9 +11,9 @@ import threading
 from collections import deque
 from concurrent.futures import Executor
 
-from mplus_ray.actors.memories import Memories, View
-from mplus_ray.actors.residency import Bytes
-from mplus_ray.actors.ticket import Question
+from mplus_ray.actors.reading.memory_cache import Memories, View
+from mplus_ray.actors.reading.request import Question
+from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.object_store.object_store import Files
