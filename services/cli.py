@@ -6,11 +6,11 @@ import sys
 
 import typer
 
+from mplus_ray.bench import cli as cli_bench
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.services import (
     cli_archive,
     cli_ask,
-    cli_bench,
     cli_documents,
     cli_eval,
     cli_ingest,

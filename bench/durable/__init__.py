@@ -1,1 +1,1 @@
-"""What durable memory costs: the parts of `bench.memory`."""
+"""What durable memory costs: the parts of `bench.durable.run`."""

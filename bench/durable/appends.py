@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mplus_ray.actors.plans import Sealed, WriteRequest
-from mplus_ray.bench.durable.world import Library, tenant
+from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.leases import Lease
 from mplus_ray.pipeline.memorize import Job

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from mplus_ray.bench.durable.restarts import QUESTION
-from mplus_ray.bench.durable.world import Library, tenant
+from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.rebuild import settle

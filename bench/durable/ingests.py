@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.bench.ingest.children import peak_bytes
+from mplus_ray.bench.children import peak_bytes
 
 _PARTS = 10  # of an ingest, whose rates are compared
 
@@ -61,7 +61,7 @@ class _Meter:
 
 
 def _ingest(folder: Path, checkpoint: str, tokens: int, rows: str) -> dict[str, Any]:
-    from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
+    from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
     from mplus_ray.model import MPlus
     from mplus_ray.pipeline.catch_up import catch_up
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mplus_ray.bench.durable.world import Library
+from mplus_ray.bench.fixture import Library
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import Reading, begin

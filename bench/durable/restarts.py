@@ -69,7 +69,7 @@ def forget_pages(folder: Path) -> None:
 def _restart(
     began: float, owner: str, folder: Path, checkpoint: str, store_url: str | None
 ) -> dict[str, Any]:
-    from mplus_ray.bench.durable.world import installation
+    from mplus_ray.bench.fixture import installation
     from mplus_ray.model import MPlus
     from mplus_ray.pipeline.answer import ask, read_plan
 

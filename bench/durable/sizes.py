@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mplus_ray.bench.durable.appends import Percentiles
-from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.memory.membership import Membership

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from mplus_ray.bench.durable.appends import Percentiles
-from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.ingest.running import Running, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.bench.durable.world import installation, tenant
-from mplus_ray.bench.ingest.children import peak_bytes
+from mplus_ray.bench.children import peak_bytes
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.children import measure_in_child
+from mplus_ray.bench.fixture import installation
 from mplus_ray.bench.ingest import long, small
-from mplus_ray.bench.ingest.children import measure_in_child
 from mplus_ray.bench.ingest.latency import measure_idle, measure_loaded
 from mplus_ray.bench.ingest.show import show
 from mplus_ray.bench.ingest.texts import Texts

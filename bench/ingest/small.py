@@ -13,9 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mplus_ray.bench.children import peak_bytes
 from mplus_ray.bench.durable.appends import Percentiles
-from mplus_ray.bench.durable.world import installation, tenant
-from mplus_ray.bench.ingest.children import peak_bytes
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.running import Running, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH

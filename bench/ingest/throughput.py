@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.model import MPlus

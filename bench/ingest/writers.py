@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.bench.durable.world import installation, tenant
-from mplus_ray.bench.ingest.children import started
+from mplus_ray.bench.children import started
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH, workload

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.fixture import installation
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.machine import describe, measure_roofline
 from mplus_ray.bench.serve import tiers

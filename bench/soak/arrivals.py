@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from random import Random
 
-from mplus_ray.bench.durable.world import tenant
+from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.tenant_log import TenantLog

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.texts import accept
 from mplus_ray.bench.soak.arrivals import Journal
 from mplus_ray.pipeline.catch_up import catch_up

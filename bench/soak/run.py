@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.fixture import installation
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.machine import describe
 from mplus_ray.bench.soak.arrivals import Arrivals, Journal

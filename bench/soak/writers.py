@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.fixture import installation
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.worker import Worker
 from mplus_ray.services.stopping import stopped_by_signals

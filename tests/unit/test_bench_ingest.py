@@ -13,7 +13,7 @@ import pytest
 
 import mplus_ray.bench.ingest.latency
 import mplus_ray.bench.ingest.small
-from mplus_ray.bench.durable.world import installation, tenant
+from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
 from mplus_ray.bench.ingest.latency import measure_idle, measure_loaded
 from mplus_ray.bench.ingest.long import measure_long

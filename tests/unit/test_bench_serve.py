@@ -20,7 +20,7 @@ import mplus_ray.bench.serve.reads
 import mplus_ray.bench.serve.server
 import mplus_ray.bench.serve.speed
 from mplus_ray.actors.reading.footprint import Footprint
-from mplus_ray.bench.durable.world import installation
+from mplus_ray.bench.fixture import installation
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.serve.bare import bare_reader, plans_of
 from mplus_ray.bench.serve.client import Asking, Client, at_work, counters, events

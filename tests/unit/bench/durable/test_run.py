@@ -1,4 +1,4 @@
-"""The arithmetic of `bench.memory`, and that its random rows take the writer's own way."""
+"""The arithmetic of `bench.durable.run`, and that its random rows take the writer's own way."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from mplus_ray.bench.durable.appends import Percentiles
-from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
-from mplus_ray.bench.memory import rebuilding_wins_below
+from mplus_ray.bench.durable.run import rebuilding_wins_below
+from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.services.settings import Settings

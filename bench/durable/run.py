@@ -1,7 +1,7 @@
 """What durable memory costs: appending, reading back, restarting, forgetting, snapshots, bytes.
 
 Where the arithmetic of memorizing has no part in a figure, rows are random numbers
-(`bench.durable.world.RandomRows`) and go through the writer's own files and commits; figures of
+(`bench.fixture.RandomRows`) and go through the writer's own files and commits; figures of
 restarts, forgetting and precision are of memories that the checkpoint made of real documents.
 """
 
@@ -32,7 +32,7 @@ from mplus_ray.bench.durable import (
 )
 from mplus_ray.bench.durable.restarts import TENANT
 from mplus_ray.bench.durable.show import show
-from mplus_ray.bench.durable.world import Library, RandomRows, installation, tenant
+from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
 from mplus_ray.bench.machine import describe, measure_roofline
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model import MPlus

@@ -35,7 +35,7 @@ def bench_memory(
     json: JsonOption = None,
 ) -> None:
     """What durable memory costs: appends, restarts, forgetting, snapshots, bytes."""
-    from mplus_ray.bench.memory import main
+    from mplus_ray.bench.durable.run import main
     from mplus_ray.services.output import write_json
 
     write_json(json, main(quick, checkpoint))
