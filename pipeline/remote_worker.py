@@ -233,7 +233,7 @@ class RemoteWorker:
 def ray_at(address: str | None) -> Iterator[None]:
     """A connection to a running cluster, or a Ray of this machine for the time."""
     if address is None:
-        from mplus_ray.pipeline.local_ray import local_ray
+        from mplus_ray.pipeline.ray_cluster import local_ray
 
         with local_ray():
             yield

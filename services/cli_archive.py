@@ -23,7 +23,7 @@ def export_archive(
     json: JsonOption = None,
 ) -> None:
     """Write a tenant's documents, settings and snapshots to an archive."""
-    from mplus_ray.pipeline.archive_out import export_tenant
+    from mplus_ray.pipeline.archive.exporter import export_tenant
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, stderr, write_json
     from mplus_ray.services.settings import Settings
@@ -73,8 +73,8 @@ def import_archive(
 
     Without rows its memory is made from the documents when it is first wanted.
     """
-    from mplus_ray.pipeline.archive import Archive
-    from mplus_ray.pipeline.archive_in import import_tenant
+    from mplus_ray.pipeline.archive.format import Archive
+    from mplus_ray.pipeline.archive.importer import import_tenant
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, stderr, write_json
     from mplus_ray.services.settings import Settings

@@ -96,7 +96,7 @@ def serve(
     they are not shown again. Ctrl-C lets answers come to their end and writers commit; a second
     one does not wait.
     """
-    from mplus_ray.pipeline.local_ray import set_environment
+    from mplus_ray.pipeline.ray_cluster import set_environment
 
     if ray_address is None:
         set_environment()

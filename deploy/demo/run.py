@@ -16,8 +16,8 @@ from mplus_ray.pipeline.citations import Citation
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.intake import Desk, take_in
 from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.local_ray import Resources
 from mplus_ray.pipeline.memorize import OnStep
+from mplus_ray.pipeline.ray_cluster import Resources
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.pipeline.tenant_log import TenantLog
 

@@ -110,7 +110,7 @@ class Service:
     @contextmanager
     def _on_ray(self) -> Iterator[Demand]:
         """A connection to Ray, and what everybody gets there."""
-        from mplus_ray.pipeline.local_ray import local_ray
+        from mplus_ray.pipeline.ray_cluster import local_ray
         from mplus_ray.pipeline.remote_worker import ray_at
 
         demand = self.wanted.demand

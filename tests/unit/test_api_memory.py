@@ -12,8 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.archive import Archive
-from mplus_ray.pipeline.archive_in import import_tenant
+from mplus_ray.pipeline.archive.format import Archive
+from mplus_ray.pipeline.archive.importer import import_tenant
 from tests.api_world import ApiWorld, bearer, serving, until
 from tests.worlds import load_model
 

@@ -11,9 +11,9 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.pipeline.archive import Archive
-from mplus_ray.pipeline.archive_in import import_tenant
-from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.archive.exporter import export_tenant
+from mplus_ray.pipeline.archive.format import Archive
+from mplus_ray.pipeline.archive.importer import import_tenant
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.document import ParsedDocument, Section
 from mplus_ray.pipeline.header import Headings, cut, with_header

@@ -13,7 +13,7 @@ from fastapi import Query, Request, Response
 
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.anatomy import read_anatomy
-from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.credentials import TENANT_SCOPES, KeyScope
 from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.inspect import history_at

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.accept import MAX_KEY, storable
-from mplus_ray.pipeline.archive import (
+from mplus_ray.pipeline.archive.format import (
     MAX_FILE,
     Archive,
     DocumentRecord,

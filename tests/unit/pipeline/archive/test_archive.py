@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import mplus_ray.pipeline.archive_in
+import mplus_ray.pipeline.archive.importer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import (
     BusyError,
@@ -22,9 +22,9 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.object_store.object_store import checksum as hash_of
-from mplus_ray.pipeline.archive import Archive
-from mplus_ray.pipeline.archive_in import import_tenant
-from mplus_ray.pipeline.archive_out import export_tenant
+from mplus_ray.pipeline.archive.exporter import export_tenant
+from mplus_ray.pipeline.archive.format import Archive
+from mplus_ray.pipeline.archive.importer import import_tenant
 from mplus_ray.pipeline.catch_up import catch_up, is_cold
 from mplus_ray.pipeline.inspect import history_at
 from mplus_ray.pipeline.tenant import LIMITS
@@ -386,8 +386,8 @@ class TestInterrupted:
             raise SystemExit
 
         with monkeypatch.context() as patch:
-            patch.setattr(mplus_ray.pipeline.archive_in, "_fill", killed)
-            patch.setattr(mplus_ray.pipeline.archive_in, "remove", lambda *_: None)
+            patch.setattr(mplus_ray.pipeline.archive.importer, "_fill", killed)
+            patch.setattr(mplus_ray.pipeline.archive.importer, "remove", lambda *_: None)
             with pytest.raises(SystemExit):
                 take(world, file)
         assert world.names() > names

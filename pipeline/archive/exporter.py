@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.archive import (
+from mplus_ray.pipeline.archive.format import (
     CHECKSUM,
     DOCUMENTS,
     MANIFEST,

@@ -1,0 +1,1 @@
+"""A tenant as one file: its format, export and import."""
