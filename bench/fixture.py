@@ -16,7 +16,7 @@ from mplus_ray.bench.durable.restarts import TENANT
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.memory import Tip, link
 from mplus_ray.model.store.row_format import RowBlock
-from mplus_ray.pipeline.chunk import Span, chunk
+from mplus_ray.pipeline.chunking.chunker import Span, chunk
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.parse import parse_file
 from mplus_ray.pipeline.sources import find_files

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.forgets import mark_forgotten
 from mplus_ray.pipeline.likeness import Alike, Pending, Sketch, find_alike, remember_all

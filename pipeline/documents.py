@@ -14,7 +14,7 @@ from mplus_ray.model.errors import (
     StorageError,
     SwappedError,
 )
-from mplus_ray.pipeline.header import section_at
+from mplus_ray.pipeline.chunking.headers import section_at
 from mplus_ray.pipeline.schema import chunks, documents, heads
 from mplus_ray.pipeline.scope import Scope
 

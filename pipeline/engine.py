@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mplus_ray.model.errors import BusyError
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.job import WriterLike
 from mplus_ray.pipeline.leases import Lease
 from mplus_ray.pipeline.ledger import Ledger

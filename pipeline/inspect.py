@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Protocol
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
 from mplus_ray.pipeline.answer import read_plan
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.head import Serving, check_cover
-from mplus_ray.pipeline.header import with_header
 from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Protocol
 from mplus_ray.actors.plans import Sealed, WritePlan, WriteRequest
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.head import Head
-from mplus_ray.pipeline.header import with_header
 from mplus_ray.pipeline.leases import Lease
 from mplus_ray.pipeline.recut import cut_chunks
 from mplus_ray.pipeline.tenant import Tenant

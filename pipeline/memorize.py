@@ -18,9 +18,9 @@ from typing import Self
 
 from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.committer import Committer, Task, Written
-from mplus_ray.pipeline.header import with_header
 from mplus_ray.pipeline.job import Ended, Job, OnStep, WriterLike, quiet
 from mplus_ray.pipeline.observe import Batch, Commit, Observer, Unobserved
 from mplus_ray.pipeline.tenant_log import Chunk

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from mplus_ray.model.errors import BehindError
 from mplus_ray.model.store.file_refs import Shard
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.engine import Engine, Stores
 from mplus_ray.pipeline.forgets import Receipt
 from mplus_ray.pipeline.head import Serving
-from mplus_ray.pipeline.header import Headings, cut
 from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.leases import Lease
 from mplus_ray.pipeline.memorize import memorize

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func
 
 from mplus_ray.model.errors import BehindError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.exclusion import exclusion
-from mplus_ray.pipeline.header import Headings
 from mplus_ray.pipeline.leases import Lease, hold
 from mplus_ray.pipeline.schema import chunks, cuts, documents, snapshots
 from mplus_ray.pipeline.scope import Scope

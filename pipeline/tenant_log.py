@@ -10,7 +10,8 @@ from sqlalchemy import Row, func
 
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.database import Database
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.document_pages import DocumentPage, read_page, read_passages
@@ -25,7 +26,6 @@ from mplus_ray.pipeline.documents import (
 )
 from mplus_ray.pipeline.exclusion import exclusion
 from mplus_ray.pipeline.forgets import Forgets
-from mplus_ray.pipeline.header import Headings
 from mplus_ray.pipeline.heads import TenantHeads
 from mplus_ray.pipeline.idempotency import Answered
 from mplus_ray.pipeline.jobs import Jobs
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's text, and the title and section it stands under; see `pipeline.header`."""
+    """One step's text, and the title and section it stands under; see `pipeline.chunking.headers`."""
 
     step: int
     text: str

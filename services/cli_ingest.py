@@ -11,7 +11,7 @@ from mplus_ray.services.ingest_run import MAX_BACKLOG, Order, Run
 from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.intake import Intake
+    from mplus_ray.pipeline.ingest.ingestor import Intake
     from mplus_ray.services.embedded import Embedded
 
 __all__ = ["Order", "carry_out", "ingest"]
@@ -89,7 +89,7 @@ def ingest(
     without sources, goes on where it stopped.
     """
     from mplus_ray.model.errors import InvalidInputError
-    from mplus_ray.pipeline.bulk import count_workers
+    from mplus_ray.pipeline.ingest.parallel_parsing import count_workers
     from mplus_ray.pipeline.sources import Until, open_sources
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings

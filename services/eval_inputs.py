@@ -72,7 +72,7 @@ def load_model(checkpoint: str | None) -> MPlus:
 def cutter(mplus: MPlus) -> Cut:
     """As documents are cut when they are ingested."""
     from mplus_ray.model.evaluation.telling import Chunk
-    from mplus_ray.pipeline.chunk import chunk
+    from mplus_ray.pipeline.chunking.chunker import chunk
 
     def cut(text: str) -> list[Chunk]:
         spans = chunk(text, mplus.tokenizer, mplus.config.chunk_tokens)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.intake import Desk, Intake
+    from mplus_ray.pipeline.ingest.backpressure import Pressure
+    from mplus_ray.pipeline.ingest.ingestor import Desk, Intake
     from mplus_ray.pipeline.job import OnStep
-    from mplus_ray.pipeline.pressure import Pressure
     from mplus_ray.pipeline.sources import Source
     from mplus_ray.pipeline.tenant import Tenant
     from mplus_ray.pipeline.tenant_log import TenantLog
@@ -55,7 +55,7 @@ class Run:
     """
 
     def __init__(self, system: Embedded, order: Order, progress: Ingesting) -> None:
-        from mplus_ray.pipeline.intake import Intake
+        from mplus_ray.pipeline.ingest.ingestor import Intake
 
         self.order = order
         self.intake = Intake()
@@ -69,7 +69,7 @@ class Run:
 
     def take_in(self) -> None:
         """All that the source has, memorizing or waiting where too much waits."""
-        from mplus_ray.pipeline.intake import take_in
+        from mplus_ray.pipeline.ingest.ingestor import take_in
 
         log = _known(self._system, self.order.tenant)
         if log is not None:
@@ -116,14 +116,14 @@ class Run:
         if not self.order.parsers:
             yield source
             return
-        from mplus_ray.pipeline.bulk import parsed_by
+        from mplus_ray.pipeline.ingest.parallel_parsing import parsed_by
 
         self._progress.doing("starting Ray")
         with parsed_by(self.order.parsers, source) as parsed:
             yield parsed
 
     def _open_desk(self) -> Desk:
-        from mplus_ray.pipeline.intake import Desk
+        from mplus_ray.pipeline.ingest.ingestor import Desk
 
         self._progress.doing(f"loading {self._system.settings.checkpoint}")
         model = self._system.model
@@ -132,7 +132,7 @@ class Run:
         return Desk(log, model.tokenizer, model.config.chunk_tokens)
 
     def _watch(self, log: TenantLog) -> None:
-        from mplus_ray.pipeline.pressure import Pressure
+        from mplus_ray.pipeline.ingest.backpressure import Pressure
 
         if self._pressure is None:
             self._pressure = Pressure(log, self.order.max_backlog, self.order.stop.wait)

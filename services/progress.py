@@ -26,7 +26,7 @@ from rich.text import Text
 from mplus_ray.services.output import printable
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.intake import Intake
+    from mplus_ray.pipeline.ingest.ingestor import Intake
     from mplus_ray.pipeline.job import OnStep
     from mplus_ray.pipeline.tenant_log import Tenant, TenantLog
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.heads import Head, Lease
 from mplus_ray.pipeline.tenant_log import Accepted, TenantLog

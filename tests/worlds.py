@@ -29,10 +29,10 @@ from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
-from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.chunking.chunker import chunk
+from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.header import with_header
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 from tests.checkpoints import write_checkpoint

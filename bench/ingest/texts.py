@@ -8,9 +8,9 @@ from pathlib import Path
 from random import Random
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.header import Headings, cut
 from mplus_ray.pipeline.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
 from mplus_ray.pipeline.tenant_log import Accepted, TenantLog

@@ -14,7 +14,7 @@ from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.citations import Citation
 from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.memorize import OnStep
 from mplus_ray.pipeline.ray_cluster import Resources

@@ -24,10 +24,10 @@ from mplus_ray.pipeline.archive.format import (
     row_member,
     state_member,
 )
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.head import add_files
-from mplus_ray.pipeline.header import Headings, with_header
 from mplus_ray.pipeline.likeness import Sketch, remember
 from mplus_ray.pipeline.schema import chunks, documents, heads, snapshots
 from mplus_ray.pipeline.scope import Scope

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.tenant_log import TenantLog

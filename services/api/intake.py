@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
-from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.jobs import Job, Refused
 from mplus_ray.pipeline.tenant_log import Accepted, Entry, TenantLog

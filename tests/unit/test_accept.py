@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mplus_ray.pipeline.accept
 import mplus_ray.pipeline.likeness
 from mplus_ray.model.errors import InvalidInputError, MPlusError, QuotaError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.tenant_log import Accepted, Entry, TenantLog

@@ -23,7 +23,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.model.evaluation import parity
 from mplus_ray.model.training.run import Order
-from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services import cli

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument, Section
 from mplus_ray.pipeline.documents import DocumentState
 from mplus_ray.pipeline.ledger import Ledger

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import mplus_ray.pipeline.intake
+import mplus_ray.pipeline.ingest.ingestor
 import mplus_ray.services.ingest_run
 import mplus_ray.services.output
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.intake import Intake
+from mplus_ray.pipeline.ingest.ingestor import Intake
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.pipeline.tenant import Tenant
 from mplus_ray.services.cli_ingest import carry_out
@@ -79,7 +79,7 @@ def carried_out(system: Embedded, order: Order, folder: Path) -> dict[str, Any]:
 def test_no_more_waits_than_may_while_it_memorizes_itself(
     system: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.intake, "_GROUP_DOCUMENTS", 2)
+    monkeypatch.setattr(mplus_ray.pipeline.ingest.ingestor, "_GROUP_DOCUMENTS", 2)
     seen = _watch(monkeypatch)
     result = carried_out(system, Order("anna", Listed(20), max_backlog=5), tmp_path)
     assert result["documents"] == 20

@@ -13,7 +13,7 @@ from mplus_ray.model.errors import (
     StorageError,
     TenantNotFoundError,
 )
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument, Section
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.tenant import default_seed

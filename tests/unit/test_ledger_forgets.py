@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mplus_ray.model.errors import BehindError, DocumentNotFoundError, InvalidInputError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.exclusion import Exclusion
 from mplus_ray.pipeline.heads import Lease
 from mplus_ray.pipeline.ledger import Ledger

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, StorageError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.database import Database
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger import Ledger

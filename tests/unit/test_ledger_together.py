@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import BusyError, StaleLeaseError
-from mplus_ray.pipeline.chunk import Span
+from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.recut import cut_rest
 from mplus_ray.pipeline.schema import TENANT_TABLES, metadata

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.pipeline.chunk import chunk
+from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.likeness import Sketch
 from mplus_ray.pipeline.schema import likenesses

@@ -19,7 +19,7 @@ import mplus_ray.pipeline.database
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.pipeline.answer import ask
-from mplus_ray.pipeline.intake import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.observe import Batch, Commit
 from mplus_ray.pipeline.observers import LoggingObserver, reason
 from mplus_ray.pipeline.sources import open_sources

@@ -22,7 +22,7 @@ import pytest
 
 import tests.s3
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
 from mplus_ray.pipeline.sources.arriving import Arriving

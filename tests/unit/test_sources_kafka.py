@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
 from mplus_ray.pipeline.tenant_log import Entry, Outcome, TenantLog

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.pipeline.chunk import Span, chunk
+from mplus_ray.pipeline.chunking.chunker import Span, chunk
 from tests.unit.fakes import FakeTokenizer
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.backpressure import Pressure
+from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.pressure import Pressure
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.logs import Clock, memorize, put

@@ -15,10 +15,10 @@ from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.archive.format import Archive
 from mplus_ray.pipeline.archive.importer import import_tenant
 from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
 from mplus_ray.pipeline.document import ParsedDocument, Section
-from mplus_ray.pipeline.header import Headings, cut, with_header
+from mplus_ray.pipeline.ingest.ingestor import Desk
 from mplus_ray.pipeline.inspect import check_log
-from mplus_ray.pipeline.intake import Desk
 from mplus_ray.pipeline.rebuild import upgrade
 from mplus_ray.pipeline.sources import Incoming
 from mplus_ray.pipeline.tenant_log import TenantLog

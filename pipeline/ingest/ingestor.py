@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
 from mplus_ray.pipeline.accept import short
-from mplus_ray.pipeline.chunk import Tokenizer
+from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.header import Headings, cut
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
 from mplus_ray.pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
 

@@ -20,7 +20,7 @@ from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.intake import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger import Ledger
 from mplus_ray.pipeline.memorize import Job, OnStep, memorize
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.pipeline.bulk import (
+from mplus_ray.pipeline.ingest.parallel_parsing import (
     Parallel,
     _parse,
     _parse_many,

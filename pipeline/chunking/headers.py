@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mplus_ray.pipeline.chunk import Span, Tokenizer, chunk
+from mplus_ray.pipeline.chunking.chunker import Span, Tokenizer, chunk
 from mplus_ray.pipeline.document import ParsedDocument
 
 
