@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Table, func
 
 from mplus_ray.pipeline.accept import next_step
+from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, forgets, shards, states
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.reading import serving_row
-from mplus_ray.pipeline.schema import chunks, documents, failures, forgets, shards, states
-from mplus_ray.pipeline.scope import Scope
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 
 @dataclass(frozen=True)

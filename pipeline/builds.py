@@ -25,9 +25,9 @@ from mplus_ray.pipeline.head import (
     to_head,
 )
 from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, snapshots
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.recut import adopt
-from mplus_ray.pipeline.schema import chunks, documents, forgets, heads, snapshots
-from mplus_ray.pipeline.scope import Scope
 
 REASONS = ("forget", "upgrade")
 

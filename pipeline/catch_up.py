@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.job import Job, OnStep, quiet
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import memorize
 from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.tenant_log import TenantLog
 from mplus_ray.pipeline.upkeep import compact, drop_forgotten
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mplus_ray.pipeline.documents import Passage
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 
 class Source(Protocol):

@@ -11,9 +11,9 @@ from mplus_ray.pipeline import leases
 from mplus_ray.pipeline.head import to_head, to_state
 from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.leases import Lease
-from mplus_ray.pipeline.schema import heads, states
-from mplus_ray.pipeline.scope import writing_together
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.schema import heads, states
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_scope import writing_together
 
 
 def claim_together(

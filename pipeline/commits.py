@@ -17,8 +17,8 @@ from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline import builds, leases
 from mplus_ray.pipeline.head import Committed, add_files, check_cover, drop_names, require_head
 from mplus_ray.pipeline.leases import Lease
-from mplus_ray.pipeline.schema import heads, states
-from mplus_ray.pipeline.scope import Scope, writing_together
+from mplus_ray.pipeline.ledger.schema import heads, states
+from mplus_ray.pipeline.ledger.tenant_scope import Scope, writing_together
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from mplus_ray.pipeline.documents import (
     to_passage,
     unknown_document,
 )
-from mplus_ray.pipeline.schema import chunks, documents, forgets
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 _CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)
 

@@ -15,8 +15,8 @@ from mplus_ray.model.errors import (
     SwappedError,
 )
 from mplus_ray.pipeline.chunking.headers import section_at
-from mplus_ray.pipeline.schema import chunks, documents, heads
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import chunks, documents, heads
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 DocumentState = Literal["forgetting", "memorized", "waiting"]
 

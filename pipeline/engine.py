@@ -12,9 +12,9 @@ from mplus_ray.model.errors import BusyError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.job import WriterLike
 from mplus_ray.pipeline.leases import Lease
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.process import is_gone, new_owner
-from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.schema import documents
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import DocumentNotFoundError
 from mplus_ray.pipeline.documents import unknown_document
-from mplus_ray.pipeline.schema import documents, forgets, heads
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents, forgets, heads
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 
 @dataclass(frozen=True)

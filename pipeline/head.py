@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Row, Table
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.exclusion import Exclusion, exclusion, ranges
-from mplus_ray.pipeline.schema import cuts, documents, garbage, heads, shards, states
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import cuts, documents, garbage, heads, shards, states
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 
 @dataclass(frozen=True)

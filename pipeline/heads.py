@@ -25,8 +25,8 @@ from mplus_ray.pipeline.head import (
     to_shard,
 )
 from mplus_ray.pipeline.leases import Lease
-from mplus_ray.pipeline.schema import garbage, heads, shards, states
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import garbage, heads, shards, states
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 __all__ = ["Head", "Lease", "Serving", "TenantHeads"]
 

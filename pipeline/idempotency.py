@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from mplus_ray.model.errors import ConflictError, InvalidInputError
-from mplus_ray.pipeline.schema import answers
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import answers
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 _KEPT = 24 * 3600.0  # seconds
 _AT_WORK = 300.0  # seconds after which the first request is taken for dead

@@ -13,9 +13,9 @@ from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.head import Head
 from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant_log import Chunk, TenantLog
 from mplus_ray.pipeline.recut import cut_chunks
-from mplus_ray.pipeline.tenant import Tenant
-from mplus_ray.pipeline.tenant_log import Chunk, TenantLog
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
 

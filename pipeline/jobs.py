@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, Subquery, case, func, union_all
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
 from mplus_ray.pipeline.accept import short, storable
 from mplus_ray.pipeline.forgets import Receipt, to_receipt
-from mplus_ray.pipeline.schema import documents, forgets, heads, job_documents, jobs
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 JobKind = Literal["ingest", "forget"]
 JobState = Literal["waiting", "running", "done", "failed"]

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import BusyError, StaleLeaseError
-from mplus_ray.pipeline.schema import leases
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import leases
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from mplus_ray.pipeline.schema import documents, likenesses
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents, likenesses
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 SIMILAR = 0.8  # least share of common shingles (Jaccard) that is reported
 

@@ -22,8 +22,8 @@ from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.committer import Committer, Task, Written
 from mplus_ray.pipeline.job import Ended, Job, OnStep, WriterLike, quiet
+from mplus_ray.pipeline.ledger.tenant_log import Chunk
 from mplus_ray.pipeline.observe import Batch, Commit, Observer, Unobserved
-from mplus_ray.pipeline.tenant_log import Chunk
 
 __all__ = ["MAX_BATCH", "Ended", "Job", "Line", "OnStep", "memorize", "quiet"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant import Tenant
 
 _KEPT = 8  # memberships; one names every living row of every layer
 _MOST_BUCKETS = 4096

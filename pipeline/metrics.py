@@ -26,11 +26,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.pipeline.scope import now
+from mplus_ray.pipeline.ledger.tenant_scope import now
 from mplus_ray.pipeline.status import holders
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.observe import Batch, Commit
 
 STAGES = ("wait", "forward", "seal", "ledger")

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, func
 
 from mplus_ray.model.errors import QuotaError
-from mplus_ray.pipeline.schema import documents
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 
 class Room:

@@ -21,12 +21,12 @@ from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoun
 from mplus_ray.pipeline.accept import next_step
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.head import read_head
-from mplus_ray.pipeline.schema import documents, heads, tenants
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import documents, heads, tenants
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ledger import Ledger
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.ledger import Ledger
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 _POLL_SECONDS = 0.02
 _KEPT = 256  # tenants; a plan names each of a memory's files

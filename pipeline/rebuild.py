@@ -18,9 +18,9 @@ from mplus_ray.pipeline.forgets import Receipt
 from mplus_ray.pipeline.head import Serving
 from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import memorize
 from mplus_ray.pipeline.recut import cut_rest
-from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:

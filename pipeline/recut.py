@@ -18,8 +18,8 @@ from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.exclusion import exclusion
 from mplus_ray.pipeline.leases import Lease, hold
-from mplus_ray.pipeline.schema import chunks, cuts, documents, snapshots
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import chunks, cuts, documents, snapshots
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 Cut = Callable[[str, Headings], Sequence[Span]]
 

@@ -48,7 +48,7 @@ class Installation:
         from mplus_ray.actors.writer import Writer
         from mplus_ray.model import MPlus
         from mplus_ray.pipeline.engine import Engine
-        from mplus_ray.pipeline.ledger import Ledger
+        from mplus_ray.pipeline.ledger.ledger import Ledger
 
         model = MPlus.load(self.checkpoint, write_only=True)
         files = self.store.open()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.schema import heads, snapshots
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import heads, snapshots
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 _MAX_NAME = 200
 

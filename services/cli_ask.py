@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mplus_ray.pipeline.answer import Reply
     from mplus_ray.pipeline.citations import Citation
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
 
 _SHOWN = 240  # characters of a passage on a terminal; JSON has all of it

@@ -13,7 +13,7 @@ from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption,
 if TYPE_CHECKING:
     from mplus_ray.pipeline.documents import Document
     from mplus_ray.pipeline.forgets import Receipt
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
 
 app = typer.Typer(help="List, show, forget and retry documents.", no_args_is_help=True)

@@ -13,8 +13,8 @@ import typer
 from mplus_ray.services.options import DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.credentials import Credentials, Key
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
 
 app = typer.Typer(help="Create, list, revoke and rotate keys.", no_args_is_help=True)
@@ -161,7 +161,7 @@ def _owner(
 
 def _moment(text: str | None) -> float | None:
     """A time, or a span from now, as seconds since the epoch."""
-    from mplus_ray.pipeline.scope import now
+    from mplus_ray.pipeline.ledger.tenant_scope import now
     from mplus_ray.services.moments import parse_time
 
     if text is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from mplus_ray.pipeline.backlog import Backlog
-    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.ledger.backlog import Backlog
+    from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.status import Tier
     from mplus_ray.services.settings import Settings
 
@@ -98,7 +98,7 @@ def render(found: dict[str, Any]) -> RenderableType:
 
 
 def _read(settings: Settings, ledger: Ledger | None, tenant: str | None) -> dict[str, Any]:
-    from mplus_ray.pipeline.backlog import Backlog
+    from mplus_ray.pipeline.ledger.backlog import Backlog
     from mplus_ray.pipeline.status import Status, Tier, read_status, shown_ledger, shown_store
 
     if ledger is None:

@@ -10,7 +10,7 @@ import typer
 from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.tenant import Tenant, TenantLimits
+    from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits
 
 app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
 
@@ -168,7 +168,7 @@ def set_limits(
     json: JsonOption = None,
 ) -> None:
     """Change what is given, `none` to lift a limit; what the tenant has stays."""
-    from mplus_ray.pipeline.tenant import LIMITS
+    from mplus_ray.pipeline.ledger.tenant import LIMITS
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, write_json
     from mplus_ray.services.settings import Settings
@@ -220,7 +220,7 @@ def delete(
 
 def _limits(**texts: str | None) -> TenantLimits:
     """The limits that were given, as numbers; None for those that are lifted."""
-    from mplus_ray.pipeline.tenant import TenantLimits
+    from mplus_ray.pipeline.ledger.tenant import TenantLimits
 
     limits = TenantLimits()
     for name, text in texts.items():
@@ -247,7 +247,7 @@ def _number(option: str, text: str) -> float | int | None:
 
 
 def _settings(tenant: Tenant) -> dict[str, Any]:
-    from mplus_ray.pipeline.tenant import LIMITS
+    from mplus_ray.pipeline.ledger.tenant import LIMITS
 
     shown = ("fingerprint", "seed", "precision", "retention")
     fields = asdict(tenant)

@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mplus_ray.model.errors import StorageError, TenantNotFoundError
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Embedded:
 
     def create_tenant(self, name: str, **settings: Any) -> TenantLog:
         """The log of a tenant for the loaded model; see `Ledger.create_tenant`."""
-        from mplus_ray.pipeline.tenant import PRECISIONS
+        from mplus_ray.pipeline.ledger.tenant import PRECISIONS
 
         return self.ledger.create_tenant(
             name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mplus_ray.model.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 
 def iso(seconds: float | None) -> str | None:

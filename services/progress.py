@@ -28,7 +28,7 @@ from mplus_ray.services.output import printable
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.ingestor import Intake
     from mplus_ray.pipeline.job import OnStep
-    from mplus_ray.pipeline.tenant_log import Tenant, TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import Tenant, TenantLog
 
 
 class _TokenRate(ProgressColumn):

@@ -21,9 +21,9 @@ from starlette.testclient import TestClient
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.model import MPlus
 from mplus_ray.model.store.row_format import RowFormat
-from mplus_ray.pipeline.credentials import TENANT_SCOPES
-from mplus_ray.pipeline.tenant import PRECISIONS
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES
+from mplus_ray.pipeline.ledger.tenant import PRECISIONS
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.upkeep import verify
 from mplus_ray.pipeline.worker import Worker
 from mplus_ray.services.api.app import build

@@ -28,7 +28,7 @@ def main(checkpoint: str, url: str, store: str) -> None:
 
     from mplus_ray.actors.ray_actors import StoreUrl
     from mplus_ray.pipeline.fleet import Fleet, Scale
-    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker
 
     (folder / "gcs").mkdir()

@@ -31,9 +31,9 @@ import sqlalchemy
 import mplus_ray.pipeline.upkeep
 from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.catch_up import catch_up
-from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.rebuild import purge
-from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.kill_points import Hooks
 from tests.worlds import (
     World,

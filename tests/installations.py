@@ -11,7 +11,7 @@ import pytest
 
 import mplus_ray.pipeline.upkeep
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
 from tests.worlds import World, load_model, many_files, opened, without_flushing
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import sqlalchemy
 
 import mplus_ray.model.object_store.local
-from mplus_ray.pipeline.database import Database
+from mplus_ray.pipeline.ledger.database import Database
 
 
 @dataclass

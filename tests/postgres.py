@@ -21,8 +21,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from mplus_ray.pipeline.database import Database
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.ledger import Ledger
 from tests.logs import Clock
 
 _ROOM = 2**30  # bytes

@@ -18,7 +18,7 @@ import torch
 
 import mplus_ray.actors.writer
 import mplus_ray.pipeline.committer
-import mplus_ray.pipeline.database
+import mplus_ray.pipeline.ledger.database
 import mplus_ray.pipeline.memorize
 import mplus_ray.pipeline.upkeep
 from mplus_ray.actors.reading.reader import Reader
@@ -33,8 +33,8 @@ from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from tests.checkpoints import write_checkpoint
 
 SEED = 7
@@ -55,13 +55,13 @@ def many_files(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 def without_flushing(patch: Callable[[Any, str, Any], None] = setattr) -> None:
     """Nothing waits for the disk: what a dead process wrote is there, whether on a disk or not."""
     patch(os, "fsync", lambda descriptor: None)
-    configure = mplus_ray.pipeline.database._configure_sqlite
+    configure = mplus_ray.pipeline.ledger.database._configure_sqlite
 
     def configured(engine: sqlalchemy.Engine) -> None:
         configure(engine)
         sqlalchemy.event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA synchronous=OFF"))
 
-    patch(mplus_ray.pipeline.database, "_configure_sqlite", configured)
+    patch(mplus_ray.pipeline.ledger.database, "_configure_sqlite", configured)
 
 
 def merge_all(world: World, log: TenantLog) -> int:

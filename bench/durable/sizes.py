@@ -19,7 +19,7 @@ from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 from mplus_ray.model.store.shards import ShardHeader, write_shard
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.embedded import Embedded
 
 PAPER_STEPS = 590

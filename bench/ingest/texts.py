@@ -11,9 +11,9 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
-from mplus_ray.pipeline.tenant_log import Accepted, TenantLog
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")

@@ -15,11 +15,11 @@ from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.citations import Citation
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import OnStep
 from mplus_ray.pipeline.ray_cluster import Resources
 from mplus_ray.pipeline.sources import open_sources
-from mplus_ray.pipeline.tenant_log import TenantLog
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

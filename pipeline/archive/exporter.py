@@ -41,11 +41,11 @@ from mplus_ray.pipeline.archive.format import (
 from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.head import Serving, forgotten, read_head
 from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
+from mplus_ray.pipeline.ledger.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.rebuild import purge
-from mplus_ray.pipeline.schema import chunks, documents, snapshots
-from mplus_ray.pipeline.scope import Scope
-from mplus_ray.pipeline.tenant import Tenant
-from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 @dataclass(frozen=True)

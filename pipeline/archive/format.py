@@ -53,7 +53,7 @@ class Member(_Record):
 
 
 class TenantRecord(_Record):
-    """A tenant's settings; see `pipeline.tenant.Tenant`."""
+    """A tenant's settings; see `pipeline.ledger.tenant.Tenant`."""
 
     name: str
     seed: Count

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 _LOOK_SECONDS = 10.0  # between looks at the ledger while there is room: others add chunks too
 _POLL_SECONDS = 0.5  # while there is none

@@ -10,8 +10,8 @@ from mplus_ray.pipeline.accept import short
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
-from mplus_ray.pipeline.tenant_log import Accepted, Entry, Outcome, TenantLog
 
 # Small documents that share a transaction, which waits for the disk.
 _GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
 from mplus_ray.pipeline.parse_many import holds_many
 from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
 from mplus_ray.pipeline.sources.files import Files, find_files, local_file
@@ -17,7 +18,6 @@ from mplus_ray.pipeline.sources.kafka import SCHEME, Topic
 from mplus_ray.pipeline.sources.records import OneFile, broken
 from mplus_ray.pipeline.sources.source import Item, Source, Until
 from mplus_ray.pipeline.sources.stdin import JsonLines
-from mplus_ray.pipeline.tenant_log import FailedDocument
 
 
 @dataclass(frozen=True)

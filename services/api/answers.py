@@ -15,9 +15,9 @@ from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.citations import Citation, cite
+from mplus_ray.pipeline.ledger.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading import Plans
-from mplus_ray.pipeline.tenant import Tenant
-from mplus_ray.pipeline.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.figures import Figures
 from mplus_ray.services.api.limits import Meter

@@ -15,8 +15,8 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
 from mplus_ray.model.errors import ForbiddenError
-from mplus_ray.pipeline.credentials import Key, KeyScope
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.api_keys import Key, KeyScope
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
 
 _SCHEME = HTTPBearer(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mplus_ray.model.errors import RateLimitedError
-from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.figures import Figures
 

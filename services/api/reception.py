@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.forms import form_of
 from mplus_ray.services.api.intake import Intake

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.services.api.answers import Answers, Question
 from mplus_ray.services.api.auth import Caller, identify
 from mplus_ray.services.api.deps import Deps

@@ -35,7 +35,7 @@ class Card:
 def card_of(model: MPlus) -> Card:
     """Describe a model."""
     from mplus_ray.model.store.row_format import RowFormat
-    from mplus_ray.pipeline.tenant import PRECISIONS
+    from mplus_ray.pipeline.ledger.tenant import PRECISIONS
 
     config = model.config
     rows = config.num_hidden_layers * config.num_tokens

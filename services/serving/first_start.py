@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mplus_ray.pipeline.credentials import TENANT_SCOPES
-from mplus_ray.pipeline.tenant import PRECISIONS
+from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES
+from mplus_ray.pipeline.ledger.tenant import PRECISIONS
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.services.serving.card import Card
 
 TENANT = "default"

@@ -52,7 +52,7 @@ class Ingress:
         """Called by Serve once this is made."""
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.ledger import Ledger
+        from mplus_ray.pipeline.ledger.ledger import Ledger
         from mplus_ray.pipeline.metrics import WriterMetrics
         from mplus_ray.services.api.app import build
         from mplus_ray.services.api.deps import Deps, Limits

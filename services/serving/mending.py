@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.pipeline.remote_worker import Installation, Needs
-    from mplus_ray.pipeline.tenant_log import TenantLog
 
 
 class Mender:

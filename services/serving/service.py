@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from mplus_ray.pipeline.fleet import Fleet, Scale
-    from mplus_ray.pipeline.ledger import Ledger
+    from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.remote_worker import Installation, Needs
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.signals import Signals

@@ -17,8 +17,8 @@ from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.fleet import Fleet, Scale
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.remote_worker import Installation, Needs, RemoteWorker
-from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.worlds import World, load_model, make_text, opened
 
 STEPS = 150

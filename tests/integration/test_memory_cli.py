@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.pipeline.tenant import default_seed
+from mplus_ray.pipeline.ledger.tenant import default_seed
 from tests.integration.command import Outcome
 from tests.integration.tiny import make_tiny_checkpoint
 from tests.integration.warm import WarmCommand, warm_command

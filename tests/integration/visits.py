@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.api_world import ApiWorld, serving
 from tests.integration.browser import Browser, missing, opened
 from tests.readers import load

@@ -17,8 +17,8 @@ import mplus_ray.pipeline.likeness
 from mplus_ray.model.errors import InvalidInputError, MPlusError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant_log import Accepted, Entry, TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from tests.logs import Clock
 from tests.worlds import log_of, without_flushing
 

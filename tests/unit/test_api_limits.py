@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mplus_ray.model.errors import RateLimitedError
-from mplus_ray.pipeline.tenant import Tenant
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api import limits as limits_module
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.figures import Figures

@@ -24,7 +24,7 @@ from mplus_ray.model.errors import (
 from mplus_ray.model.evaluation import parity
 from mplus_ray.model.training.run import Order
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services import cli
 from mplus_ray.services.cli_init import _fields

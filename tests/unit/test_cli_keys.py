@@ -17,7 +17,7 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
     UnauthorizedError,
 )
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.services import cli
 
 

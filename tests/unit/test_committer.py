@@ -17,7 +17,7 @@ from mplus_ray.pipeline.commits import Advance, commit_together
 from mplus_ray.pipeline.committer import Committer, Task, Written
 from mplus_ray.pipeline.head import Committed
 from mplus_ray.pipeline.job import Job
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 
 from mplus_ray.model.errors import ConflictError, InvalidInputError
 from mplus_ray.pipeline.idempotency import Answer
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.schema import answers
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.schema import answers
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.logs import Clock
 
 pytest_plugins = ["tests.postgres"]

@@ -152,7 +152,7 @@ def test_a_secret_is_compared_in_full_whatever_the_id_is(
         compared.append((len(one), len(other)))
         return compare(one, other)
 
-    monkeypatch.setattr("mplus_ray.pipeline.credentials.hmac.compare_digest", counted)
+    monkeypatch.setattr("mplus_ray.pipeline.ledger.api_keys.hmac.compare_digest", counted)
     for key in ("00000000", ids["key"]):
         work(api, bearer(GOOD.format(key)), "GET", "/v1/memory")
     work(api, bearer("nothing"), "GET", "/v1/memory")

@@ -7,9 +7,9 @@ from sqlalchemy import func, select
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError, TenantNotFoundError
 from mplus_ray.pipeline.jobs import Job, Refused
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.schema import job_documents, jobs
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.schema import job_documents, jobs
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.logs import Clock, build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

@@ -110,7 +110,7 @@ def test_import_leaves_out(package: str, forbidden: str) -> None:
     [
         ("model", "import ray"),
         ("model", "def f():\n    from ray import serve"),
-        ("actors", "from mplus_ray.pipeline.ledger import Ledger"),
+        ("actors", "from mplus_ray.pipeline.ledger.ledger import Ledger"),
         ("pipeline", "import mplus_ray.services.api as api"),
         ("services", "if TYPE_CHECKING:\n    import torch.nn"),
         ("services", "from mplus_ray.deploy import app"),

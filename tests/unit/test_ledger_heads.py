@@ -13,8 +13,8 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
 )
 from mplus_ray.pipeline.heads import Lease
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.logs import Clock, history, memorize, put, shard, state
 
 pytest_plugins = ["tests.postgres"]

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.exc import OperationalError
 
-import mplus_ray.pipeline.database
+import mplus_ray.pipeline.ledger.database
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.pipeline.answer import ask
@@ -257,14 +257,14 @@ class TestCanary:
         self, world: World, stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tenant = world.tenant("anna").tenant.name
-        configured = mplus_ray.pipeline.database._configure_sqlite
+        configured = mplus_ray.pipeline.ledger.database._configure_sqlite
 
         def without_room(engine: sqlalchemy.Engine) -> None:
             configured(engine)
             full = "PRAGMA max_page_count=1"  # as if the disk had no more
             sqlalchemy.event.listen(engine, "connect", lambda c, _: c.execute(full))
 
-        monkeypatch.setattr(mplus_ray.pipeline.database, "_configure_sqlite", without_room)
+        monkeypatch.setattr(mplus_ray.pipeline.ledger.database, "_configure_sqlite", without_room)
         full = world.restarted()
         log = full.ledger.tenant(tenant)
         with pytest.raises(StorageError, match="full") as raised:

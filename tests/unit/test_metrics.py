@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from mplus_ray.model.errors import InvalidInputError, StaleLeaseError, StorageError
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.metrics import (
     LedgerMetrics,
     Metrics,

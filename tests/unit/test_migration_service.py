@@ -10,10 +10,10 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
 
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant import LIMITS
 from mplus_ray.pipeline.migrations import upgrade
 from mplus_ray.pipeline.reading import Plans
-from mplus_ray.pipeline.tenant import LIMITS
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres

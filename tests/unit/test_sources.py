@@ -23,12 +23,12 @@ import pytest
 import tests.s3
 from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
 from mplus_ray.pipeline.sources.arriving import Arriving
 from mplus_ray.pipeline.sources.follow import Folder
 from mplus_ray.pipeline.sources.stdin import JsonLines
-from mplus_ray.pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import without_flushing
 

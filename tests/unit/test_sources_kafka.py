@@ -13,9 +13,9 @@ import pytest
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
-from mplus_ray.pipeline.tenant_log import Entry, Outcome, TenantLog
 from tests.unit.fakes import FakeTokenizer
 
 kafka = pytest.importorskip("confluent_kafka")

@@ -17,9 +17,9 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import MAX_BATCH
 from mplus_ray.pipeline.observe import Batch, Commit, Unobserved
-from mplus_ray.pipeline.tenant_log import TenantLog
 from mplus_ray.pipeline.worker import Worker
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 

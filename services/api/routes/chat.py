@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 
 from mplus_ray.actors.messages import Piece
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.credentials import KeyScope
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.answers import Answers, Question, Reply, may_abstain
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
 from mplus_ray.services.api.chats import new_turns, to_question, transcript

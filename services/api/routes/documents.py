@@ -8,9 +8,9 @@ from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from mplus_ray.model.errors import DocumentNotFoundError
-from mplus_ray.pipeline.credentials import KeyScope
-from mplus_ray.pipeline.tenant_log import Document as LogDocument
-from mplus_ray.pipeline.tenant_log import Passage as LogPassage
+from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
+from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.intake import Intake, job_url
 from mplus_ray.services.api.openapi import problems

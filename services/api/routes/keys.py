@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mplus_ray.pipeline.credentials import Key, KeyScope
+from mplus_ray.pipeline.ledger.api_keys import Key, KeyScope
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.schemas.base import iso, iso_or_none

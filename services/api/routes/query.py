@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from mplus_ray.actors.messages import Piece, Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.citations import Citation as LogCitation
-from mplus_ray.pipeline.credentials import KeyScope
+from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.services.api.answers import Answers, Question, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems

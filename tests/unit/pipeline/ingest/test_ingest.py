@@ -21,11 +21,11 @@ from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import Job, OnStep, memorize
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
-from mplus_ray.pipeline.tenant_log import TenantLog
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer

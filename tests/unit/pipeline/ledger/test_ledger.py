@@ -15,8 +15,8 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument, Section
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant import default_seed
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant import default_seed
 from tests.logs import Clock, memorize, put
 
 pytest_plugins = ["tests.postgres"]

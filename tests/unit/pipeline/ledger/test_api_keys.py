@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
-import mplus_ray.pipeline.credentials
+import mplus_ray.pipeline.ledger.api_keys
 from mplus_ray.model.errors import (
     ForbiddenError,
     InvalidInputError,
@@ -20,9 +20,9 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
     UnauthorizedError,
 )
-from mplus_ray.pipeline.credentials import Credentials, KeyScope
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.schema import heads, keys
+from mplus_ray.pipeline.ledger.api_keys import Credentials, KeyScope
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.schema import heads, keys
 from tests.logs import Clock, put
 
 pytest_plugins = ["tests.postgres"]
@@ -95,7 +95,7 @@ class TestVerify:
 
     @given(st.text(alphabet=string.printable + "ÄÖ\0", max_size=80))
     def test_no_text_breaks_it(self, text: str) -> None:
-        assert mplus_ray.pipeline.credentials._TEXT.fullmatch(text) is None
+        assert mplus_ray.pipeline.ledger.api_keys._TEXT.fullmatch(text) is None
 
     def test_an_unknown_id_is_compared_as_a_known_one_is(
         self, credentials: Credentials, monkeypatch: pytest.MonkeyPatch

@@ -19,11 +19,11 @@ from sqlalchemy import create_engine, text
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.database import Database
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.ledger import Ledger
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.schema import metadata
 from mplus_ray.pipeline.migrations import HEAD, upgrade
-from mplus_ray.pipeline.schema import metadata
 from tests.logs import build_without, put
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class TestMigrations:
 
     def test_opening_the_current_version_needs_no_alembic(self, embedded: Ledger) -> None:
         code = (
-            "import sys; from mplus_ray.pipeline.ledger import Ledger; "
+            "import sys; from mplus_ray.pipeline.ledger.ledger import Ledger; "
             f"Ledger({embedded._database.url!r}).close(); sys.exit('alembic' in sys.modules)"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -160,7 +160,7 @@ class TestScrub:
     def test_a_reader_is_waited_for_and_then_named(
         self, embedded: Ledger, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mplus_ray.pipeline.database._SCRUB_SECONDS", 0.3)
+        monkeypatch.setattr("mplus_ray.pipeline.ledger.database._SCRUB_SECONDS", 0.3)
         _write_and_forget(embedded)
         with embedded._database.reading() as connection:
             connection.execute(text("SELECT count(*) FROM documents")).scalar()
@@ -203,7 +203,7 @@ def _files_with_secret(folder: Path) -> list[str]:
 
 
 def _open_at_once(url: str) -> None:
-    code = "import sys; from mplus_ray.pipeline.ledger import Ledger; Ledger(sys.argv[1]).close()"
+    code = "import sys; from mplus_ray.pipeline.ledger.ledger import Ledger; Ledger(sys.argv[1]).close()"
     both = [
         subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True)
         for _ in range(2)

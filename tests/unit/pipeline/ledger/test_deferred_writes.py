@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.notes import Notes
+from mplus_ray.pipeline.ledger.deferred_writes import Notes
 
 
 def test_the_same_note_is_taken_once_while_it_waits() -> None:

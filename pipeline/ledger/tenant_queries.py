@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Row, Select, func, select, union
 
-from mplus_ray.pipeline.schema import (
+from mplus_ray.pipeline.ledger.schema import (
     chunks,
     documents,
     failures,
@@ -16,7 +16,7 @@ from mplus_ray.pipeline.schema import (
     states,
     tenants,
 )
-from mplus_ray.pipeline.tenant import TenantSummary, to_tenant
+from mplus_ray.pipeline.ledger.tenant import TenantSummary, to_tenant
 
 
 def with_head(*columns: Any) -> Select[Any]:

@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 
 from mplus_ray.model.errors import TenantNotFoundError
-from mplus_ray.pipeline.database import Database
-from mplus_ray.pipeline.schema import tenants
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.schema import tenants
 
 
 def now() -> float:

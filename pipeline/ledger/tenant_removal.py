@@ -8,8 +8,8 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, select
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.schema import TENANT_TABLES, garbage, heads, shards, states, tenants
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.schema import TENANT_TABLES, garbage, heads, shards, states, tenants
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 
 _UNTIL_THE_END = (heads, shards, states, garbage)  # they say which files are the tenant's
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, select
 
-from mplus_ray.pipeline.schema import chunks, documents, forgets, heads, leases, tenants
+from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, leases, tenants
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 
 @dataclass(frozen=True)

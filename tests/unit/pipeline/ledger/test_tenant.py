@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.ledger import Ledger
-from mplus_ray.pipeline.tenant import LIMITS, TenantLimits
+from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.tenant import LIMITS, TenantLimits
 from tests.logs import put
 
 pytest_plugins = ["tests.postgres"]

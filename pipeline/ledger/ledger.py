@@ -13,26 +13,14 @@ from sqlalchemy.exc import IntegrityError
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, TenantNotFoundError
 from mplus_ray.model.store.file_refs import Shard
-from mplus_ray.pipeline.backlog import Backlog, Waiting, select_size, select_waiting
-from mplus_ray.pipeline.credentials import Credentials, Key
-from mplus_ray.pipeline.database import Database
 from mplus_ray.pipeline.fork import copy_past
 from mplus_ray.pipeline.head import add_head, new_head
-from mplus_ray.pipeline.notes import Notes
-from mplus_ray.pipeline.overview import (
-    active,
-    named,
-    select_files,
-    select_holders,
-    select_summaries,
-    select_tallies,
-    to_summary,
-    with_head,
-)
-from mplus_ray.pipeline.removal import begin_removal, finish_removal
-from mplus_ray.pipeline.schema import leases, shards, states, tenants
-from mplus_ray.pipeline.scope import Scope, now
-from mplus_ray.pipeline.tenant import (
+from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
+from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, select_size, select_waiting
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.deferred_writes import Notes
+from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
+from mplus_ray.pipeline.ledger.tenant import (
     PRECISIONS,
     RETENTIONS,
     Tenant,
@@ -43,7 +31,19 @@ from mplus_ray.pipeline.tenant import (
     new_tenant,
     to_tenant,
 )
-from mplus_ray.pipeline.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.ledger.tenant_queries import (
+    active,
+    named,
+    select_files,
+    select_holders,
+    select_summaries,
+    select_tallies,
+    to_summary,
+    with_head,
+)
+from mplus_ray.pipeline.ledger.tenant_removal import begin_removal, finish_removal
+from mplus_ray.pipeline.ledger.tenant_scope import Scope, now
 
 _AT_ONCE = 500  # file names in one query
 

@@ -24,13 +24,13 @@ from mplus_ray.model.errors import (
     StorageError,
     UnauthorizedError,
 )
-from mplus_ray.pipeline.database import Database
-from mplus_ray.pipeline.notes import Notes
-from mplus_ray.pipeline.schema import heads, keys, tenants
-from mplus_ray.pipeline.tenant import Tenant, to_tenant
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.deferred_writes import Notes
+from mplus_ray.pipeline.ledger.schema import heads, keys, tenants
+from mplus_ray.pipeline.ledger.tenant import Tenant, to_tenant
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.tenant_log import TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 _ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
 _TEXT = re.compile(r"mplus_([0-9a-f]{8})_[A-Za-z0-9_-]{43}", re.ASCII)

@@ -12,7 +12,6 @@ from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
-from mplus_ray.pipeline.database import Database
 from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.document_pages import DocumentPage, read_page, read_passages
 from mplus_ray.pipeline.documents import (
@@ -29,10 +28,11 @@ from mplus_ray.pipeline.forgets import Forgets
 from mplus_ray.pipeline.heads import TenantHeads
 from mplus_ray.pipeline.idempotency import Answered
 from mplus_ray.pipeline.jobs import Jobs
-from mplus_ray.pipeline.schema import chunks, documents, failures, heads
-from mplus_ray.pipeline.scope import Scope
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
+from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
+from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.snapshots import Snapshots
-from mplus_ray.pipeline.tenant import Tenant, TenantLimits, check_limits
 
 __all__ = [
     "Accepted",

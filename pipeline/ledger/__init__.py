@@ -1,0 +1,1 @@
+"""The database that holds tenants, documents and heads."""
