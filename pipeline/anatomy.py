@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, func
 
-from mplus_ray.pipeline.accept import next_step
+from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, forgets, shards, states
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.reading import serving_row

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mplus_ray.pipeline.documents import Passage
+from mplus_ray.pipeline.ledger.documents.documents import Passage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 

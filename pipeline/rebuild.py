@@ -14,10 +14,10 @@ from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.engine import Engine, Stores
-from mplus_ray.pipeline.forgets import Receipt
 from mplus_ray.pipeline.head import Serving
 from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import memorize
 from mplus_ray.pipeline.recut import cut_rest

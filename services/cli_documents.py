@@ -11,8 +11,8 @@ import typer
 from mplus_ray.services.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.documents import Document
-    from mplus_ray.pipeline.forgets import Receipt
+    from mplus_ray.pipeline.ledger.documents.documents import Document
+    from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
 
@@ -168,7 +168,7 @@ def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
         DocumentNotFoundError: the tenant has none.
     """
     from mplus_ray.model.errors import DocumentNotFoundError
-    from mplus_ray.pipeline.documents import unknown_document
+    from mplus_ray.pipeline.ledger.documents.documents import unknown_document
 
     gone = [request.receipt.document for request in log.forgets.list()] if forgotten else []
     for key in (text, str(Path(text).resolve())):

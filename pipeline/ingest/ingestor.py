@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
-from mplus_ray.pipeline.accept import short
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
 
@@ -32,7 +32,7 @@ class Duplicate:
 
     Attributes:
         document, like: ids that the user knows.
-        similarity: 1.0 for the same text; see `pipeline.likeness`.
+        similarity: 1.0 for the same text; see `pipeline.ledger.documents.near_duplicates`.
     """
 
     document: str

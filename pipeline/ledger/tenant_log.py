@@ -9,12 +9,22 @@ from typing import Any, Unpack
 from sqlalchemy import Row, func
 
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.accept import Accepted, Entry, Outcome, accept, next_step, short, storable
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.document_pages import DocumentPage, read_page, read_passages
-from mplus_ray.pipeline.documents import (
+from mplus_ray.pipeline.exclusion import exclusion
+from mplus_ray.pipeline.heads import TenantHeads
+from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.documents.append import (
+    Accepted,
+    Entry,
+    Outcome,
+    accept,
+    next_step,
+    short,
+    storable,
+)
+from mplus_ray.pipeline.ledger.documents.documents import (
     Document,
     DocumentState,
     Passage,
@@ -23,12 +33,10 @@ from mplus_ray.pipeline.documents import (
     list_documents,
     unknown_document,
 )
-from mplus_ray.pipeline.exclusion import exclusion
-from mplus_ray.pipeline.forgets import Forgets
-from mplus_ray.pipeline.heads import TenantHeads
-from mplus_ray.pipeline.idempotency import Answered
-from mplus_ray.pipeline.jobs import Jobs
-from mplus_ray.pipeline.ledger.database import Database
+from mplus_ray.pipeline.ledger.documents.forget_requests import Forgets
+from mplus_ray.pipeline.ledger.documents.idempotency import Answered
+from mplus_ray.pipeline.ledger.documents.jobs import Jobs
+from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, read_passages
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import Scope

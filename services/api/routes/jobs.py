@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import Query
 
-from mplus_ray.pipeline.forgets import Receipt
-from mplus_ray.pipeline.jobs import Job as LogJob
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
+from mplus_ray.pipeline.ledger.documents.jobs import Job as LogJob
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.schemas.base import iso, iso_or_none

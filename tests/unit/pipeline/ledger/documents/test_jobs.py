@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError, TenantNotFoundError
-from mplus_ray.pipeline.jobs import Job, Refused
+from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog

@@ -14,11 +14,17 @@ from sqlalchemy import Connection, func
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.forgets import mark_forgotten
+from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
+from mplus_ray.pipeline.ledger.documents.near_duplicates import (
+    Alike,
+    Pending,
+    Sketch,
+    find_alike,
+    remember_all,
+)
+from mplus_ray.pipeline.ledger.documents.quota import Room
 from mplus_ray.pipeline.ledger.schema import chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.likeness import Alike, Pending, Sketch, find_alike, remember_all
-from mplus_ray.pipeline.quota import Room
 
 MAX_KEY = 1000  # bytes; what an index of either database takes
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mplus_ray.model.errors import ConflictError, InvalidInputError
-from mplus_ray.pipeline.idempotency import Answer
+from mplus_ray.pipeline.ledger.documents.idempotency import Answer
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import answers
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import DocumentNotFoundError
-from mplus_ray.pipeline.documents import unknown_document
+from mplus_ray.pipeline.ledger.documents.documents import unknown_document
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.accept import storable
-from mplus_ray.pipeline.documents import (
+from mplus_ray.pipeline.ledger.documents.append import storable
+from mplus_ray.pipeline.ledger.documents.documents import (
     Document,
     DocumentState,
     Passage,

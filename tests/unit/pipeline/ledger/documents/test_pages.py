@@ -7,7 +7,7 @@ import pytest
 from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument, Section
-from mplus_ray.pipeline.documents import DocumentState
+from mplus_ray.pipeline.ledger.documents.documents import DocumentState
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.logs import Clock, build_without, memorize, put

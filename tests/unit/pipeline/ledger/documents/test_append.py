@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import mplus_ray.pipeline.accept
-import mplus_ray.pipeline.likeness
+import mplus_ray.pipeline.ledger.documents.append
+import mplus_ray.pipeline.ledger.documents.near_duplicates
 from mplus_ray.model.errors import InvalidInputError, MPlusError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.document import ParsedDocument
@@ -82,8 +82,8 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         without_flushing(patch.setattr)
         # All are compared; else it is chance which of those that share as many bands are.
-        patch.setattr(mplus_ray.pipeline.likeness, "_CANDIDATES", 1000)
-        patch.setattr(mplus_ray.pipeline.likeness, "_HITS", 10_000)
+        patch.setattr(mplus_ray.pipeline.ledger.documents.near_duplicates, "_CANDIDATES", 1000)
+        patch.setattr(mplus_ray.pipeline.ledger.documents.near_duplicates, "_HITS", 10_000)
         yield
 
 
@@ -121,14 +121,14 @@ class TestAppendMany:
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         count = itertools.count()
-        values = mplus_ray.pipeline.accept._values
+        values = mplus_ray.pipeline.ledger.documents.append._values
 
         def fails(*arguments: Any) -> dict[str, Any]:
             if next(count) == 2:
                 raise RuntimeError("power is out")
             return values(*arguments)
 
-        monkeypatch.setattr(mplus_ray.pipeline.accept, "_values", fails)
+        monkeypatch.setattr(mplus_ray.pipeline.ledger.documents.append, "_values", fails)
         group = [entry(key, f"text of {key}", 2) for key in "abcd"]
         with pytest.raises(RuntimeError, match="power"):
             log.append_many(group)

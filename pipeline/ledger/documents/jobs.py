@@ -14,8 +14,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Subquery, case, func, union_all
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
-from mplus_ray.pipeline.accept import short, storable
-from mplus_ray.pipeline.forgets import Receipt, to_receipt
+from mplus_ray.pipeline.ledger.documents.append import short, storable
+from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, to_receipt
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

@@ -1,0 +1,1 @@
+"""A tenant's log: documents, forget requests, jobs and quotas."""
