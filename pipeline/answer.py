@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.citations import Citation, cite
-from mplus_ray.pipeline.head import Serving
+from mplus_ray.pipeline.ledger.heads.head import Serving
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 if TYPE_CHECKING:

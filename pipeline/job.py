@@ -11,11 +11,11 @@ from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
-from mplus_ray.pipeline.head import Head
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads.head import Head
+from mplus_ray.pipeline.ledger.heads.leases import Lease
+from mplus_ray.pipeline.ledger.heads.rechunk import cut_chunks
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import Chunk, TenantLog
-from mplus_ray.pipeline.recut import cut_chunks
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
 
@@ -46,7 +46,7 @@ class Job:
         lease: of the tenant, held by the caller.
         plan: the head as it is.
         excluded: ids of documents that the head leaves out.
-        recut: the head has chunks of its own, see `pipeline.recut`.
+        recut: the head has chunks of its own, see `pipeline.ledger.heads.rechunk`.
     """
 
     log: TenantLog

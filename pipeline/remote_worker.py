@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 from mplus_ray.pipeline.fleet import State
+from mplus_ray.pipeline.ledger.heads.lease_owner import process_owner
 from mplus_ray.pipeline.memorize import MAX_BATCH
-from mplus_ray.pipeline.process import process_owner
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -17,10 +17,10 @@ from sqlalchemy import Row, make_url
 
 from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting
+from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant import TenantSummary
 from mplus_ray.pipeline.ledger.tenant_scope import now
-from mplus_ray.pipeline.process import is_gone
 
 _SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query
 

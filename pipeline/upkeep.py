@@ -10,7 +10,7 @@ from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.engine import Engine, Stores
 from mplus_ray.pipeline.job import Job, OnStep, quiet, remake
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.rebuild import purge
 

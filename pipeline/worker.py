@@ -22,12 +22,12 @@ from mplus_ray.model.errors import BusyError, MPlusError, StaleLeaseError, Tenan
 from mplus_ray.pipeline.claims import claim_together
 from mplus_ray.pipeline.engine import LEASE_SECONDS, Engine
 from mplus_ray.pipeline.job import Job
-from mplus_ray.pipeline.leases import Lease
 from mplus_ray.pipeline.ledger.backlog import Waiting
+from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
+from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import MAX_BATCH, Ended, Line
 from mplus_ray.pipeline.observe import Observer, Unobserved
-from mplus_ray.pipeline.process import is_gone, new_owner
 from mplus_ray.pipeline.rebuild import settle
 from mplus_ray.pipeline.upkeep import compact, drop_forgotten
 

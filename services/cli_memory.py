@@ -17,8 +17,8 @@ from mplus_ray.services.options import (
 )
 
 if TYPE_CHECKING:
+    from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-    from mplus_ray.pipeline.snapshots import Snapshot
     from mplus_ray.services.embedded import Embedded
 
 StepOption = Annotated[

@@ -39,8 +39,8 @@ from mplus_ray.pipeline.archive.format import (
     state_member,
 )
 from mplus_ray.pipeline.engine import Stores
-from mplus_ray.pipeline.head import Serving, forgotten, read_head
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads.head import Serving, forgotten, read_head
+from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog

@@ -26,14 +26,14 @@ from mplus_ray.pipeline.archive.format import (
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.engine import Stores
-from mplus_ray.pipeline.head import add_files
 from mplus_ray.pipeline.ledger.documents.append import MAX_KEY, storable
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
+from mplus_ray.pipeline.ledger.heads.head import add_files
+from mplus_ray.pipeline.ledger.heads.snapshots import check_name
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.snapshots import check_name
 from mplus_ray.pipeline.upkeep import remove
 
 if TYPE_CHECKING:

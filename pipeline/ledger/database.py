@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, StorageError
-from mplus_ray.pipeline.migrations import HEAD
+from mplus_ray.pipeline.ledger.migrations import HEAD
 
 _WAIT_SECONDS = 30.0  # for another process's transaction
 _SCRUB_SECONDS = 5.0  # for readers to let go of the log of old pages
@@ -97,7 +97,7 @@ class Database:
             except (OperationalError, ProgrammingError):
                 current = None  # no such table, or a failure that writing meets again
         if current != HEAD:
-            from mplus_ray.pipeline.migrations.upgrade import (
+            from mplus_ray.pipeline.ledger.migrations.upgrade import (
                 upgrade,  # brings Alembic, rarely needed
             )
 

@@ -13,12 +13,12 @@ from sqlalchemy.exc import IntegrityError
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, TenantNotFoundError
 from mplus_ray.model.store.file_refs import Shard
-from mplus_ray.pipeline.fork import copy_past
-from mplus_ray.pipeline.head import add_head, new_head
 from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, select_size, select_waiting
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.deferred_writes import Notes
+from mplus_ray.pipeline.ledger.heads.fork import copy_past
+from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
 from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
 from mplus_ray.pipeline.ledger.tenant import (
     PRECISIONS,
@@ -250,7 +250,7 @@ class Ledger:
         If it is not gone after all, its next commit is refused.
 
         Args:
-            process: what its holders begin with, see `pipeline.process.process_owner`.
+            process: what its holders begin with, see `pipeline.ledger.heads.lease_owner.process_owner`.
         """
         held = leases.c.owner.startswith(process, autoescape=True)
         with self._database.writing() as connection:

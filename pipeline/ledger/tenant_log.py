@@ -12,8 +12,6 @@ from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.exclusion import exclusion
-from mplus_ray.pipeline.heads import TenantHeads
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.documents.append import (
     Accepted,
@@ -37,10 +35,12 @@ from mplus_ray.pipeline.ledger.documents.forget_requests import Forgets
 from mplus_ray.pipeline.ledger.documents.idempotency import Answered
 from mplus_ray.pipeline.ledger.documents.jobs import Jobs
 from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, read_passages
+from mplus_ray.pipeline.ledger.heads.renumbering import exclusion
+from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
+from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.snapshots import Snapshots
 
 __all__ = [
     "Accepted",

@@ -13,7 +13,7 @@ from torch import Tensor
 from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
-from mplus_ray.pipeline.fork import cut
+from mplus_ray.pipeline.ledger.heads.fork import cut
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.rebuild import settle
 from mplus_ray.pipeline.upkeep import delete, verify

@@ -16,7 +16,7 @@ import pytest
 
 from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
 from mplus_ray.pipeline.answer import read_plan
-from mplus_ray.pipeline.head import Serving, read_head
+from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading import Plans

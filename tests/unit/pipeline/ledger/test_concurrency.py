@@ -12,9 +12,9 @@ import pytest
 
 from mplus_ray.model.errors import BusyError, StaleLeaseError
 from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES, metadata
-from mplus_ray.pipeline.recut import cut_rest
 from tests.logs import build_without, memorize, put, shard
 from tests.paths import ROOT
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mplus_ray.model.errors import BehindError, DocumentNotFoundError, InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.exclusion import Exclusion
-from mplus_ray.pipeline.heads import Lease
+from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
+from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion
+from mplus_ray.pipeline.ledger.heads.tenant_heads import Lease
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.recut import cut_rest
 from tests.logs import Clock, build_without, history, memorize, put, state, words
 
 pytest_plugins = ["tests.postgres"]

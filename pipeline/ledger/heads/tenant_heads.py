@@ -10,9 +10,10 @@ from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline import builds, leases
-from mplus_ray.pipeline.commits import Advance, advance
-from mplus_ray.pipeline.head import (
+from mplus_ray.pipeline.ledger.heads import building_head as builds
+from mplus_ray.pipeline.ledger.heads import leases
+from mplus_ray.pipeline.ledger.heads.commit import Advance, advance
+from mplus_ray.pipeline.ledger.heads.head import (
     Committed,
     Head,
     Serving,
@@ -24,7 +25,7 @@ from mplus_ray.pipeline.head import (
     require_head,
     to_shard,
 )
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import garbage, heads, shards, states
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

@@ -12,8 +12,7 @@ from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.exclusion import Exclusion, exclusion
-from mplus_ray.pipeline.head import (
+from mplus_ray.pipeline.ledger.heads.head import (
     Head,
     add_files,
     add_head,
@@ -24,10 +23,11 @@ from mplus_ray.pipeline.head import (
     require_head,
     to_head,
 )
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads.leases import Lease
+from mplus_ray.pipeline.ledger.heads.rechunk import adopt
+from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion, exclusion
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, snapshots
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.recut import adopt
 
 REASONS = ("forget", "upgrade")
 

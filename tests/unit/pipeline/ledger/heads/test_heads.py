@@ -12,7 +12,7 @@ from mplus_ray.model.errors import (
     StaleLeaseError,
     TenantNotFoundError,
 )
-from mplus_ray.pipeline.heads import Lease
+from mplus_ray.pipeline.ledger.heads.tenant_heads import Lease
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from tests.logs import Clock, history, memorize, put, shard, state

@@ -11,8 +11,15 @@ from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.store.file_refs import Shard
-from mplus_ray.pipeline.head import Serving, add_files, add_head, forgotten, new_head, read_head
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
+from mplus_ray.pipeline.ledger.heads.head import (
+    Serving,
+    add_files,
+    add_head,
+    forgotten,
+    new_head,
+    read_head,
+)
 from mplus_ray.pipeline.ledger.schema import chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.exclusion import Exclusion, exclusion, ranges
+from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion, exclusion, ranges
 from mplus_ray.pipeline.ledger.schema import cuts, documents, garbage, heads, shards, states
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

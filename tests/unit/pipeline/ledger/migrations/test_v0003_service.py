@@ -11,8 +11,8 @@ from alembic import command
 from sqlalchemy import create_engine, text
 
 from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.ledger.migrations import upgrade
 from mplus_ray.pipeline.ledger.tenant import LIMITS
-from mplus_ray.pipeline.migrations import upgrade
 from mplus_ray.pipeline.reading import Plans
 
 if TYPE_CHECKING:

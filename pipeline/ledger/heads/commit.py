@@ -14,9 +14,16 @@ from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline import builds, leases
-from mplus_ray.pipeline.head import Committed, add_files, check_cover, drop_names, require_head
-from mplus_ray.pipeline.leases import Lease
+from mplus_ray.pipeline.ledger.heads import building_head as builds
+from mplus_ray.pipeline.ledger.heads import leases
+from mplus_ray.pipeline.ledger.heads.head import (
+    Committed,
+    add_files,
+    check_cover,
+    drop_names,
+    require_head,
+)
+from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import heads, states
 from mplus_ray.pipeline.ledger.tenant_scope import Scope, writing_together
 

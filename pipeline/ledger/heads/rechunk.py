@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Row, func
 from mplus_ray.model.errors import BehindError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
-from mplus_ray.pipeline.exclusion import exclusion
-from mplus_ray.pipeline.leases import Lease, hold
+from mplus_ray.pipeline.ledger.heads.leases import Lease, hold
+from mplus_ray.pipeline.ledger.heads.renumbering import exclusion
 from mplus_ray.pipeline.ledger.schema import chunks, cuts, documents, snapshots
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 

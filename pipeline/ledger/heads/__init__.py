@@ -1,0 +1,1 @@
+"""Heads: what of a log is memorized, who writes it, and how it is replaced."""
