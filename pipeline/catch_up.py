@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
 from mplus_ray.pipeline.memorize import memorize
-from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.upkeep import compact, drop_forgotten
 
 
 def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet) -> int:

@@ -26,10 +26,10 @@ from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
 from mplus_ray.pipeline.memorize import MAX_BATCH, Ended, Line
 from mplus_ray.pipeline.observe import Observer, Unobserved
-from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.upkeep import compact, drop_forgotten
 
 _log = logging.getLogger(__name__)
 

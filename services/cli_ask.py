@@ -104,7 +104,7 @@ def _prepare(system: Embedded, log: TenantLog) -> None:
 def _mending(system: Embedded, log: TenantLog, answer: Callable[[], Reply]) -> Reply:
     """An answer, also where a damaged file has to be made again for it."""
     from mplus_ray.model.errors import DamagedFileError
-    from mplus_ray.pipeline.upkeep import verify
+    from mplus_ray.pipeline.maintenance.repair import verify
     from mplus_ray.services.output import stderr
 
     try:

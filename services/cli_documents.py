@@ -182,7 +182,7 @@ def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
 
 def _settle(system: Embedded, log: TenantLog) -> None:
     """Carry out all forgetting, showing what is memorized again for it."""
-    from mplus_ray.pipeline.rebuild import settle
+    from mplus_ray.pipeline.maintenance.rebuild import settle
     from mplus_ray.services.output import stderr
     from mplus_ray.services.progress import memorizing
 

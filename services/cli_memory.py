@@ -77,8 +77,8 @@ def fork(
 
     It shares the files and pays for what it adds. What one of them forgets, the other keeps.
     """
-    from mplus_ray.pipeline.inspect import history_at
-    from mplus_ray.pipeline.rebuild import fork_at
+    from mplus_ray.pipeline.maintenance.audit import history_at
+    from mplus_ray.pipeline.maintenance.rebuild import fork_at
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.moments import step_of
     from mplus_ray.services.output import human, write_json
@@ -112,7 +112,7 @@ def digest(
 
     Equal memories have equal digests, however they came about and wherever they are.
     """
-    from mplus_ray.pipeline.inspect import digest as hash_memory
+    from mplus_ray.pipeline.maintenance.audit import digest as hash_memory
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.moments import step_of
     from mplus_ray.services.output import human, write_json
@@ -138,7 +138,7 @@ def rebuild(
     This is how a tenant moves to another model, which cuts the documents its own way. Interrupted,
     the same command goes on.
     """
-    from mplus_ray.pipeline.rebuild import upgrade
+    from mplus_ray.pipeline.maintenance.rebuild import upgrade
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, stderr, write_json
     from mplus_ray.services.progress import memorizing
@@ -169,8 +169,8 @@ def verify(
 
     Exit code 1 if anything differed, also when it is repaired.
     """
-    from mplus_ray.pipeline.inspect import check_log
-    from mplus_ray.pipeline.upkeep import verify as verify_files
+    from mplus_ray.pipeline.maintenance.audit import check_log
+    from mplus_ray.pipeline.maintenance.repair import verify as verify_files
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, printable, write_json
     from mplus_ray.services.settings import Settings
@@ -207,7 +207,7 @@ def sweep(data: DataOption = None, json: JsonOption = None) -> None:
 
     For a timer. `tenants set --cold-after` says when a tenant is cold.
     """
-    from mplus_ray.pipeline.upkeep import sweep as sweep_all
+    from mplus_ray.pipeline.maintenance.repair import sweep as sweep_all
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, write_json
     from mplus_ray.services.settings import Settings

@@ -24,7 +24,7 @@ from mplus_ray.model.store.row_format import RowFormat
 from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES
 from mplus_ray.pipeline.ledger.tenant import PRECISIONS
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.upkeep import verify
+from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.worker import Worker
 from mplus_ray.services.api.app import build
 from mplus_ray.services.api.deps import Deps, Limits, ReaderClient

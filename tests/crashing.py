@@ -28,12 +28,12 @@ from typing import Any
 
 import sqlalchemy
 
-import mplus_ray.pipeline.upkeep
+import mplus_ray.pipeline.maintenance.repair
 from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.maintenance.rebuild import purge
 from tests.kill_points import Hooks
 from tests.worlds import (
     World,
@@ -88,7 +88,7 @@ class _Scenario:
     def outcome(self) -> dict[str, Any]:
         """What is to be the same whatever happened, once garbage is removed."""
         world, log = self.world, self.log
-        damaged = mplus_ray.pipeline.upkeep.verify(world.engine, log).damaged
+        damaged = mplus_ray.pipeline.maintenance.repair.verify(world.engine, log).damaged
         summaries = [s.tenant.name for s in world.ledger.tenants()]
         mine = [world.ledger.tenant(n) for n in summaries if n.startswith(self.run.tenant)]
         for one in mine:
@@ -131,8 +131,10 @@ class _Scenario:
 
     def _delete(self) -> None:
         with suppress(TenantNotFoundError):
-            mplus_ray.pipeline.upkeep.delete(self.world.engine, f"{self.run.tenant}-fork")
-        mplus_ray.pipeline.upkeep.sweep(self.world.engine)
+            mplus_ray.pipeline.maintenance.repair.delete(
+                self.world.engine, f"{self.run.tenant}-fork"
+            )
+        mplus_ray.pipeline.maintenance.repair.sweep(self.world.engine)
 
 
 STAGES: dict[str, Callable[[_Scenario], Any]] = {
@@ -149,7 +151,7 @@ STAGES: dict[str, Callable[[_Scenario], Any]] = {
     "fork": _Scenario._fork,
     "compact": lambda s: merge_all(s.world, s.log),
     "delete": _Scenario._delete,
-    "cool": lambda s: mplus_ray.pipeline.upkeep.cool(s.world.engine, s.log),
+    "cool": lambda s: mplus_ray.pipeline.maintenance.repair.cool(s.world.engine, s.log),
     "accept e": lambda s: s._accept("e", "e", 1),
     "warm": _Scenario._catch_up,
 }

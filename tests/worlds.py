@@ -19,8 +19,8 @@ import torch
 import mplus_ray.actors.writer
 import mplus_ray.pipeline.committer
 import mplus_ray.pipeline.ledger.database
+import mplus_ray.pipeline.maintenance.repair
 import mplus_ray.pipeline.memorize
-import mplus_ray.pipeline.upkeep
 from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
@@ -67,8 +67,8 @@ def without_flushing(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 def merge_all(world: World, log: TenantLog) -> int:
     """Compact also what is not worth it yet; returns how many files went."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mplus_ray.pipeline.upkeep, "_FEW", 2)
-        return mplus_ray.pipeline.upkeep.compact(world.engine, log)
+        patch.setattr(mplus_ray.pipeline.maintenance.repair, "_FEW", 2)
+        return mplus_ray.pipeline.maintenance.repair.compact(world.engine, log)
 
 
 def load_model(folder: Path) -> MPlus:

@@ -10,8 +10,8 @@ from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.upkeep import cool
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import cool
 from mplus_ray.services.embedded import Embedded
 
 REBUILT = "rebuilt"

@@ -45,7 +45,7 @@ from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.maintenance.rebuild import purge
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Mender:
 
 def _mend(installation: Installation, tenant: str) -> list[str]:
     """The files that were made again."""
-    from mplus_ray.pipeline.upkeep import verify
+    from mplus_ray.pipeline.maintenance.repair import verify
 
     engine = installation.engine()
     try:

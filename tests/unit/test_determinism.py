@@ -11,7 +11,7 @@ from mplus_ray.model.store.row_format import PRECISIONS
 from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant import RETENTIONS
-from mplus_ray.pipeline.upkeep import cool
+from mplus_ray.pipeline.maintenance.repair import cool
 from tests.worlds import World, make_text, merge_all
 
 pytest_plugins = ["tests.installations"]

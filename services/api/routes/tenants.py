@@ -11,7 +11,7 @@ from mplus_ray.pipeline.anatomy import read_anatomy
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant import LIMITS, PRECISIONS, TenantSummary
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.upkeep import delete
+from mplus_ray.pipeline.maintenance.repair import delete
 from mplus_ray.services.api.answers import Answers
 from mplus_ray.services.api.auth import DepsOf, guarded
 from mplus_ray.services.api.deps import Deps

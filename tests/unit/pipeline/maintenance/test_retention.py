@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+import mplus_ray.pipeline.maintenance.repair
 import mplus_ray.pipeline.memorize
-import mplus_ray.pipeline.upkeep
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.upkeep import compact, drop_forgotten, verify
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten, verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, make_text, opened
 
@@ -42,7 +42,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
 @pytest.fixture
 def world(model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 3)
-    monkeypatch.setattr(mplus_ray.pipeline.upkeep, "_FEW", 1000)  # merging is tested elsewhere
+    monkeypatch.setattr(
+        mplus_ray.pipeline.maintenance.repair, "_FEW", 1000
+    )  # merging is tested elsewhere
     with opened(model, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "rows") as world:
         yield world
 

@@ -12,7 +12,7 @@ from mplus_ray.pipeline.engine import Engine, Stores
 from mplus_ray.pipeline.job import Job, OnStep, quiet, remake
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.rebuild import purge
+from mplus_ray.pipeline.maintenance.rebuild import purge
 
 SHARD_BYTES = 64 << 20  # compaction makes no larger shard, unless these are but a few steps
 _FEW = 8  # neighbours of like size are merged when there are so many: each row is copied rarely

@@ -15,8 +15,8 @@ from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.heads.fork import cut
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.rebuild import settle
-from mplus_ray.pipeline.upkeep import delete, verify
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import delete, verify
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.answer import ask
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.rebuild import settle, upgrade
-from mplus_ray.pipeline.upkeep import verify
+from mplus_ray.pipeline.maintenance.rebuild import settle, upgrade
+from mplus_ray.pipeline.maintenance.repair import verify
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, make_text, opened
 

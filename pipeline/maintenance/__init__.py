@@ -1,0 +1,1 @@
+"""Repair, compaction, rebuilding, and the removal of what nobody needs."""
