@@ -17,9 +17,9 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.memory.memory import Tip, link
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.pipeline.chunking.chunker import Span, chunk
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings

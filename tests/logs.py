@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.heads.tenant_heads import Head, Lease
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 
 @dataclass

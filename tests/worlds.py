@@ -31,10 +31,10 @@ from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.chunking.headers import with_header
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from tests.checkpoints import write_checkpoint
 
 SEED = 7

@@ -25,7 +25,7 @@ from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.read_pass import hear
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
-from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.parsing.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"

@@ -20,8 +20,8 @@ from mplus_ray.bench.ingest.running import Running, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.worker import Worker
 from mplus_ray.services.embedded import Embedded
 

@@ -10,9 +10,9 @@ from random import Random
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, cut
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
-from mplus_ray.pipeline.parse import parse_file
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.parse import parse_file
 from mplus_ray.pipeline.sources import find_files
 
 _DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"

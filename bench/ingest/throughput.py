@@ -15,7 +15,7 @@ from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
-from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.worker import Worker
 
 BATCH = 8  # chunks in a forward pass, here and in the worker

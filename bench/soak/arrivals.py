@@ -7,8 +7,8 @@ from random import Random
 
 from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.ingest.texts import Texts, accept
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.services.embedded import Embedded
 
 _TENANTS = 6  # that documents arrive for at a time

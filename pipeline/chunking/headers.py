@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mplus_ray.pipeline.chunking.chunker import Span, Tokenizer, chunk
-from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, cut
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
 
 # Small documents that share a transaction, which waits for the disk.

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError
-from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.parse_many import holds_many
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.ray_cluster import local_ray
 from mplus_ray.pipeline.sources import Finished, Incoming, Item, Source, divided
 from mplus_ray.pipeline.sources.records import OneFile

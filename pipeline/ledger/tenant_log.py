@@ -11,7 +11,6 @@ from sqlalchemy import Row, func
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.documents.append import (
     Accepted,
@@ -41,6 +40,7 @@ from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 __all__ = [
     "Accepted",

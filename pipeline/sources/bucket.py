@@ -15,9 +15,9 @@ import pyarrow.fs as pafs
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.object_store.failures import refusals
 from mplus_ray.model.object_store.remote import impatient
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.append import short
-from mplus_ray.pipeline.parse import MAX_BYTES, SUFFIXES, parse_bytes
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.parse import MAX_BYTES, SUFFIXES, parse_bytes
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.pipeline.parse import SUFFIXES, parse_file
+from mplus_ray.pipeline.parsing.parse import SUFFIXES, parse_file
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 

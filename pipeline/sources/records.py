@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.append import short
-from mplus_ray.pipeline.parse_many import holds_many, read_many
-from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.multi_document import holds_many, read_many
+from mplus_ray.pipeline.parsing.records import Record
 from mplus_ray.pipeline.sources.source import Finished, Incoming
 
 

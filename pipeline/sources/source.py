@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 
 def _nobody() -> None:

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
 from mplus_ray.pipeline.chunking.chunker import chunk
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import NothingTakenInError
 from mplus_ray.services.api.limits import Meter

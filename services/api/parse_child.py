@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.parse import parse_bytes
-from mplus_ray.pipeline.parse_many import holds_many, read_many
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.multi_document import holds_many, read_many
+from mplus_ray.pipeline.parsing.parse import parse_bytes
 
 _LENGTH = struct.Struct(">I")
 

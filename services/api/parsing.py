@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError, OverloadedError
-from mplus_ray.pipeline.document import ParsedDocument, Section
-from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.records import Record
 from mplus_ray.services.api.deps import Limits
 
 _LENGTH = struct.Struct(">I")

@@ -16,11 +16,11 @@ from typing import IO
 from starlette.datastructures import UploadFile
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.append import short
-from mplus_ray.pipeline.parse_jsonl import too_long
-from mplus_ray.pipeline.parse_many import holds_many
-from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, document_of, parse_json
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.jsonl import too_long
+from mplus_ray.pipeline.parsing.multi_document import holds_many
+from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, document_of, parse_json
 from mplus_ray.services.api.parsing import Parsers
 from mplus_ray.services.api.schemas.documents import NewDocument
 

@@ -20,10 +20,10 @@ from reportlab.pdfgen.canvas import Canvas
 
 import tests.s3
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ingest.parallel_parsing import _TRIES, _WINDOW, Parallel
 from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Incoming, Source, open_sources
 from mplus_ray.pipeline.sources.files import Files, local_file
 from mplus_ray.pipeline.sources.records import OneFile

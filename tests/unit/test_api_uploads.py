@@ -15,7 +15,7 @@ from docx import Document
 from reportlab.pdfgen import canvas
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parsing.records import Record
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.parsing import Parsers
 from mplus_ray.services.api.uploads import file_name

@@ -27,8 +27,8 @@ from mplus_ray.bench.soak.compare import compare
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.training.data.text import Corpus
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.observe import Commit
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.worker import Worker
 from tests.checkpoints import write_checkpoint
 from tests.worlds import load_model, without_flushing

@@ -16,9 +16,9 @@ import mplus_ray.pipeline.ingest.ingestor
 import mplus_ray.services.ingest_run
 import mplus_ray.services.output
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ingest.ingestor import Intake
 from mplus_ray.pipeline.ledger.tenant import Tenant
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.services.cli_ingest import carry_out
 from mplus_ray.services.embedded import Embedded

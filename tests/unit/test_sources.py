@@ -173,7 +173,7 @@ class TestStandardInput:
     def test_an_endless_line_is_passed_over(
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mplus_ray.pipeline.parse_jsonl.MAX_RECORD", 100)
+        monkeypatch.setattr("mplus_ray.pipeline.parsing.jsonl.MAX_RECORD", 100)
         data = lines(b"x" * 1000, {"text": "After it."}, b"y" * 250)
         intake = take(log, JsonLines(io.BytesIO(data)))
         assert (intake.new, intake.failures) == (1, 2)

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     Alike,
@@ -25,6 +24,7 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
 from mplus_ray.pipeline.ledger.documents.quota import Room
 from mplus_ray.pipeline.ledger.schema import chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 MAX_KEY = 1000  # bytes; what an index of either database takes
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ingest.backpressure import Pressure
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from tests.logs import Clock, memorize, put
 from tests.unit.fakes import FakeTokenizer

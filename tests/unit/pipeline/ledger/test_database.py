@@ -19,11 +19,11 @@ from sqlalchemy import create_engine, text
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.migrations import HEAD, upgrade
 from mplus_ray.pipeline.ledger.schema import metadata
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from tests.logs import build_without, put
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
 )
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument, Section
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant import default_seed
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 from tests.logs import Clock, memorize, put
 
 pytest_plugins = ["tests.postgres"]

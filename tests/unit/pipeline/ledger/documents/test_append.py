@@ -16,9 +16,9 @@ import mplus_ray.pipeline.ledger.documents.append
 import mplus_ray.pipeline.ledger.documents.near_duplicates
 from mplus_ray.model.errors import InvalidInputError, MPlusError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from tests.logs import Clock
 from tests.worlds import log_of, without_flushing
 

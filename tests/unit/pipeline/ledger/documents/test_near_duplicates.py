@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.pipeline.chunking.chunker import chunk
-from mplus_ray.pipeline.document import ParsedDocument
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import likenesses
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Incoming
 from tests.logs import build_without, memorize
 from tests.unit.fakes import FakeTokenizer

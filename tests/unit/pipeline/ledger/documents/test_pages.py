@@ -6,10 +6,10 @@ import pytest
 
 from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.document import ParsedDocument, Section
 from mplus_ray.pipeline.ledger.documents.documents import DocumentState
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 from tests.logs import Clock, build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),

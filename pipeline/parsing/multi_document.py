@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse_check import foreign
-from mplus_ray.pipeline.parse_csv import read_csv
-from mplus_ray.pipeline.parse_jsonl import read_jsonl
-from mplus_ray.pipeline.parse_parquet import read_parquet
-from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parsing.checks import foreign
+from mplus_ray.pipeline.parsing.csv import read_csv
+from mplus_ray.pipeline.parsing.jsonl import read_jsonl
+from mplus_ray.pipeline.parsing.parquet import read_parquet
+from mplus_ray.pipeline.parsing.records import Record
 
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
     ".jsonl": read_jsonl,

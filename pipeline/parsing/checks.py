@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 MAX_WORD = 1_000_000  # characters; longer runs are encoded data, not something to answer from
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse_record import MAX_RECORD, Record, document_of
+from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, document_of
 
 _TEXT_NAMES = ("text", "content", "body")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from lxml import etree, html
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument, Section
-from mplus_ray.pipeline.parse_text import decode
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.text import decode
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_NAMES = (

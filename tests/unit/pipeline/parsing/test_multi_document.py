@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.parse import parse_bytes
-from mplus_ray.pipeline.parse_many import read_many
-from mplus_ray.pipeline.parse_record import Record
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.multi_document import read_many
+from mplus_ray.pipeline.parsing.parse import parse_bytes
+from mplus_ray.pipeline.parsing.records import Record
 
 
 def read(name: str, data: bytes) -> list[Record]:
@@ -86,7 +86,7 @@ class TestCsv:
 
     def test_a_quote_that_is_never_closed_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("csv.field_size_limit", lambda: None)
-        monkeypatch.setattr("mplus_ray.pipeline.parse_csv.MAX_RECORD", 1000)
+        monkeypatch.setattr("mplus_ray.pipeline.parsing.csv.MAX_RECORD", 1000)
         with pytest.raises(DocumentError, match="has a line longer than"):
             read("a.csv", b'text\n"' + b"x" * 2000)
 

@@ -12,7 +12,7 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse import parse_bytes
+from mplus_ray.pipeline.parsing.parse import parse_bytes
 
 
 def saved(document: Any) -> bytes:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.parse_check import checked, foreign
-from mplus_ray.pipeline.parse_docx import parse_docx
-from mplus_ray.pipeline.parse_html import parse_html
-from mplus_ray.pipeline.parse_many import MANY
-from mplus_ray.pipeline.parse_pdf import parse_pdf
-from mplus_ray.pipeline.parse_text import parse_markdown, parse_text
+from mplus_ray.pipeline.parsing.checks import checked, foreign
+from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.docx import parse_docx
+from mplus_ray.pipeline.parsing.html import parse_html
+from mplus_ray.pipeline.parsing.multi_document import MANY
+from mplus_ray.pipeline.parsing.pdf import parse_pdf
+from mplus_ray.pipeline.parsing.text import parse_markdown, parse_text
 
 MAX_BYTES = 256 * 2**20
 

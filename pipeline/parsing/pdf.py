@@ -9,7 +9,7 @@ from pathlib import Path
 from pypdf import PdfReader
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 
 # Its warnings name neither the file nor anything a person could do.
 logging.getLogger("pypdf").setLevel(logging.ERROR)

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse_record import Record
-from mplus_ray.pipeline.parse_table import Columns
+from mplus_ray.pipeline.parsing.records import Record
+from mplus_ray.pipeline.parsing.tables import Columns
 
 _BATCH = 32  # rows in memory at a time
 _BUFFER = 2**20  # bytes of a column chunk read at a time

@@ -13,7 +13,7 @@ from docx import Document
 from docx.oxml.ns import qn
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 
 _MAX_UNPACKED = 256 * 2**20  # bytes of all its parts
 _MAX_RATIO = 200  # unpacked to packed; dense XML reaches 50

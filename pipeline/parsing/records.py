@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.document import ParsedDocument
-from mplus_ray.pipeline.parse_check import checked
+from mplus_ray.pipeline.parsing.checks import checked
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parse_record import MAX_RECORD, Record
-from mplus_ray.pipeline.parse_table import Columns
-from mplus_ray.pipeline.parse_text import encoding_of
+from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record
+from mplus_ray.pipeline.parsing.tables import Columns
+from mplus_ray.pipeline.parsing.text import encoding_of
 
 _SAMPLE = 100  # rows by which the longest column is found
 _DELIMITERS = ",;\t|"

@@ -1,0 +1,1 @@
+"""From files to documents: text, HTML, Word, PDF, tables and records."""
