@@ -1,4 +1,4 @@
-"""What those who watch a writer at work are told; counted in `pipeline.metrics`."""
+"""What those who watch a writer at work are told; counted in `pipeline.reports.metrics`."""
 
 from __future__ import annotations
 

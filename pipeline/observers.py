@@ -1,4 +1,4 @@
-"""Observers beside `pipeline.metrics`: one that logs, and several as one."""
+"""Observers beside `pipeline.reports.metrics`: one that logs, and several as one."""
 
 from __future__ import annotations
 

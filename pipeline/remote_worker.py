@@ -117,15 +117,15 @@ class _WorkerActor:
 
     def metrics(self) -> str:
         """In Prometheus's text format."""
-        from mplus_ray.pipeline.metrics import exposition
+        from mplus_ray.pipeline.reports.metrics import exposition
 
         return exposition(self._registry) if self._registry else ""
 
     def _observer(self) -> Observer:
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.metrics import Metrics
         from mplus_ray.pipeline.observers import LoggingObserver, Observers
+        from mplus_ray.pipeline.reports.metrics import Metrics
 
         self._registry = CollectorRegistry()
         return Observers([Metrics(self._registry), LoggingObserver()])

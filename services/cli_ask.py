@@ -20,9 +20,9 @@ from mplus_ray.services.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mplus_ray.pipeline.answer import Reply
     from mplus_ray.pipeline.citations import Citation
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+    from mplus_ray.pipeline.reading.ask import Reply
     from mplus_ray.services.embedded import Embedded
 
 _SHOWN = 240  # characters of a passage on a terminal; JSON has all of it
@@ -41,7 +41,7 @@ def ask(
     json: JsonOption = None,
 ) -> None:
     """Answer a question from the memory of a tenant that exists."""
-    from mplus_ray.pipeline.answer import ask as answer_question
+    from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.moments import step_of
     from mplus_ray.services.output import human, printable, stderr, write_json

@@ -108,8 +108,8 @@ class _Run:
         """One writer in this process."""
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.metrics import Metrics
         from mplus_ray.pipeline.observers import LoggingObserver, Observers
+        from mplus_ray.pipeline.reports.metrics import Metrics
         from mplus_ray.pipeline.worker import Worker
 
         registry = CollectorRegistry()
@@ -126,8 +126,8 @@ class _Run:
         from prometheus_client import CollectorRegistry
 
         from mplus_ray.pipeline.fleet import Fleet
-        from mplus_ray.pipeline.metrics import WriterMetrics
         from mplus_ray.pipeline.remote_worker import RemoteWorker, ray_at
+        from mplus_ray.pipeline.reports.metrics import WriterMetrics
 
         installation, numbers = self.system.installation, count(1)
 
@@ -153,7 +153,7 @@ class _Run:
         if self.metrics_port is None:
             yield
             return
-        from mplus_ray.pipeline.metrics import LedgerMetrics, serve
+        from mplus_ray.pipeline.reports.metrics import LedgerMetrics, serve
         from mplus_ray.services.output import stderr
 
         registry.register(LedgerMetrics(self.system.ledger))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mplus_ray.pipeline.ledger.backlog import Backlog
     from mplus_ray.pipeline.ledger.ledger import Ledger
-    from mplus_ray.pipeline.status import Tier
+    from mplus_ray.pipeline.reports.status import Tier
     from mplus_ray.services.settings import Settings
 
 _REFRESH_SECONDS = 1.0
@@ -99,7 +99,13 @@ def render(found: dict[str, Any]) -> RenderableType:
 
 def _read(settings: Settings, ledger: Ledger | None, tenant: str | None) -> dict[str, Any]:
     from mplus_ray.pipeline.ledger.backlog import Backlog
-    from mplus_ray.pipeline.status import Status, Tier, read_status, shown_ledger, shown_store
+    from mplus_ray.pipeline.reports.status import (
+        Status,
+        Tier,
+        read_status,
+        shown_ledger,
+        shown_store,
+    )
 
     if ledger is None:
         nothing = Tier(0, 0)

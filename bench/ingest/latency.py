@@ -13,9 +13,9 @@ from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.ingest.running import Running, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
-from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.worker import Worker
 from mplus_ray.services.embedded import Embedded
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mplus_ray.actors.ray_actors import ModelCard, RemoteReader, RemoteWriter, StoreUrl
 from mplus_ray.deploy.demo.questions import TENANTS, DemoTenant, Question
-from mplus_ray.pipeline.answer import ask, read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.citations import Citation
 from mplus_ray.pipeline.engine import Engine
@@ -19,6 +18,7 @@ from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import OnStep
 from mplus_ray.pipeline.ray_cluster import Resources
+from mplus_ray.pipeline.reading.ask import ask, read_plan
 from mplus_ray.pipeline.sources import open_sources
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedE
 from mplus_ray.pipeline.citations import Citation, cite
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.figures import Figures
 from mplus_ray.services.api.limits import Meter

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
 from starlette.routing import Route
 
-from mplus_ray.pipeline.memory_map import Memberships
-from mplus_ray.pipeline.metrics import LedgerMetrics
+from mplus_ray.pipeline.reports.memory_map import Memberships
+from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi, problems
 from mplus_ray.services.api.answers import Answers
 from mplus_ray.services.api.bodies import BodyLimit

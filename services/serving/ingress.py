@@ -53,7 +53,7 @@ class Ingress:
         from prometheus_client import CollectorRegistry
 
         from mplus_ray.pipeline.ledger.ledger import Ledger
-        from mplus_ray.pipeline.metrics import WriterMetrics
+        from mplus_ray.pipeline.reports.metrics import WriterMetrics
         from mplus_ray.services.api.app import build
         from mplus_ray.services.api.deps import Deps, Limits
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from mplus_ray.actors.messages import ReaderStats
-from mplus_ray.pipeline.metrics import exposition
+from mplus_ray.pipeline.reports.metrics import exposition
 from mplus_ray.services.serving.figures import ReaderMetrics
 
 

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from mplus_ray.model.errors import MPlusError, OverloadedError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.pipeline.metrics import exposition
+from mplus_ray.pipeline.reports.metrics import exposition
 from mplus_ray.services.api.auth import DepsOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.schemas.base import Response as Said

@@ -16,7 +16,6 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
@@ -24,6 +23,7 @@ from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import Job, OnStep, memorize
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
 from tests.checkpoints import write_checkpoint

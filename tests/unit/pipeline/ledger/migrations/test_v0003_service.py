@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, text
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.migrations import upgrade
 from mplus_ray.pipeline.ledger.tenant import LIMITS
-from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.reading.read_plans import Plans
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres

@@ -18,11 +18,11 @@ from sqlalchemy import Connection, Row, func
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
-from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.heads.head import read_head
 from mplus_ray.pipeline.ledger.schema import documents, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.reading.ask import read_plan
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger

@@ -10,10 +10,10 @@ import pytest
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.pipeline.anatomy import Anatomy, Kind, read_anatomy
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
-from mplus_ray.pipeline.memory_map import Memberships, Tiers, draw_map, tiers
+from mplus_ray.pipeline.reports.memory_map import Memberships, Tiers, draw_map, tiers
+from mplus_ray.pipeline.reports.tenant_stats import Anatomy, Kind, read_anatomy
 from tests.logs import build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]

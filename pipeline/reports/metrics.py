@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.pipeline.ledger.tenant_scope import now
-from mplus_ray.pipeline.status import holders
+from mplus_ray.pipeline.reports.status import holders
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger

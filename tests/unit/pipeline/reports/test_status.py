@@ -21,7 +21,7 @@ from mplus_ray.model.object_store.range_cache import RangeCache
 from mplus_ray.pipeline.ledger.backlog import Backlog
 from mplus_ray.pipeline.ledger.heads.lease_owner import new_owner
 from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.status import Held, Tier, read_status, shown_ledger, shown_store
+from mplus_ray.pipeline.reports.status import Held, Tier, read_status, shown_ledger, shown_store
 from mplus_ray.services import cli, cli_status
 from tests.logs import Clock, memorize, put, shard, state
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, func
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, forgets, shards, states
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.reading import serving_row
+from mplus_ray.pipeline.reading.read_plans import serving_row
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
-from mplus_ray.pipeline.answer import read_plan
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import cool, delete, sweep
-from mplus_ray.pipeline.reading import Plans
+from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.pipeline.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
 from tests.worlds import World, make_text, merge_all
@@ -53,7 +53,7 @@ def counting() -> Iterator[list[Serving]]:
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mplus_ray.pipeline.reading.read_head", noted)
+        patch.setattr("mplus_ray.pipeline.reading.read_plans.read_head", noted)
         yield read
 
 

@@ -1,0 +1,1 @@
+"""What an operator wants to know: status, metrics, and what a memory consists of."""
