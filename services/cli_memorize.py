@@ -23,8 +23,8 @@ from mplus_ray.services.options import (
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from mplus_ray.pipeline.fleet import Scale
-    from mplus_ray.pipeline.remote_worker import Needs
+    from mplus_ray.pipeline.workers.fleet import Scale
+    from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.embedded import Embedded
 
 _TICK_SECONDS = 0.5
@@ -65,8 +65,8 @@ def memorize(
     one ledger; each tenant is one writer's at a time. What `mplus ingest --no-wait` took in is
     memorized here.
     """
-    from mplus_ray.pipeline.fleet import Scale
-    from mplus_ray.pipeline.remote_worker import Needs
+    from mplus_ray.pipeline.workers.fleet import Scale
+    from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import human, write_json
     from mplus_ray.services.settings import Settings
@@ -110,7 +110,7 @@ class _Run:
 
         from mplus_ray.pipeline.observers import LoggingObserver, Observers
         from mplus_ray.pipeline.reports.metrics import Metrics
-        from mplus_ray.pipeline.worker import Worker
+        from mplus_ray.pipeline.workers.worker import Worker
 
         registry = CollectorRegistry()
         observer = Observers([Metrics(registry), LoggingObserver()])
@@ -125,9 +125,9 @@ class _Run:
         """Writers as actors; ended, also by an error, they commit what they have."""
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.fleet import Fleet
-        from mplus_ray.pipeline.remote_worker import RemoteWorker, ray_at
         from mplus_ray.pipeline.reports.metrics import WriterMetrics
+        from mplus_ray.pipeline.workers.fleet import Fleet
+        from mplus_ray.pipeline.workers.ray_worker import RemoteWorker, ray_at
 
         installation, numbers = self.system.installation, count(1)
 

@@ -102,7 +102,7 @@ def serve(
         set_environment()
     for name, value in _SERVE.items():
         os.environ.setdefault(name, value)  # before Ray is imported
-    from mplus_ray.pipeline.fleet import Scale
+    from mplus_ray.pipeline.workers.fleet import Scale
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.output import stderr
     from mplus_ray.services.serving.application import Budget, Readership

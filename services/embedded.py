@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import Files
     from mplus_ray.pipeline.engine import Engine, Stores
-    from mplus_ray.pipeline.remote_worker import Installation
+    from mplus_ray.pipeline.workers.ray_worker import Installation
 
 
 class Embedded:
@@ -65,7 +65,7 @@ class Embedded:
     @property
     def installation(self) -> Installation:
         """What other processes open."""
-        from mplus_ray.pipeline.remote_worker import Installation
+        from mplus_ray.pipeline.workers.ray_worker import Installation
 
         return Installation(self.settings.checkpoint, self.settings.ledger_url, self._store)
 

@@ -16,7 +16,7 @@ Watch = Callable[[int, int], "AbstractContextManager[OnStep]"]  # of so many chu
 
 def memorize_waiting(system: Embedded, log: TenantLog, watch: Watch) -> None:
     """Memorize what waits, and forget what was asked for."""
-    from mplus_ray.pipeline.catch_up import catch_up
+    from mplus_ray.pipeline.workers.catch_up import catch_up
 
     step = log.heads.serving().head.step
     waiting = log.length() - step
@@ -32,7 +32,7 @@ def warm(system: Embedded, log: TenantLog) -> None:
     Raises:
         FingerprintMismatchError: the loaded checkpoint is not the memory's.
     """
-    from mplus_ray.pipeline.catch_up import is_cold
+    from mplus_ray.pipeline.workers.catch_up import is_cold
     from mplus_ray.services.output import stderr
     from mplus_ray.services.progress import memorizing
 

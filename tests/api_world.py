@@ -25,7 +25,7 @@ from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES
 from mplus_ray.pipeline.ledger.tenant import PRECISIONS
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import verify
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 from mplus_ray.services.api.app import build
 from mplus_ray.services.api.deps import Deps, Limits, ReaderClient
 from mplus_ray.services.api.local import LocalReaders

@@ -30,10 +30,10 @@ import sqlalchemy
 
 import mplus_ray.pipeline.maintenance.repair
 from mplus_ray.model.errors import TenantNotFoundError
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.kill_points import Hooks
 from tests.worlds import (
     World,

@@ -17,7 +17,7 @@ import mplus_ray.pipeline.engine
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import load_model, many_files, merge_all, opened
 
 POINTS = ("memorized", "written", "deleting")

@@ -27,7 +27,6 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.engine import Engine
@@ -35,6 +34,7 @@ from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import write_checkpoint
 
 SEED = 7

@@ -7,11 +7,11 @@ from typing import Any
 
 from mplus_ray.bench.durable.restarts import QUESTION
 from mplus_ray.bench.fixture import Library, tenant
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import cool
 from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.services.embedded import Embedded
 
 REBUILT = "rebuilt"

@@ -63,7 +63,7 @@ class _Meter:
 def _ingest(folder: Path, checkpoint: str, tokens: int, rows: str) -> dict[str, Any]:
     from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
     from mplus_ray.model import MPlus
-    from mplus_ray.pipeline.catch_up import catch_up
+    from mplus_ray.pipeline.workers.catch_up import catch_up
 
     model = MPlus.load(checkpoint, write_only=True)
     if rows == "random":

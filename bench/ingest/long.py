@@ -17,7 +17,7 @@ from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 
 _PARTS = 10
 _CHARACTERS = 12_000

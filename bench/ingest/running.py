@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 
 BATCH = 8  # chunks in a forward pass, here and in the worker
 _CHARACTERS = 12_000  # of a document, about 4,000 tokens

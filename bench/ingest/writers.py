@@ -22,7 +22,7 @@ from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH, workload
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 
 _TENANTS = 2 * BATCH  # enough for both to fill their passes
 

@@ -1,7 +1,7 @@
 """Where documents come from. A source is a small class in a file of its own."""
 
 from mplus_ray.pipeline.sources.files import find_files
-from mplus_ray.pipeline.sources.named import divided, open_sources, read_again
+from mplus_ray.pipeline.sources.resolve import divided, open_sources, read_again
 from mplus_ray.pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
 
 __all__ = [

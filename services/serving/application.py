@@ -15,7 +15,7 @@ from mplus_ray.services.serving.readers import Readers
 from mplus_ray.services.serving.scaling import ByLoad
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
     from mplus_ray.services.api.deps import Limits
 
 NAME = "mplus"  # of the application

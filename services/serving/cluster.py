@@ -10,7 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 from ray import serve
 
-from mplus_ray.pipeline.remote_worker import Needs
+from mplus_ray.pipeline.workers.ray_worker import Needs
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.serving.application import Budget, Readership, application
 from mplus_ray.services.serving.places import check_reach

@@ -12,7 +12,7 @@ from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
 
 
 class Mender:

@@ -22,9 +22,9 @@ from mplus_ray.services.serving.running import Address, Running, running
 if TYPE_CHECKING:
     from ray.serve import Application
 
-    from mplus_ray.pipeline.fleet import Fleet, Scale
     from mplus_ray.pipeline.ledger.ledger import Ledger
-    from mplus_ray.pipeline.remote_worker import Installation, Needs
+    from mplus_ray.pipeline.workers.fleet import Fleet, Scale
+    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.signals import Signals
 
@@ -111,7 +111,7 @@ class Service:
     def _on_ray(self) -> Iterator[Demand]:
         """A connection to Ray, and what everybody gets there."""
         from mplus_ray.pipeline.ray_cluster import local_ray
-        from mplus_ray.pipeline.remote_worker import ray_at
+        from mplus_ray.pipeline.workers.ray_worker import ray_at
 
         demand = self.wanted.demand
         if self._cluster:
@@ -155,8 +155,8 @@ class Service:
     @contextmanager
     def _fleet(self, needs: Needs) -> Iterator[Fleet | None]:
         """The writers; none are left at the end."""
-        from mplus_ray.pipeline.fleet import Fleet
-        from mplus_ray.pipeline.remote_worker import RemoteWorker
+        from mplus_ray.pipeline.workers.fleet import Fleet
+        from mplus_ray.pipeline.workers.ray_worker import RemoteWorker
 
         scale = self.wanted.writers
         if scale is None:

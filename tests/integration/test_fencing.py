@@ -15,9 +15,9 @@ import pytest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import BusyError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.maintenance.rebuild import purge
 from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.stalling import POINTS
 from tests.worlds import World, load_model, make_text, many_files, opened
 

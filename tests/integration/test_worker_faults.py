@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 from tests.worlds import load_model, make_text, opened
 
 if TYPE_CHECKING:

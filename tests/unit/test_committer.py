@@ -12,12 +12,12 @@ import mplus_ray.pipeline.committer
 from mplus_ray.actors.plans import Sealed, WriteRequest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, StaleLeaseError, StorageError
-from mplus_ray.pipeline.claims import claim_together
 from mplus_ray.pipeline.committer import Committer, Task, Written
 from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.heads.commit import Advance, commit_together
 from mplus_ray.pipeline.ledger.heads.head import Committed
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.workers.claims import claim_together
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 

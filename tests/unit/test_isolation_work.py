@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.api_world import ApiWorld, bearer, serving
 from tests.worlds import load_model
 

@@ -23,7 +23,7 @@ from mplus_ray.pipeline.observe import Batch, Commit
 from mplus_ray.pipeline.observers import LoggingObserver, reason
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.sources import open_sources
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 from mplus_ray.services.logs import OURS, configure
 from tests.worlds import World, load_model
 

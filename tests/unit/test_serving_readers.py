@@ -17,7 +17,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.ask import read_plan
-from mplus_ray.pipeline.remote_worker import Installation
+from mplus_ray.pipeline.workers.ray_worker import Installation
 from mplus_ray.services.serving import readers
 from mplus_ray.services.serving.outbox import Outbox
 from mplus_ray.services.serving.readers import Readers

@@ -20,7 +20,7 @@ from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.actors.reading.budget import memory_bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, UnauthorizedError
-from mplus_ray.pipeline.remote_worker import Installation, Needs
+from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
 from mplus_ray.services.cli_serve import _size
 from mplus_ray.services.options import bounds
 from mplus_ray.services.serving import log_pipe, places

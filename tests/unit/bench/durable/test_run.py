@@ -9,7 +9,7 @@ from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.durable.run import rebuilding_wins_below
 from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.catch_up import catch_up
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.services.settings import Settings
 
 

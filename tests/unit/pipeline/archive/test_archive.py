@@ -25,11 +25,11 @@ from mplus_ray.model.object_store.object_store import checksum as hash_of
 from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.archive.format import Archive
 from mplus_ray.pipeline.archive.importer import import_tenant
-from mplus_ray.pipeline.catch_up import catch_up, is_cold
 from mplus_ray.pipeline.ledger.tenant import LIMITS
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.repair import delete, sweep, verify
+from mplus_ray.pipeline.workers.catch_up import catch_up, is_cold
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, log_of, make_text, many_files, opened, row_bytes
 

@@ -14,7 +14,6 @@ from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.archive.format import Archive
 from mplus_ray.pipeline.archive.importer import import_tenant
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
 from mplus_ray.pipeline.ingest.ingestor import Desk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -22,6 +21,7 @@ from mplus_ray.pipeline.maintenance.audit import check_log
 from mplus_ray.pipeline.maintenance.rebuild import upgrade
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 from mplus_ray.pipeline.sources import Incoming
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import write_checkpoint
 from tests.unit.fakes import FakeTokenizer
 from tests.worlds import World, load_model, opened, without_flushing

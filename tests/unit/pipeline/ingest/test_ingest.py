@@ -16,7 +16,6 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
@@ -26,6 +25,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer

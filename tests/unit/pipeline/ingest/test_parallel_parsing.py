@@ -20,7 +20,7 @@ from mplus_ray.pipeline.ingest.parallel_parsing import (
 )
 from mplus_ray.pipeline.sources import Finished, Until, divided, open_sources
 from mplus_ray.pipeline.sources.files import local_file
-from mplus_ray.pipeline.sources.named import InTurn
+from mplus_ray.pipeline.sources.resolve import InTurn
 from mplus_ray.pipeline.sources.stdin import JsonLines
 
 

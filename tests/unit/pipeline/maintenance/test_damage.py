@@ -16,11 +16,11 @@ from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.shards import check_shard
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import purge, settle
 from mplus_ray.pipeline.maintenance.repair import cool, verify
 from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, make_text, merge_all
 
 pytest_plugins = ["tests.installations"]

@@ -14,11 +14,11 @@ from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle, upgrade
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, make_text, opened
 

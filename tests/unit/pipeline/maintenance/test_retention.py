@@ -12,11 +12,11 @@ import mplus_ray.pipeline.maintenance.repair
 import mplus_ray.pipeline.memorize
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten, verify
 from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, make_text, opened
 

@@ -21,7 +21,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import cool, delete, sweep
 from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.reading.read_plans import Plans
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
 from tests.worlds import World, make_text, merge_all
 

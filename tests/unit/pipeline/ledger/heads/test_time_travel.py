@@ -7,11 +7,11 @@ import pytest
 from mplus_ray.model.errors import StorageError, TenantNotFoundError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.catch_up import catch_up
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import cool, delete, sweep, verify
 from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.services.moments import iso, step_of
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 

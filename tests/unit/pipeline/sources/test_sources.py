@@ -26,7 +26,7 @@ from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
-from mplus_ray.pipeline.sources.arriving import Arriving
+from mplus_ray.pipeline.sources.buffered_stream import Arriving
 from mplus_ray.pipeline.sources.follow import Folder
 from mplus_ray.pipeline.sources.stdin import JsonLines
 from tests.unit.fakes import FakeTokenizer

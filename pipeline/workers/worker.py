@@ -19,7 +19,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from mplus_ray.model.errors import BusyError, MPlusError, StaleLeaseError, TenantNotFoundError
-from mplus_ray.pipeline.claims import claim_together
 from mplus_ray.pipeline.engine import LEASE_SECONDS, Engine
 from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.backlog import Waiting
@@ -30,6 +29,7 @@ from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
 from mplus_ray.pipeline.memorize import MAX_BATCH, Ended, Line
 from mplus_ray.pipeline.observe import Observer, Unobserved
+from mplus_ray.pipeline.workers.claims import claim_together
 
 _log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model.errors import InvalidInputError, MPlusError
-from mplus_ray.pipeline.fleet import State
 from mplus_ray.pipeline.ledger.heads.lease_owner import process_owner
 from mplus_ray.pipeline.memorize import MAX_BATCH
+from mplus_ray.pipeline.workers.fleet import State
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -96,7 +96,7 @@ class _WorkerActor:
         if prepare is not None:
             prepare()
 
-        from mplus_ray.pipeline.worker import Worker
+        from mplus_ray.pipeline.workers.worker import Worker
 
         engine = installation.engine()
         worker = Worker(engine, slots, self._observer())
@@ -138,7 +138,7 @@ class _WorkerActor:
 
 
 class RemoteWorker:
-    """See `pipeline.fleet.WriterHandle`."""
+    """See `pipeline.workers.fleet.WriterHandle`."""
 
     def __init__(
         self,

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.fleet import Fleet, Scale, State
 from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.workers.fleet import Fleet, Scale, State
 from tests.logs import Clock, put
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import mplus_ray.pipeline.worker
+import mplus_ray.pipeline.workers.worker
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
@@ -20,7 +20,7 @@ from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.memorize import MAX_BATCH
 from mplus_ray.pipeline.observe import Batch, Commit, Unobserved
-from mplus_ray.pipeline.worker import Worker
+from mplus_ray.pipeline.workers.worker import Worker
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 
@@ -100,10 +100,10 @@ def test_no_tenant_waits_for_more_than_its_share_of_rounds(
 ) -> None:
     """The bound in the module's docstring, in forward passes, with a look after every pass."""
     quantum, before = 4, 3
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "QUANTUM", quantum)
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "SHORT", 0)
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_LOOK_SHARE", math.inf)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "QUANTUM", quantum)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "SHORT", 0)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_LOOK_SHARE", math.inf)
     for n in range(others):
         waiting(world, f"bulk{n}", 60)
     late: list[TenantLog] = []
@@ -128,8 +128,8 @@ def test_no_tenant_waits_for_more_than_its_share_of_rounds(
 def test_a_chat_turn_waits_for_a_few_passes_of_those_at_work(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_LOOK_SHARE", math.inf)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_LOOK_SHARE", math.inf)
     for n in range(2):
         waiting(world, f"bulk{n}", 60)
     claimed: list[int] = []
@@ -145,7 +145,7 @@ def test_a_chat_turn_waits_for_a_few_passes_of_those_at_work(
                 claimed.append(len(self.batches))
 
     Worker(world.engine, slots=2, observer=Arriving()).drain()
-    assert 1 <= claimed[0] <= mplus_ray.pipeline.worker.SHORT
+    assert 1 <= claimed[0] <= mplus_ray.pipeline.workers.worker.SHORT
 
 
 def test_it_goes_on_until_it_is_told_to_stop(world: World) -> None:
@@ -173,7 +173,7 @@ def test_it_goes_on_until_it_is_told_to_stop(world: World) -> None:
 def test_a_storage_that_refuses_is_tried_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_FIRST_PAUSE", 0.01)
     logs = [waiting(world, name, 5) for name in "ab"]
     put, stop = Files.put, threading.Event()
     refused: list[object] = []
@@ -304,7 +304,7 @@ def test_rows_are_let_go_of_without_the_collector(world: World) -> None:
 def test_tenants_that_came_and_went_are_not_kept(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.worker, "_COUNTED", 3)
+    monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_COUNTED", 3)
     worker = Worker(world.engine)
     ids = []
     for number in range(8):

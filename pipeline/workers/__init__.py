@@ -1,0 +1,1 @@
+"""Writers at work: claiming tenants, catching up, and how many there are."""
