@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from mplus_ray.model.errors import InvalidInputError, MPlusError
-from mplus_ray.pipeline.observe import Batch, Commit, Observer
+from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer
 
 _log = logging.getLogger(__name__)
 

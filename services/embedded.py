@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import Files
-    from mplus_ray.pipeline.engine import Engine, Stores
     from mplus_ray.pipeline.workers.ray_worker import Installation
+    from mplus_ray.pipeline.writing.engine import Engine, Stores
 
 
 class Embedded:
@@ -91,7 +91,7 @@ class Embedded:
 
     @cached_property
     def stores(self) -> Stores:
-        from mplus_ray.pipeline.engine import Stores
+        from mplus_ray.pipeline.writing.engine import Stores
 
         return Stores(self.ledger, self.files)
 
@@ -109,7 +109,7 @@ class Embedded:
 
     @cached_property
     def engine(self) -> Engine:
-        from mplus_ray.pipeline.engine import Engine
+        from mplus_ray.pipeline.writing.engine import Engine
 
         model = self.model
         return Engine(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.backpressure import Pressure
     from mplus_ray.pipeline.ingest.ingestor import Desk, Intake
-    from mplus_ray.pipeline.job import OnStep
     from mplus_ray.pipeline.ledger.tenant import Tenant
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.pipeline.sources import Source
+    from mplus_ray.pipeline.writing.write_job import OnStep
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.progress import Ingesting
 

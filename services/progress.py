@@ -27,8 +27,8 @@ from mplus_ray.services.output import printable
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.ingestor import Intake
-    from mplus_ray.pipeline.job import OnStep
     from mplus_ray.pipeline.ledger.tenant_log import Tenant, TenantLog
+    from mplus_ray.pipeline.writing.write_job import OnStep
 
 
 class _TokenRate(ProgressColumn):

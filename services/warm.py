@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.job import OnStep
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+    from mplus_ray.pipeline.writing.write_job import OnStep
     from mplus_ray.services.embedded import Embedded
 
 Watch = Callable[[int, int], "AbstractContextManager[OnStep]"]  # of so many chunks and tokens

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import mplus_ray.pipeline.engine
+import mplus_ray.pipeline.writing.engine
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.object_store.object_store import Files
@@ -46,7 +46,7 @@ def _stop_once(owner: type, name: str, before: bool) -> None:
 
 def main(checkpoint: str, url: str, store: str, point: str) -> None:
     many_files()
-    mplus_ray.pipeline.engine.LEASE_SECONDS = 0.2
+    mplus_ray.pipeline.writing.engine.LEASE_SECONDS = 0.2
     if point == "memorized":
         _stop_once(Writer, "_write_shard", before=True)
     if point == "written":

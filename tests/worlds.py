@@ -17,10 +17,10 @@ import sqlalchemy
 import torch
 
 import mplus_ray.actors.writer
-import mplus_ray.pipeline.committer
 import mplus_ray.pipeline.ledger.database
 import mplus_ray.pipeline.maintenance.repair
-import mplus_ray.pipeline.memorize
+import mplus_ray.pipeline.writing.committer
+import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
@@ -29,12 +29,12 @@ from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.chunking.chunker import chunk
 from mplus_ray.pipeline.chunking.headers import with_header
-from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
+from mplus_ray.pipeline.writing.engine import Engine
 from tests.checkpoints import write_checkpoint
 
 SEED = 7
@@ -46,9 +46,9 @@ def many_files(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 
     Which steps a commit has depends on nothing but their number: a slow machine makes the same.
     """
-    patch(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 2)
-    patch(mplus_ray.pipeline.memorize, "_GROUP_SECONDS", math.inf)
-    patch(mplus_ray.pipeline.committer, "_MOST", 1)
+    patch(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_STEPS", 2)
+    patch(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_SECONDS", math.inf)
+    patch(mplus_ray.pipeline.writing.committer, "_MOST", 1)
     patch(mplus_ray.actors.writer, "STATE_EVERY", 3)
 
 

@@ -15,8 +15,8 @@ from mplus_ray.actors.plans import Sealed, WriteRequest
 from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.memorize import Job
 from mplus_ray.pipeline.workers.catch_up import catch_up
+from mplus_ray.pipeline.writing.write_pipeline import Job
 from mplus_ray.services.embedded import Embedded
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from mplus_ray.pipeline.observe import Commit, Unobserved
+from mplus_ray.pipeline.writing.observer import Commit, Unobserved
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ from mplus_ray.pipeline.archive.format import (
     row_member,
     state_member,
 )
-from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger.heads.head import Serving, forgotten, read_head
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
@@ -46,6 +45,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.writing.engine import Stores
 
 
 @dataclass(frozen=True)

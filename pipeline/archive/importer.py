@@ -25,7 +25,6 @@ from mplus_ray.pipeline.archive.format import (
 )
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
-from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger.documents.append import MAX_KEY, storable
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
 from mplus_ray.pipeline.ledger.heads.head import add_files
@@ -35,6 +34,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
 from mplus_ray.pipeline.maintenance.repair import remove
+from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus

@@ -13,14 +13,14 @@ from mplus_ray.model.errors import BehindError
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings, cut
-from mplus_ray.pipeline.engine import Engine, Stores
-from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.heads.head import Serving
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.memorize import memorize
+from mplus_ray.pipeline.writing.engine import Engine, Stores
+from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
+from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
 def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:

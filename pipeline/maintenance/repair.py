@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.engine import Engine, Stores
-from mplus_ray.pipeline.job import Job, OnStep, quiet, remake
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.writing.engine import Engine, Stores
+from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet, remake
 
 SHARD_BYTES = 64 << 20  # compaction makes no larger shard, unless these are but a few steps
 _FEW = 8  # neighbours of like size are merged when there are so many: each row is copied rarely

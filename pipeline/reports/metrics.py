@@ -31,7 +31,7 @@ from mplus_ray.pipeline.reports.status import holders
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger
-    from mplus_ray.pipeline.observe import Batch, Commit
+    from mplus_ray.pipeline.writing.observer import Batch, Commit
 
 STAGES = ("wait", "forward", "seal", "ledger")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from mplus_ray.pipeline.engine import Engine
-from mplus_ray.pipeline.job import Job, OnStep, quiet
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
-from mplus_ray.pipeline.memorize import memorize
+from mplus_ray.pipeline.writing.engine import Engine
+from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
+from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
 def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection
 
 from mplus_ray.model.errors import BusyError
-from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.heads import leases
 from mplus_ray.pipeline.ledger.heads.head import to_head, to_state
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import heads, states
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import writing_together
+from mplus_ray.pipeline.writing.write_job import Job
 
 
 def claim_together(

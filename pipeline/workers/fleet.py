@@ -17,7 +17,7 @@ from typing import Protocol
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.memorize import MAX_BATCH
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
 
 _log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 from mplus_ray.pipeline.ledger.heads.lease_owner import process_owner
-from mplus_ray.pipeline.memorize import MAX_BATCH
 from mplus_ray.pipeline.workers.fleet import State
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from mplus_ray.pipeline.engine import Engine
-    from mplus_ray.pipeline.observe import Observer
+    from mplus_ray.pipeline.writing.engine import Engine
+    from mplus_ray.pipeline.writing.observer import Observer
 
 
 Prepare = Callable[[], None] | None
@@ -47,8 +47,8 @@ class Installation:
         """
         from mplus_ray.actors.writer import Writer
         from mplus_ray.model import MPlus
-        from mplus_ray.pipeline.engine import Engine
         from mplus_ray.pipeline.ledger.ledger import Ledger
+        from mplus_ray.pipeline.writing.engine import Engine
 
         model = MPlus.load(self.checkpoint, write_only=True)
         files = self.store.open()

@@ -19,17 +19,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from mplus_ray.model.errors import BusyError, MPlusError, StaleLeaseError, TenantNotFoundError
-from mplus_ray.pipeline.engine import LEASE_SECONDS, Engine
-from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
-from mplus_ray.pipeline.memorize import MAX_BATCH, Ended, Line
-from mplus_ray.pipeline.observe import Observer, Unobserved
 from mplus_ray.pipeline.workers.claims import claim_together
+from mplus_ray.pipeline.writing.engine import LEASE_SECONDS, Engine
+from mplus_ray.pipeline.writing.observer import Observer, Unobserved
+from mplus_ray.pipeline.writing.write_job import Job
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH, Ended, Line
 
 _log = logging.getLogger(__name__)
 

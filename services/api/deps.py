@@ -14,9 +14,9 @@ from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
-from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:
     from mplus_ray.model.object_store.object_store import Files

@@ -81,7 +81,7 @@ def test_a_late_writer_is_refused(world: World, checkpoint: Path, point: str) ->
 def test_a_living_writer_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     log = world.tenant("anna")
     lease = log.heads.claim("another/1/1", 60.0)
-    monkeypatch.setattr("mplus_ray.pipeline.engine.is_gone", lambda owner: False)
+    monkeypatch.setattr("mplus_ray.pipeline.writing.engine.is_gone", lambda owner: False)
     object.__setattr__(world.engine, "patience", 0.0)
     with pytest.raises(BusyError, match="is writing this tenant's memory"):
         catch_up(world.engine, [log])

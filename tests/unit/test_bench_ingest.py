@@ -27,9 +27,9 @@ from mplus_ray.bench.soak.compare import compare
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.training.data.text import Corpus
-from mplus_ray.pipeline.observe import Commit
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.workers.worker import Worker
+from mplus_ray.pipeline.writing.observer import Commit
 from tests.checkpoints import write_checkpoint
 from tests.worlds import load_model, without_flushing
 

@@ -13,7 +13,6 @@ from fastapi import Query, Request, Response
 
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.archive.exporter import export_tenant
-from mplus_ray.pipeline.engine import Stores
 from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES, KeyScope
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot as NamedStep
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -21,6 +20,7 @@ from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.rebuild import fork_at
 from mplus_ray.pipeline.reports.memory_map import Memberships, draw_map, tiers
 from mplus_ray.pipeline.reports.tenant_stats import read_anatomy
+from mplus_ray.pipeline.writing.engine import Stores
 from mplus_ray.services.api.auth import CallerOf, DepsOf, TenantOf, guarded
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import SnapshotNotFoundError

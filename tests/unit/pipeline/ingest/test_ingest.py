@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import mplus_ray.pipeline.memorize
+import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.actors.plans import WritePlan, WriteRequest
 from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.actors.writer import Writer
@@ -16,16 +16,16 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.memorize import Job, OnStep, memorize
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.reading.ask import read_plan
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
 from mplus_ray.pipeline.workers.catch_up import catch_up
+from mplus_ray.pipeline.writing.engine import Engine
+from mplus_ray.pipeline.writing.write_pipeline import Job, OnStep, memorize
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer
@@ -234,7 +234,7 @@ class TestMemorize:
         interruption: type[BaseException],
         at: int,
     ) -> None:
-        monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 2)
+        monkeypatch.setattr(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_STEPS", 2)
         log = fill(engine, tmp_path, "anna", TEXT)
         remaining = iter(range(at))
 

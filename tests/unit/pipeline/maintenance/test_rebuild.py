@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import mplus_ray.pipeline.memorize
+import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
@@ -87,7 +87,7 @@ def test_the_memory_is_the_one_the_new_model_would_have_made(
 def test_the_old_memory_serves_until_the_new_one_is_complete(
     world: World, new: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 1)
+    monkeypatch.setattr(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_STEPS", 1)
     monkeypatch.setattr("mplus_ray.actors.writer.STATE_EVERY", 2)
     log = world.grow("anna", DOCUMENTS)
     before, answer = world.digest(log), ask(log, world.reader, "What?").answer

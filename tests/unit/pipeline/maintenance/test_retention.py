@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 import mplus_ray.pipeline.maintenance.repair
-import mplus_ray.pipeline.memorize
+import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.engine import Engine
 from mplus_ray.pipeline.maintenance.rebuild import settle
 from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten, verify
 from mplus_ray.pipeline.reading.ask import ask, read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
+from mplus_ray.pipeline.writing.engine import Engine
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, make_text, opened
 
@@ -41,7 +41,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
 
 @pytest.fixture
 def world(model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(mplus_ray.pipeline.memorize, "_GROUP_STEPS", 3)
+    monkeypatch.setattr(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_STEPS", 3)
     monkeypatch.setattr(
         mplus_ray.pipeline.maintenance.repair, "_FEW", 1000
     )  # merging is tested elsewhere

@@ -18,9 +18,9 @@ from mplus_ray.model.errors import StorageError
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.memorize import MAX_BATCH
-from mplus_ray.pipeline.observe import Batch, Commit, Unobserved
 from mplus_ray.pipeline.workers.worker import Worker
+from mplus_ray.pipeline.writing.observer import Batch, Commit, Unobserved
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 

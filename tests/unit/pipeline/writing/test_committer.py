@@ -8,16 +8,16 @@ from threading import Event
 
 import pytest
 
-import mplus_ray.pipeline.committer
+import mplus_ray.pipeline.writing.committer
 from mplus_ray.actors.plans import Sealed, WriteRequest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, StaleLeaseError, StorageError
-from mplus_ray.pipeline.committer import Committer, Task, Written
-from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.heads.commit import Advance, commit_together
 from mplus_ray.pipeline.ledger.heads.head import Committed
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.claims import claim_together
+from mplus_ray.pipeline.writing.committer import Committer, Task, Written
+from mplus_ray.pipeline.writing.write_job import Job
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 
@@ -42,7 +42,7 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(advances))
         return commit_together(advances)
 
-    monkeypatch.setattr(mplus_ray.pipeline.committer, "commit_together", noting)
+    monkeypatch.setattr(mplus_ray.pipeline.writing.committer, "commit_together", noting)
     return sizes
 
 
@@ -110,7 +110,7 @@ def test_a_ledger_that_fails_fails_for_all(world: World, monkeypatch: pytest.Mon
     def failing(advances: list[Advance]) -> list[Committed]:
         raise StorageError("the ledger is away")
 
-    monkeypatch.setattr(mplus_ray.pipeline.committer, "commit_together", failing)
+    monkeypatch.setattr(mplus_ray.pipeline.writing.committer, "commit_together", failing)
     jobs = claimed(world, "a", "b")
     tasks = together(jobs, [memorized(world, job) for job in jobs])
     assert all(isinstance(task.done.exception(), StorageError) for task in tasks)
@@ -157,7 +157,7 @@ def test_the_last_commit_gives_the_tenant_back(world: World) -> None:
 
 
 def test_a_slow_ledger_makes_the_caller_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.committer, "_MOST", 2)
+    monkeypatch.setattr(mplus_ray.pipeline.writing.committer, "_MOST", 2)
     jobs = claimed(world, "a", "b", "c")
     committer, held = Committer(), Event()
     committer._thread.submit(held.wait)

@@ -20,10 +20,10 @@ from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
-from mplus_ray.pipeline.committer import Committer, Task, Written
-from mplus_ray.pipeline.job import Ended, Job, OnStep, WriterLike, quiet
 from mplus_ray.pipeline.ledger.tenant_log import Chunk
-from mplus_ray.pipeline.observe import Batch, Commit, Observer, Unobserved
+from mplus_ray.pipeline.writing.committer import Committer, Task, Written
+from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved
+from mplus_ray.pipeline.writing.write_job import Ended, Job, OnStep, WriterLike, quiet
 
 __all__ = ["MAX_BATCH", "Ended", "Job", "Line", "OnStep", "memorize", "quiet"]
 

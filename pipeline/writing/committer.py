@@ -21,9 +21,9 @@ from mplus_ray.model.errors import (
     StaleLeaseError,
     TenantNotFoundError,
 )
-from mplus_ray.pipeline.job import Job
 from mplus_ray.pipeline.ledger.heads.commit import Advance, commit_together
 from mplus_ray.pipeline.ledger.heads.head import Committed
+from mplus_ray.pipeline.writing.write_job import Job
 
 # Under way at a time; more, and the forward pass waits. The last one may go beyond the bytes.
 _MOST, _MOST_BYTES = 32, 256 << 20

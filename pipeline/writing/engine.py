@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from mplus_ray.model.errors import BusyError
 from mplus_ray.pipeline.chunking.chunker import Tokenizer
-from mplus_ray.pipeline.job import WriterLike
 from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.writing.write_job import WriterLike
 
 if TYPE_CHECKING:
     import numpy as np

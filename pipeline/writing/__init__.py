@@ -1,0 +1,1 @@
+"""From chunks to committed memory: reading ahead, forward passes, files and commits."""
