@@ -12,14 +12,15 @@ from starlette.routing import Route
 from mplus_ray.pipeline.reports.memory_map import Memberships
 from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi, problems
-from mplus_ray.services.api.answers import Answers
-from mplus_ray.services.api.bodies import BodyLimit
+from mplus_ray.services.api.ask_service import Answers
+from mplus_ray.services.api.body_limit import BodyLimit
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.envelope import Envelope
-from mplus_ray.services.api.figures import Figures
-from mplus_ray.services.api.intake import Intake
-from mplus_ray.services.api.limits import Meter
-from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.ingest.parser_pool import Parsers
+from mplus_ray.services.api.ingest.service import Intake
+from mplus_ray.services.api.mcp_tools import Tools
+from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.middleware import Envelope
+from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.routes import (
     chat,
     documents,
@@ -30,7 +31,6 @@ from mplus_ray.services.api.routes import (
     query,
     tenants,
 )
-from mplus_ray.services.api.tools import Tools
 
 _ROUTERS = (
     health.public,

@@ -89,10 +89,10 @@ def be_broken(api: ApiWorld, theirs: Planted, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("mplus_ray.services.api.routes.memory.read_anatomy", fail)
         assert api.client.get("/v1/memory", headers=theirs.headers).status_code == 500
     with monkeypatch.context() as patch:
-        patch.setattr("mplus_ray.services.api.answers.cite", fail)
+        patch.setattr("mplus_ray.services.api.ask_service.cite", fail)
         assert api.ask(theirs.headers, QUESTION).status_code == 500
     with monkeypatch.context() as patch:
-        patch.setattr("mplus_ray.services.api.intake.chunk", fail)
+        patch.setattr("mplus_ray.services.api.ingest.service.chunk", fail)
         sent = {"text": f"{STEM} again"}
         answer = api.client.post("/v1/documents", json=sent, headers=theirs.headers)
         assert answer.status_code == 500
@@ -117,7 +117,7 @@ def test_no_log_has_a_text_a_question_an_id_or_a_key(
     log = api.log(theirs.headers)
     until(lambda: not log.waiting())
     written = "\n".join([*kept.lines, stream.getvalue()])
-    assert "mplus_ray.services.api.envelope" in kept.names
+    assert "mplus_ray.services.api.middleware" in kept.names
     assert len(stream.getvalue().splitlines()) > 30
     for line in stream.getvalue().splitlines():
         json.loads(line)

@@ -16,11 +16,11 @@ from mplus_ray.actors.messages import Piece
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.services.api.answers import Answers, Question, Reply, may_abstain
+from mplus_ray.services.api.ask_service import Answers, Question, Reply, may_abstain
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
-from mplus_ray.services.api.chats import new_turns, to_question, transcript
 from mplus_ray.services.api.errors import UnknownModelError
-from mplus_ray.services.api.intake import Intake
+from mplus_ray.services.api.ingest.service import Intake
+from mplus_ray.services.api.openai_messages import new_turns, to_question, transcript
 from mplus_ray.services.api.openapi import openai_problems
 from mplus_ray.services.api.problems import describe, openai_body
 from mplus_ray.services.api.routes.query import to_citation
@@ -37,7 +37,7 @@ from mplus_ray.services.api.schemas.openai import (
     Recalled,
     ReplyMessage,
 )
-from mplus_ray.services.api.streams import EventStream, event, peeked, while_connected
+from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
 
 router = guarded(KeyScope.QUERY, tag="openai")
 

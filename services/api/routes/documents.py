@@ -12,9 +12,9 @@ from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
 from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
-from mplus_ray.services.api.intake import Intake, job_url
+from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
+from mplus_ray.services.api.ingest.service import Intake, job_url
 from mplus_ray.services.api.openapi import problems
-from mplus_ray.services.api.reception import REQUEST_BODY, arriving, taken_once
 from mplus_ray.services.api.routes.jobs import receipt_times
 from mplus_ray.services.api.schemas.base import iso, iso_or_none
 from mplus_ray.services.api.schemas.documents import (
@@ -26,7 +26,7 @@ from mplus_ray.services.api.schemas.documents import (
     TakenIn,
     WholeDocument,
 )
-from mplus_ray.services.api.streams import while_connected
+from mplus_ray.services.api.streaming import while_connected
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
 writers = guarded(KeyScope.INGEST, tag="documents")

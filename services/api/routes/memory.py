@@ -24,8 +24,8 @@ from mplus_ray.pipeline.writing.engine import Stores
 from mplus_ray.services.api.auth import CallerOf, DepsOf, TenantOf, guarded
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import SnapshotNotFoundError
-from mplus_ray.services.api.limits import Meter
 from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.routes.keys import to_key
 from mplus_ray.services.api.schemas.base import iso
 from mplus_ray.services.api.schemas.memory import (
@@ -40,7 +40,7 @@ from mplus_ray.services.api.schemas.memory import (
     TenantLimits,
     Tiers,
 )
-from mplus_ray.services.api.streams import Streamed
+from mplus_ray.services.api.streaming import Streamed
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, KeyScope.ADMIN, tag="memory")
 writers = guarded(KeyScope.INGEST, KeyScope.ADMIN, tag="memory")

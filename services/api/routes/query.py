@@ -12,12 +12,12 @@ from mplus_ray.actors.messages import Piece, Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.citations import Citation as LogCitation
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.services.api.answers import Answers, Question, Reply
+from mplus_ray.services.api.ask_service import Answers, Question, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.problems import describe, to_problem
 from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Usage
-from mplus_ray.services.api.streams import EventStream, event, peeked, while_connected
+from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
 
 router = guarded(KeyScope.QUERY, tag="query")
 

@@ -235,7 +235,7 @@ def test_lines_come_in_pieces_of_any_size(api: ApiWorld) -> None:
 def test_a_line_without_an_end_is_not_held_in_memory(
     api: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mplus_ray.services.api.uploads.MAX_RECORD", 1000)
+    monkeypatch.setattr("mplus_ray.services.api.ingest.uploads.MAX_RECORD", 1000)
     long = b'{"text": "' + b"x" * 5000 + b'"}\n'
     body = long + b'{"text": "Good."}\n' + long.rstrip()
     headers = {**api.fresh(), **NDJSON}

@@ -15,10 +15,10 @@ from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import NothingTakenInError
-from mplus_ray.services.api.limits import Meter
+from mplus_ray.services.api.ingest.uploads import Arrived
+from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn
 from mplus_ray.services.api.schemas.problems import FailedSource
-from mplus_ray.services.api.uploads import Arrived
 
 # Small documents that share a transaction, which waits for the disk.
 _GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024

@@ -10,7 +10,7 @@ import pytest
 from starlette.requests import Request
 
 from mplus_ray.services.api.errors import DeadlineError
-from mplus_ray.services.api.streams import (
+from mplus_ray.services.api.streaming import (
     ClientGoneError,
     EventStream,
     event,

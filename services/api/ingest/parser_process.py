@@ -5,7 +5,7 @@ frames on standard output: four bytes of length, then JSON. A document is `{"num
 "text", "sections", "metadata"}` or `{"number", "error"}`; `{}` ends a file, and says at the
 beginning that the process is ready.
 
-    python -m mplus_ray.services.api.parse_child BYTES
+    python -m mplus_ray.services.api.ingest.parser_process BYTES
 """
 
 from __future__ import annotations

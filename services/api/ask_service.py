@@ -19,9 +19,9 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.figures import Figures
-from mplus_ray.services.api.limits import Meter
-from mplus_ray.services.api.streams import within
+from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.rate_limits import Meter
+from mplus_ray.services.api.streaming import within
 
 REFUSAL = "I do not know: nothing in memory answers this well enough."
 

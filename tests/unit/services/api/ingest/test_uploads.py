@@ -17,8 +17,8 @@ from reportlab.pdfgen import canvas
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.records import Record
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.parsing import Parsers
-from mplus_ray.services.api.uploads import file_name
+from mplus_ray.services.api.ingest.parser_pool import Parsers
+from mplus_ray.services.api.ingest.uploads import file_name
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

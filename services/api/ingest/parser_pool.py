@@ -43,7 +43,7 @@ class _Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "mplus_ray.services.api.parse_child",
+            "mplus_ray.services.api.ingest.parser_process",
             str(most_bytes),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

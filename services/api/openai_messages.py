@@ -8,11 +8,11 @@ from typing import Any
 
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.api.answers import Question
+from mplus_ray.services.api.ask_service import Question
 from mplus_ray.services.api.errors import UnknownModelError
+from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
 from mplus_ray.services.api.schemas.documents import NewDocument
 from mplus_ray.services.api.schemas.openai import ChatRequest, Message
-from mplus_ray.services.api.uploads import Arrived, as_arrived
 
 _ROLES: dict[str, Role] = {
     "system": "system",

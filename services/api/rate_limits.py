@@ -15,7 +15,7 @@ from typing import Literal
 from mplus_ray.model.errors import RateLimitedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.metrics import Figures
 
 Kind = Literal["documents", "tokens"]
 

@@ -21,7 +21,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.jsonl import too_long
 from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, document_of, parse_json
-from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.schemas.documents import NewDocument
 
 _TITLE = 60  # characters of the text that stand for a title

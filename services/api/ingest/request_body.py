@@ -17,11 +17,11 @@ from starlette.datastructures import UploadFile
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.forms import form_of
-from mplus_ray.services.api.intake import Intake
-from mplus_ray.services.api.parsing import Parsers
+from mplus_ray.services.api.ingest.forms import form_of
+from mplus_ray.services.api.ingest.parser_pool import Parsers
+from mplus_ray.services.api.ingest.service import Intake
+from mplus_ray.services.api.ingest.uploads import Arrived, Digest, as_arrived, files, lines, spooled
 from mplus_ray.services.api.schemas.documents import NewDocument, NewDocuments, TakenIn
-from mplus_ray.services.api.uploads import Arrived, Digest, as_arrived, files, lines, spooled
 
 Items = AsyncGenerator[Arrived, None]
 

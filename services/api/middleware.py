@@ -12,9 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.metrics import Figures
 from mplus_ray.services.api.problems import describe, respond
-from mplus_ray.services.api.streams import ClientGoneError
+from mplus_ray.services.api.streaming import ClientGoneError
 
 _log = logging.getLogger(__name__)
 

@@ -19,15 +19,15 @@ from starlette.types import Receive, Scope, Send
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.services.api.answers import Answers, Question
+from mplus_ray.services.api.ask_service import Answers, Question
 from mplus_ray.services.api.auth import Caller, identify
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.intake import Intake, job_url
+from mplus_ray.services.api.ingest.request_body import one_by_one
+from mplus_ray.services.api.ingest.service import Intake, job_url
+from mplus_ray.services.api.ingest.uploads import as_arrived
 from mplus_ray.services.api.problems import describe, respond
-from mplus_ray.services.api.reception import one_by_one
 from mplus_ray.services.api.routes.query import to_answer
 from mplus_ray.services.api.schemas.documents import NewDocument
-from mplus_ray.services.api.uploads import as_arrived
 
 _INSTRUCTIONS = (
     "A long-term memory. `memorize` what should be known later, `ask` it in plain words, `forget` "

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from mplus_ray.model.errors import MPlusError, StorageError
 from mplus_ray.services.api import console
-from mplus_ray.services.api.figures import Figures
+from mplus_ray.services.api.metrics import Figures
 from mplus_ray.services.logs import JsonFormatter
 from tests.api_world import ApiWorld, bearer, serving
 from tests.paths import ROOT

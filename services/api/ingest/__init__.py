@@ -1,0 +1,1 @@
+"""Documents by HTTP: request bodies, uploads, and the processes that parse them."""
