@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mplus_ray.services.options import CheckpointOption, JsonOption
+from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def bench() -> None:
 def bench_model(json: JsonOption = None) -> None:
     """Memorizing, questions and decoding at the paper's geometry."""
     from mplus_ray.bench.model import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main())
 
@@ -36,7 +36,7 @@ def bench_memory(
 ) -> None:
     """What durable memory costs: appends, restarts, forgetting, snapshots, bytes."""
     from mplus_ray.bench.durable.run import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -60,7 +60,7 @@ def bench_ingest(
 ) -> None:
     """Documents arriving: how fast they become memory, how soon, and for how many at once."""
     from mplus_ray.bench.ingest.run import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint, turns))
 
@@ -75,7 +75,7 @@ def bench_short(
 ) -> None:
     """How well facts are remembered from short documents, full chunks and packed ones."""
     from mplus_ray.bench.ingest.short import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -90,7 +90,7 @@ def bench_titles(
 ) -> None:
     """Whether a title before a chunk's text helps to remember what the text says of it."""
     from mplus_ray.bench.ingest.titled import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint))
 
@@ -123,7 +123,7 @@ def bench_index(
     """How fast a question finds its blocks in a long memory, and how many of the right ones."""
     from mplus_ray.bench.index.run import main
     from mplus_ray.bench.index.world import Source
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint, Source(text, questions)))
 
@@ -146,7 +146,7 @@ def bench_serve(
 ) -> None:
     """Questions over HTTP to a service that this starts: speed, tiers, a killed reader, memory."""
     from mplus_ray.bench.serve.run import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint, minutes))
 
@@ -166,7 +166,7 @@ def bench_soak(
     The exit code is 1 if any tenant's memory differs, or a writer failed by itself.
     """
     from mplus_ray.bench.soak.run import main
-    from mplus_ray.services.output import write_json
+    from mplus_ray.services.cli.output import write_json
 
     result = main(minutes, seed, writers, checkpoint)
     write_json(json, result)

@@ -21,7 +21,7 @@ from mplus_ray.bench.serve.samples import ServeBenchError
 
 _READY_SECONDS = 300.0
 _STOP_SECONDS = 20.0  # twice what the service promises
-_MPLUS = "from mplus_ray.services.cli import main; main()"
+_MPLUS = "from mplus_ray.services.cli.app import main; main()"
 
 
 @dataclass(frozen=True)

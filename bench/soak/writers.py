@@ -19,7 +19,7 @@ from random import Random
 from mplus_ray.bench.fixture import installation
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.workers.worker import Worker
-from mplus_ray.services.stopping import stopped_by_signals
+from mplus_ray.services.cli.interrupts import stopped_by_signals
 
 _STOP_SECONDS = 120.0
 _MOST_FAILURES = 5  # of writers, after which there is no point in going on

@@ -15,8 +15,8 @@ from mplus_ray.deploy.demo.run import ask_questions, memorize_documents
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ray_cluster import local_ray
-from mplus_ray.services.output import write_json
-from mplus_ray.services.progress import memorizing
+from mplus_ray.services.cli.output import write_json
+from mplus_ray.services.cli.progress import memorizing
 from mplus_ray.services.settings import Settings
 
 

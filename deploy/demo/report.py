@@ -9,7 +9,7 @@ from rich.console import Console
 from mplus_ray.actors.ray_actors import ModelCard
 from mplus_ray.deploy.demo.run import Reply
 from mplus_ray.pipeline.ray_cluster import Resources
-from mplus_ray.services.output import printable
+from mplus_ray.services.cli.output import printable
 
 _PASSAGES = 3
 _WIDTH = 150

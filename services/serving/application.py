@@ -10,8 +10,8 @@ from ray import serve
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.serving.ingress import Ingress
-from mplus_ray.services.serving.readers import Readers
+from mplus_ray.services.serving.api_deployment import Ingress
+from mplus_ray.services.serving.reader_deployment import Readers
 from mplus_ray.services.serving.scaling import ByLoad
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ray import serve
 from mplus_ray.pipeline.workers.ray_worker import Needs
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.serving.application import Budget, Readership, application
-from mplus_ray.services.serving.places import check_reach
+from mplus_ray.services.serving.placement import check_reach
 from mplus_ray.services.settings import Settings
 
 

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mplus_ray.services.serving import haproxy_process
-from mplus_ray.services.serving.places import free_port
+from mplus_ray.services.serving.placement import free_port
 
 # Serve's HAProxy looks for the API at an IPv4 address of this machine.
 _HOSTS = ("127.0.0.1", "0.0.0.0")

@@ -14,10 +14,10 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from mplus_ray.services.serving import log_pipe
-from mplus_ray.services.serving.first_start import FirstKeys, first_keys
+from mplus_ray.services.serving.deployment import Address, Running, running
+from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
 from mplus_ray.services.serving.haproxy import haproxy
-from mplus_ray.services.serving.places import Demand, check_reach, free_port
-from mplus_ray.services.serving.running import Address, Running, running
+from mplus_ray.services.serving.placement import Demand, check_reach, free_port
 
 if TYPE_CHECKING:
     from ray.serve import Application

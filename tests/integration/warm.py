@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mplus_ray.model import MPlus
-from mplus_ray.services import cli
+from mplus_ray.services.cli import app as cli
 from tests.integration.command import Command, Outcome
 
 

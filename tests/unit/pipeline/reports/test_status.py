@@ -22,7 +22,8 @@ from mplus_ray.pipeline.ledger.backlog import Backlog
 from mplus_ray.pipeline.ledger.heads.lease_owner import new_owner
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.reports.status import Held, Tier, read_status, shown_ledger, shown_store
-from mplus_ray.services import cli, cli_status
+from mplus_ray.services.cli import app as cli
+from mplus_ray.services.cli import status as cli_status
 from tests.logs import Clock, memorize, put, shard, state
 
 pytest_plugins = ["tests.postgres"]
@@ -300,7 +301,7 @@ class TestCommand:
 
     def test_nothing_heavy_is_loaded(self, data: Path) -> None:
         probe = (
-            "import sys\nfrom mplus_ray.services.cli import main\n"
+            "import sys\nfrom mplus_ray.services.cli.app import main\n"
             "sys.argv = ['mplus', 'status', '--json', '-']\n"
             "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
             "print(sorted({'torch', 'transformers', 'ray'} & set(sys.modules)), file=sys.stderr)"

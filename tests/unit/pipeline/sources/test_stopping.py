@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services import cli
-from mplus_ray.services.stopping import stopped_by_signals
+from mplus_ray.services.cli import app as cli
+from mplus_ray.services.cli.interrupts import stopped_by_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

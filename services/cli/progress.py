@@ -1,0 +1,197 @@
+"""What is shown while documents are taken in and memorized; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from mplus_ray.services.cli.output import printable
+
+if TYPE_CHECKING:
+    from mplus_ray.pipeline.ingest.ingestor import Intake
+    from mplus_ray.pipeline.ledger.tenant_log import Tenant, TenantLog
+    from mplus_ray.pipeline.writing.write_job import OnStep
+
+
+class _TokenRate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        elapsed = task.finished_time or task.elapsed
+        rate = task.fields["tokens"] / elapsed if elapsed else 0.0
+        return Text(f"{rate:,.0f} tokens/s", style="cyan")
+
+
+@contextmanager
+def memorizing(console: Console, waiting: dict[TenantLog, int]) -> Iterator[OnStep]:
+    """Show the progress of `waiting` chunks of each tenant; yields what is called at each step."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("chunks"),
+        _TokenRate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        tasks = {
+            log.tenant.id: progress.add_task(f"memorizing {log.tenant.name}", total=n, tokens=0)
+            for log, n in waiting.items()
+        }
+
+        def on_step(tenant: Tenant, tokens: int) -> None:
+            task = progress.tasks[progress.task_ids.index(tasks[tenant.id])]
+            progress.update(task.id, advance=1, tokens=task.fields["tokens"] + tokens)
+
+        yield on_step
+
+
+@dataclass
+class Figures:
+    """What an ingest has done, and what waits.
+
+    Attributes:
+        documents, tokens, failures: taken in, their tokens, left out.
+        chunks: that wait to be memorized, as far as it is known.
+        left: tokens of them that are being memorized.
+        memorized: tokens, in so many `seconds`.
+    """
+
+    documents: int = 0
+    tokens: int = 0
+    failures: int = 0
+    chunks: int = 0
+    left: int = 0
+    memorized: int = 0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        parts = [f"{self.documents:,} documents", f"{self.tokens:,} tokens"]
+        if self.failures:
+            parts.append(f"{self.failures:,} failed")
+        parts.append(f"{self.chunks:,} chunks wait")
+        if self.memorized and self.seconds > 0:
+            rate = self.memorized / self.seconds
+            parts.append(f"{rate:,.0f} tokens/s")
+            if self.left:
+                parts.append(f"{_clock_face(self.left / rate)} left")
+        return " · ".join(parts)
+
+
+class Ingesting:
+    """One live line for both sides of an ingest: taking in, and memorizing.
+
+    Attributes:
+        figures: what it shows; it keeps them also where nobody looks.
+    """
+
+    def __init__(
+        self, console: Console, tenant: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.figures = Figures()
+        self._console = console
+        self._held = False
+        self._clock = clock
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn(escape(printable(tenant))),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            TextColumn("[dim]{task.fields[doing]}"),
+            console=console,
+            transient=True,  # the summary says it for good
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, figures="", doing="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        self._progress.stop()
+
+    def doing(self, what: str) -> None:
+        """Show what is done at the moment, such as the name of a document."""
+        self._show(doing=escape(printable(what)))
+
+    def taken(self, intake: Intake, name: str, waiting: int) -> None:
+        """A document was taken in, or left out.
+
+        Args:
+            waiting: chunks of the tenant that are to be memorized.
+        """
+        figures = self.figures
+        figures.documents = intake.new + intake.known
+        figures.tokens, figures.failures = intake.tokens, intake.failures
+        figures.chunks = waiting
+        self.doing(name)
+
+    def held(self, waiting: int) -> None:
+        """Nothing is taken in until writers have memorized some of what waits."""
+        self.figures.chunks = waiting
+        self.doing("waiting for the writers")
+        if not (self._console.is_terminal or self._held):
+            self._console.print(
+                f"{waiting:,} chunks wait to be memorized; no more is taken in until "
+                "`mplus memorize` has done some",
+                soft_wrap=True,
+            )
+        self._held = True
+
+    @contextmanager
+    def memorizing(self, chunks: int, tokens: int) -> Iterator[OnStep]:
+        """Show how so many chunks are memorized; yields what is called at each step."""
+        figures = self.figures
+        figures.chunks, figures.left = chunks, tokens
+        self._progress.update(self._task, total=chunks, completed=0)
+        before = figures.seconds
+        began = self._clock()
+
+        def on_step(tenant: Tenant, count: int) -> None:
+            figures.chunks = max(figures.chunks - 1, 0)
+            figures.left = max(figures.left - count, 0)
+            figures.memorized += count
+            figures.seconds = before + self._clock() - began
+            self._show(advance=1)
+
+        self.doing("memorizing")
+        try:
+            yield on_step
+        finally:
+            self._progress.update(self._task, total=None, completed=0)
+
+    def _show(self, advance: int = 0, doing: str | None = None) -> None:
+        fields: dict[str, Any] = {} if doing is None else {"doing": doing}
+        self._progress.update(self._task, advance=advance, figures=str(self.figures), **fields)
+
+
+def _clock_face(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,92 @@
+"""The API's deployment: FastAPI in a replica without weights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mplus_ray.services.serving import log_pipe
+from mplus_ray.services.serving.draining import Draining
+from mplus_ray.services.serving.reader_client import ServeReaders
+from mplus_ray.services.serving.reader_metrics import ReaderMetrics
+from mplus_ray.services.serving.repair import Mender
+
+if TYPE_CHECKING:
+    from mplus_ray.actors.messages import ReaderStats
+    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+    from mplus_ray.services.api.deps import Limits
+
+_FIGURES_SECONDS = 5.0  # for all readers to say theirs
+
+
+class Ingress:
+    """One replica by default, because what a tenant may do in a minute is counted in each."""
+
+    async def __init__(  # type: ignore[misc]  # Serve waits for it
+        self,
+        installation: Installation,
+        readers: Any,
+        model_name: str,
+        mending: Needs,
+        limits: Limits | None = None,
+    ) -> None:
+        """Waits for a reader, which knows the model.
+
+        Args:
+            readers: handle of the `Readers` deployment.
+            mending: what making damaged files again needs.
+            limits: None are the API's defaults.
+        """
+        log_pipe.configure()
+        self._installation = installation
+        self._model_name = model_name
+        self._mending = mending
+        self._limits = limits
+        self._writers: dict[str, str] = {}
+        self._loop = asyncio.get_running_loop()
+        self._readers = ServeReaders(readers)
+        self._card = await self._readers.card()
+
+    def __serve_build_asgi_app__(self) -> Draining:
+        """Called by Serve once this is made."""
+        from prometheus_client import CollectorRegistry
+
+        from mplus_ray.pipeline.ledger.ledger import Ledger
+        from mplus_ray.pipeline.reports.metrics import WriterMetrics
+        from mplus_ray.services.api.app import build
+        from mplus_ray.services.api.deps import Deps, Limits
+
+        registry, card = CollectorRegistry(), self._card
+        registry.register(WriterMetrics(lambda: dict(self._writers)))
+        registry.register(ReaderMetrics(self._readers_figures))
+        deps = Deps(
+            ledger=Ledger(self._installation.ledger_url),
+            files=self._installation.store.open(),
+            tokenizer=card.tokenizer,
+            chunk_tokens=card.chunk_tokens,
+            fingerprint=card.fingerprint,
+            model_name=self._model_name,
+            readers=self._readers,
+            genesis=card.genesis,
+            step_bytes=card.step_bytes,
+            confident=card.confident,
+            limits=self._limits or Limits(),
+            registry=registry,
+            mend=Mender(self._installation, self._mending),
+        )
+        self._app = Draining(build(deps))
+        return self._app
+
+    def _readers_figures(self) -> Mapping[str, ReaderStats]:
+        """For a scrape, which comes in a thread."""
+        asking = asyncio.run_coroutine_threadsafe(self._readers.figures(), self._loop)
+        return asking.result(_FIGURES_SECONDS)
+
+    async def note_writers(self, metrics: Mapping[str, str]) -> None:
+        """What each writer counts, in Prometheus' text format, for /metrics."""
+        self._writers = dict(metrics)
+
+    async def drain(self, seconds: float) -> int:
+        """See `Draining.drain`."""
+        return await self._app.drain(seconds)
