@@ -17,10 +17,10 @@ from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.memory.memory import Tip
     from mplus_ray.model.object_store.object_store import Files
     from mplus_ray.model.store.file_refs import Shard, State
     from mplus_ray.model.store.row_format import RowFormat, StoredRows
+    from mplus_ray.model.store.writer_state import Tip
 
 _log = logging.getLogger(__name__)
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from mplus_ray.bench.durable.restarts import TENANT
+from mplus_ray.bench.names import TENANT
 from mplus_ray.model import MPlus
-from mplus_ray.model.memory.memory import Tip, link
+from mplus_ray.model.memory.memory import link
 from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.writer_state import Tip
 from mplus_ray.pipeline.chunking.chunker import Span, chunk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument

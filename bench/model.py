@@ -26,10 +26,11 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import Reading, begin, extend
 from mplus_ray.model.memory.genesis import first_memory
-from mplus_ray.model.memory.memory import Memory, Tip, memorize
+from mplus_ray.model.memory.memory import Memory, memorize
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.store.row_format import RowBlock
+from mplus_ray.model.store.writer_state import Tip
 
 QUESTION, DECODED, BATCH = 32, 16, 8
 STEPS_83K = 364  # 83k long-term rows per layer beside a full pool

@@ -32,12 +32,12 @@ from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.memory import saved_memory as folder
 from mplus_ray.model.memory.genesis import first_memory
-from mplus_ray.model.memory.memory import Memory, Tip, memorize, write_steps
+from mplus_ray.model.memory.memory import Memory, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.row_format import DTYPES, RowBlock, RowFormat
-from mplus_ray.model.store.writer_state import read_state
+from mplus_ray.model.store.writer_state import Tip, read_state
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
 
@@ -215,7 +215,7 @@ class MPlus:
         questions: Sequence[str],
         sampling: Sampling,
     ) -> list[Generation]:
-        """Read the questions; `model.generation.generate.advance` then adds a token to each answer."""
+        """Read the questions; `generate.advance` then adds a token to each answer."""
         prompts = [question_prompt(self.tokenizer, self.config, q) for q in questions]
         if len(memories) != len(questions):
             raise InvalidInputError(

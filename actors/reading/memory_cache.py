@@ -1,7 +1,7 @@
 """Memories of many tenants for many questions at once: which are open, and opening the others.
 
-Questions hold what they read; the rest is let go of by `actors.reading.residency` when room is needed.
-Opening happens in a pool of threads, one memory in one thread, in the order of the plans.
+Questions hold what they read; the rest is let go of by `actors.reading.residency` when room is
+needed. Opening happens in a pool of threads, one memory in one thread, in the order of the plans.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Rows(Item):
 
 @dataclass(eq=False, kw_only=True)
 class View(Item):
-    """A step of a memory as questions read it; its value is a `model.generation.memory_view.MemoryView`."""
+    """A step of a memory as questions read it; its value is a `MemoryView`."""
 
     plan: ReadPlan
 

@@ -55,7 +55,7 @@ class OpenMemory:
 
     def at(self, plan: ReadPlan) -> Memory:
         """The memory after the plan's steps, replayed from the nearest step that is known."""
-        from mplus_ray.model.memory.memory import Tip
+        from mplus_ray.model.store.writer_state import Tip
 
         known = [m for m in (*self._bases, self._latest) if m.step <= plan.step]
         membership = max(known, key=lambda m: m.step)
@@ -76,7 +76,7 @@ class OpenMemory:
 
     def _seen(self, plan: ReadPlan) -> Memory:
         """As far as questions can tell, the memory after the plan's steps."""
-        from mplus_ray.model.memory.memory import Tip
+        from mplus_ray.model.store.writer_state import Tip
 
         beginning = self._bases[0]
         if not beginning.is_all:

@@ -15,7 +15,7 @@ from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.durable.restarts import forget_pages
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.memory.membership import Ids
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowFormat, StoredRows

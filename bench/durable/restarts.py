@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-TENANT = "bench"
+from mplus_ray.bench.names import TENANT
+
 QUESTION = "Where was Maren Tolva born?"
 
 

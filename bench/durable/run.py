@@ -30,10 +30,10 @@ from mplus_ray.bench.durable import (
     servers,
     sizes,
 )
-from mplus_ray.bench.durable.restarts import TENANT
 from mplus_ray.bench.durable.show import show
 from mplus_ray.bench.fixture import Library, RandomRows, installation, tenant
 from mplus_ray.bench.machine import describe, measure_roofline
+from mplus_ray.bench.names import TENANT
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model import MPlus
 from mplus_ray.services.settings import Settings

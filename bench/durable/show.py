@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print the figures of `bench.durable.run`, each with its spread or with what it compares to."""
+    """Print the figures of `bench.durable.run`, each with its spread or what it compares to."""
     table = Table("figure", "value", "against", box=None)
     for part in (_appends, _gather, _restart, _forget, _bytes, _ingest, _precision):
         for row in part(result):

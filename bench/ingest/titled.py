@@ -1,8 +1,8 @@
 """Whether a title before a chunk's text helps to remember what the text says of it.
 
 The document is about a person whom only its title names, or whom its text names as well; the same
-facts with and without the header that `pipeline.chunking.headers` makes, whatever the checkpoint's own
-setting is.
+facts with and without the header that `pipeline.chunking.headers` makes, whatever the checkpoint's
+own setting is.
 """
 
 from __future__ import annotations

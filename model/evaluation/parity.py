@@ -16,8 +16,8 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin, extend
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.genesis import first_memory
-from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.memory.memory import Memory, memorize
 
 TOLERANCE = 1e-4

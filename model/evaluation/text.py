@@ -1,7 +1,7 @@
 """Running text to tell between a document and the question about it.
 
-It should be of authors that the checkpoint was never trained on; `model.training.data.text` holds one
-author in twenty back.
+It should be of authors that the checkpoint was never trained on; `model.training.data.text` holds
+one author in twenty back.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from mplus_ray.model.corpus.held_out import is_held_out
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.evaluation.telling import Chunk, Document
 from mplus_ray.model.generation.tokenizer import TextTokenizer
-from mplus_ray.model.training.data.text import is_held_out
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ class Source:
 
     Attributes:
         step: counted from 0.
-        score: the layers' mean vote for its block (`model.retrieval.retriever`); comparable within one
-            answer only. Attribution, not proof.
+        score: the layers' mean vote for its block (`model.retrieval.retriever`); comparable within
+            one answer only. Attribution, not proof.
     """
 
     step: int

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mplus_ray.model.memory.membership import Ids, steps_of
+from mplus_ray.model.ids import Ids
+from mplus_ray.model.memory.membership import steps_of
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.rope import rotate

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.generation.memory_view import MemoryView, Pair
-from mplus_ray.model.memory.membership import Ids
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.network.attention import (
     attend,
     attend_part,

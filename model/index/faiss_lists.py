@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.int8_tiles import Queries, Tile, best_rows
-from mplus_ray.model.memory.membership import Ids
 
 _FOUND = 2048  # rows a token finds in a layer
 _ROWS_A_LIST, _LEAST_LISTS = 1024, 16

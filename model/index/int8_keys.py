@@ -1,7 +1,7 @@
 """A first look at many retriever keys: int8 copies against the question's mean query.
 
-It only proposes candidates; `model.retrieval.retriever` scores them exactly and checks that what it left
-out could not have won.
+It only proposes candidates; `model.retrieval.retriever` scores them exactly and checks that what it
+left out could not have won.
 
 Legend: R rows, s key width, n question tokens.
 """

@@ -1,8 +1,8 @@
 """A first look at the blocks of a long memory: int8 copies of their retriever keys.
 
-Votes from them are near the exact ones at a quarter of the time; `model.retrieval.block_search` scores the best
-blocks exactly and checks that what it left out could not have won. Complete tiles of blocks never
-change, so stores of one history share them, and growing costs only what is new.
+Votes from them are near the exact ones at a quarter of the time; `model.retrieval.block_search`
+scores the best blocks exactly and checks that what it left out could not have won. Complete tiles
+of blocks never change, so stores of one history share them, and growing costs only what is new.
 
 Legend: L layers, K rows a block, B blocks of a tile, s key width, n question tokens.
 """

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import xxhash
 
-from mplus_ray.model.memory.membership import Ids
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.store.row_store import RowStore
 

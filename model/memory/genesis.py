@@ -18,10 +18,11 @@ from torch import Tensor
 
 from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.model.memory.memory import Memory, Tip
+from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
+from mplus_ray.model.store.writer_state import Tip
 
 
 @dataclass(frozen=True)

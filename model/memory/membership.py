@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.drops import drop_positions
 
-Ids = NDArray[np.int64]
 Counters = NDArray[np.float32]
 
 _FORGOTTEN = 0.01  # the official threshold: a counter at or below it has run out

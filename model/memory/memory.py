@@ -19,28 +19,14 @@ from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.encode import encode_rows
-from mplus_ray.model.memory.membership import Ids, Membership
+from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.write_pass import write
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
-
-
-@dataclass(frozen=True)
-class Tip:
-    """Where a log can be memorized further: all that writing needs of the past.
-
-    Attributes:
-        step: chunks memorized so far.
-        history: names the log that led here: a hash chain over its chunks; empty at step 0.
-        last_block: hidden rows [L, K, d] of the newest step; None before the first step of a
-            memory without genesis.
-    """
-
-    step: int
-    history: bytes
-    last_block: Tensor | None
+from mplus_ray.model.store.writer_state import Tip
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The blocks a question reads: a vote of all layers, exact for all that could win.
 
-A short memory is scored exactly. Of a longer one every block has an estimate (`model.index.block_index`);
-the best are scored exactly, more of them until the winners are sure:
+A short memory is scored exactly. Of a longer one every block has an estimate
+(`model.index.block_index`); the best are scored exactly, more of them until the winners are sure:
 
 - From int8 copies, when no other block can have won if its estimate is as wrong as twice the
   worst seen. So the winners are the exact ones.
@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.index.faiss_lists import Lists
-from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.retrieval.retriever import block_votes, votes_of
 from mplus_ray.model.store.row_store import RowStore
 

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.int8_keys import approximate_scores, quantile_threshold
-from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.retrieval.block_scores import layer_scores
 from mplus_ray.model.store.row_store import RowStore
 

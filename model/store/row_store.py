@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.block_index import BlockIndex
-from mplus_ray.model.memory.membership import Ids
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowBlock, RowFormat, StoredRows

@@ -2,7 +2,8 @@
 
 Each record holds one row's key and value, and its retriever key, as raw bytes: Arrow has no
 bfloat16. The schema's metadata says what the bytes are and which weights made them. All batches
-have the same size, so three numbers say where every row lies (`model.store.file_refs.Shard.layout`).
+have the same size, so three numbers say where every row lies
+(`model.store.file_refs.Shard.layout`).
 
 Legend: L layers, R rows.
 """

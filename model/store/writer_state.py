@@ -6,14 +6,15 @@ Everything else of the past is in row shards or follows from the seed.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.memory.memory import Tip
 from mplus_ray.model.object_store.object_store import Files, checksum
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.shards import read_checked
@@ -62,3 +63,19 @@ def decode_state(buffer: pa.Buffer, state: State, fingerprint: str, device: torc
     return Tip(
         state.step, bytes.fromhex(state.history), None if block is None else block.to(device)
     )
+
+
+@dataclass(frozen=True)
+class Tip:
+    """Where a log can be memorized further: all that writing needs of the past.
+
+    Attributes:
+        step: chunks memorized so far.
+        history: names the log that led here: a hash chain over its chunks; empty at step 0.
+        last_block: hidden rows [L, K, d] of the newest step; None before the first step of a
+            memory without genesis.
+    """
+
+    step: int
+    history: bytes
+    last_block: Tensor | None

@@ -25,7 +25,8 @@ class Tokenizer(Protocol):
 
     Attributes:
         chunk_tokens: the longest chunk that the model takes.
-        header_tokens: of these, how many may say where a chunk stands; see `pipeline.chunking.headers`.
+        header_tokens: of these, how many may say where a chunk stands; see
+            `pipeline.chunking.headers`.
     """
 
     chunk_tokens: int

@@ -250,7 +250,8 @@ class Ledger:
         If it is not gone after all, its next commit is refused.
 
         Args:
-            process: what its holders begin with, see `pipeline.ledger.heads.lease_owner.process_owner`.
+            process: what its holders begin with, see
+                `pipeline.ledger.heads.lease_owner.process_owner`.
         """
         held = leases.c.owner.startswith(process, autoescape=True)
         with self._database.writing() as connection:

@@ -1,9 +1,9 @@
 """The tables of the ledger, for SQLite and PostgreSQL alike.
 
 Offsets and steps count from 0; times are seconds since the epoch; ids are 32 hex digits. Every
-table but `tenants` has a tenant column, and `pipeline/ledger/tenant_scope.py` is the way to its rows; only `keys`
-has rows of no tenant, the operator's, and `pipeline/ledger/api_keys.py` is the way to those. A change
-here needs a migration beside it.
+table but `tenants` has a tenant column, and `pipeline/ledger/tenant_scope.py` is the way to its
+rows; only `keys` has rows of no tenant, the operator's, and `pipeline/ledger/api_keys.py` is the
+way to those. A change here needs a migration beside it.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's text, and the title and section it stands under; see `pipeline.chunking.headers`."""
+    """One step's text, and the title and section it stands under."""
 
     step: int
     text: str

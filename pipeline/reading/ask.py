@@ -82,7 +82,8 @@ def ask(
         sampling: as `model.generation.sampling.Sampling` takes it.
 
     Raises:
-        DamagedFileError: a file of the memory is lost; `pipeline.maintenance.repair.verify` makes it again.
+        DamagedFileError: a file of the memory is lost; `pipeline.maintenance.repair.verify` makes
+            it again.
     """
     if log.tenant.cold_after is not None:
         log.touch()

@@ -218,7 +218,7 @@ def _files_of(ledger: Ledger, tenants: Collection[str]) -> dict[str, dict[str, i
 
 
 def _cached(cache: Path | None, names: Iterable[str]) -> Iterable[tuple[str, int]]:
-    """(name, bytes) of the files that have pages in the cache; see `model.object_store.range_cache`."""
+    """(name, bytes) of the files that have pages in the range cache."""
     if cache is None or not cache.is_dir():
         return
     folders = {path.name: path for path in cache.iterdir()}

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mplus_ray.model.evaluation.text import RunningText
 
 _DOCUMENTS = Path(__file__).parents[1] / "deploy" / "demo" / "documents"
-# By an author and of a series that `model.training.data.text` holds out, so no recipe trains on them.
+# By an author and of a series that `model.training.data.text` holds out, so no recipe trains on
+# them.
 HELD_OUT = (_DOCUMENTS / "anna" / "bartleby.txt", _DOCUMENTS / "bruno" / "pep-0008.txt")
 # The questions that ship are about those two, so that other texts stand between.
 BETWEEN = (_DOCUMENTS / "anna" / "sleepy-hollow.txt", _DOCUMENTS / "bruno" / "pep-0484.txt")

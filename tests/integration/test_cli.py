@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.tiny import make_tiny_checkpoint
 from tests.integration.warm import WarmCommand, warm_command
-from tests.unit.test_parse import pdf
+from tests.unit.pipeline.parsing.test_parse import pdf
 
 BIRDS = "The raven is black.\n\nThe owl is brown.\n\nThe swan is white."
 

@@ -5,7 +5,6 @@ A question is `PROMPT` filled in; the answer follows after one space and ends wi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from mplus_ray.model.corpus.facts import draw_fact
+from mplus_ray.model.corpus.held_out import is_held_out
 from mplus_ray.model.errors import CheckpointError
 
 PROMPT = " Question: {question} Answer:"
@@ -23,7 +23,6 @@ SPECIAL = ("<pad>", "<bos>", "<eos>")
 PAD, BOS, EOS = range(3)
 # What ends a text: ours, Llama 3, Qwen, Llama 2 and Mistral.
 _ENDS = ("<eos>", "<|end_of_text|>", "<|endoftext|>", "</s>")
-_HELD_OUT_AUTHORS = 20  # one author in so many is kept for evaluation
 
 
 class Corpus:
@@ -69,12 +68,6 @@ def open_tokenizer(path: Path) -> Tokenizer:
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.post_processor = processors.Sequence([])
     return tokenizer
-
-
-def is_held_out(author: str | None, title: str) -> bool:
-    """Whole authors are kept apart (whole documents where there is no author)."""
-    digest = hashlib.sha256((author or title).encode()).digest()
-    return int.from_bytes(digest[:4], "big") % _HELD_OUT_AUTHORS == 0
 
 
 def documents(data: Path, files: dict[str, int], held_out: bool) -> Iterator[str]:

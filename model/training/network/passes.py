@@ -1,7 +1,8 @@
 """Dense batched passes with gradients, for training on sequences of one length.
 
-They compute what `model.network.write_pass` and `model.generation.read_pass` compute, in the shapes training needs; a test
-holds them together. Whatever a layer computes goes through its module's call (`through`).
+They compute what `model.network.write_pass` and `model.generation.read_pass` compute, in the shapes
+training needs; a test holds them together. Whatever a layer computes goes through its module's call
+(`through`).
 
 Legend: B sequences, n tokens, K rows a block, L layers, d hidden size, H query heads,
 G key/value heads, e head dim, s retriever key width.

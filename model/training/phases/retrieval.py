@@ -1,8 +1,9 @@
 """What the retriever learns from, for whole blocks and for rows.
 
-Blocks: InfoNCE over all blocks of a step with the layers' vote inside, as `model.retrieval.block_scores` counts
-it. Rows: the paper's binary cross entropy (M+, section 3.3), rows of the relevant chunk against
-rows of others, layer by layer; its gradients end at the projectors.
+Blocks: InfoNCE over all blocks of a step with the layers' vote inside, as
+`model.retrieval.block_scores` counts it. Rows: the paper's binary cross entropy (M+, section 3.3),
+rows of the relevant chunk against rows of others, layer by layer; its gradients end at the
+projectors.
 
 Legend: Q questions, n question tokens, L layers, B blocks, K rows a block, s key width,
 d hidden size.

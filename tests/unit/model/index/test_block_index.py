@@ -291,7 +291,7 @@ def test_queries_fill_whole_lanes():
 
 UNFINISHED = """
 import sys
-from tests.unit.test_index import blocks, filled
+from tests.unit.model.index.test_block_index import blocks, filled
 store = filled(blocks(640), lists_from=2)
 store.extend_index(640)
 sys.exit(7)

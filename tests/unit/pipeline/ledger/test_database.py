@@ -203,7 +203,10 @@ def _files_with_secret(folder: Path) -> list[str]:
 
 
 def _open_at_once(url: str) -> None:
-    code = "import sys; from mplus_ray.pipeline.ledger.ledger import Ledger; Ledger(sys.argv[1]).close()"
+    code = (
+        "import sys; from mplus_ray.pipeline.ledger.ledger import Ledger; "
+        "Ledger(sys.argv[1]).close()"
+    )
     both = [
         subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -22,7 +22,7 @@ from mplus_ray.model.training.recipe import MemoryPhase, Recipe
 from mplus_ray.model.training.run import CHECKPOINT, train
 from tests.checkpoints import write_tokenizer
 from tests.training import order, trainer, write_texts
-from tests.unit.test_training_recipes import FOLDER
+from tests.unit.model.training.test_recipes import FOLDER
 
 ADAPTED = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "down_proj")
 TRAINED = ("lora_", "query_proj", "key_proj", "bos_embedding", "new_memory_positional_emb")

@@ -77,7 +77,7 @@ def test_attention_is_the_same_by_products_and_by_kernels(n: int, m: int) -> Non
 
 
 def _dense(network: Network, ids: torch.Tensor, memory: list[torch.Tensor]) -> torch.Tensor:
-    """The plain read: per layer, [bos | memory rows | prompt], as `model.generation.read_pass` attends."""
+    """The plain read: per layer, [bos | memory rows | prompt]."""
     x = network.embed(ids)
     for number, layer in enumerate(network.layers):
         bos = network.bos(number).expand(len(ids), -1, -1)

@@ -9,7 +9,7 @@ import pytest
 from mplus_ray.bench.index.run import measure
 from mplus_ray.bench.index.world import Source
 from mplus_ray.model.errors import InvalidInputError
-from tests.unit.test_index import blocks, filled, questions
+from tests.unit.model.index.test_block_index import blocks, filled, questions
 
 
 def test_both_ways_are_measured_against_scoring_everything():
