@@ -25,7 +25,7 @@ from mplus_ray.pipeline.sources import find_files
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
 
-_DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
+_DOCUMENTS = Path(__file__).parents[1] / "deploy" / "demo" / "documents"
 _PIECE = 64  # chunks of a document; long books are cut, so that one can be forgotten in the middle
 _BANK = 16
 

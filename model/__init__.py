@@ -16,9 +16,9 @@ __all__ = ["Answer", "MPlus", "MPlusError", "Memory", "Source"]
 def __getattr__(name: str) -> Any:
     """Torch is imported with the first use, so that errors and configs come without it."""
     if name in ("Answer", "MPlus", "Source"):
-        from mplus_ray.model import mplus as library
+        from mplus_ray.model import mplus
 
-        return getattr(library, name)
+        return getattr(mplus, name)
     if name == "Memory":
         from mplus_ray.model.memory.memory import Memory
 

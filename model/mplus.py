@@ -30,7 +30,7 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.generation.tokenizer import TextTokenizer
-from mplus_ray.model.memory import saved_memory as folder
+from mplus_ray.model.memory import saved_memory
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
@@ -240,7 +240,7 @@ class MPlus:
     def save(self, memory: Memory, path: str | Path) -> None:
         """Save a memory to a folder; later saves of the same history add only what is new."""
         self._check(memory)
-        folder.save_memory(memory, Path(path))
+        saved_memory.save_memory(memory, Path(path))
 
     def restore(self, path: str | Path) -> Memory:
         """Read a saved memory back.
@@ -249,7 +249,7 @@ class MPlus:
             StorageError: none is there, or it is damaged.
             FingerprintMismatchError: it was made with other weights.
         """
-        return folder.restore_memory(self.empty_memory(), Path(path))
+        return saved_memory.restore_memory(self.empty_memory(), Path(path))
 
     def _check(self, memory: Memory) -> None:
         if memory.fingerprint != self.fingerprint:

@@ -7,11 +7,18 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mplus_ray.model.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    pass
 
 OBJECT_STORE_BYTES = 256 * 2**20  # only messages pass through it
 
@@ -91,3 +98,42 @@ def _kill_children(folder: Path) -> None:
             parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
             if parent == mine and os.fsencode(folder) in (place / "cmdline").read_bytes():
                 os.kill(int(place.name), signal.SIGKILL)
+
+
+@contextmanager
+def ray_at(address: str | None) -> Iterator[None]:
+    """A connection to a running cluster, or a Ray of this machine for the time."""
+    if address is None:
+        with local_ray():
+            yield
+        return
+    _check_listens(address)
+    import ray
+
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError) as error:
+        raise InvalidInputError(
+            f"there is no Ray cluster at {address}: {error}; start one, or leave --ray-address out"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _check_listens(address: str) -> None:
+    """Ray itself would try for minutes.
+
+    Raises:
+        InvalidInputError: nobody listens at host:port.
+    """
+    host, found, port = address.rpartition(":")
+    if not found or not port.isdecimal():  # "auto", and what else Ray understands
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InvalidInputError(
+            f"there is no Ray cluster at {address}: {error}; start one, or leave --ray-address out"
+        ) from error

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import Files
-    from mplus_ray.pipeline.workers.ray_worker import Installation
+    from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.writing.engine import Engine, Stores
 
 
@@ -65,7 +65,7 @@ class Embedded:
     @property
     def installation(self) -> Installation:
         """What other processes open."""
-        from mplus_ray.pipeline.workers.ray_worker import Installation
+        from mplus_ray.pipeline.installation import Installation
 
         return Installation(self.settings.checkpoint, self.settings.ledger_url, self._store)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.observers import reason
+from mplus_ray.pipeline.writing.observer import reason
 
 # Only these have a level of their own. Other people's stay at WARNING: at DEBUG clients of
 # databases, buckets and brokers log what they send.

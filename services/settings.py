@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mplus_ray.model.errors import InvalidInputError
 
-_SOURCE_TREE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Settings:
         ~/.local/share), so that a memory is found again from any working directory.
         """
         home = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        default_checkpoint = _SOURCE_TREE / "checkpoints" / "mplus-tiny"
+        default_checkpoint = _PACKAGE / "checkpoints" / "mplus-tiny"
         folder = (data or Path(environment.get("MPLUS_DATA") or Path(home) / "mplus")).absolute()
         return cls(
             data=folder,

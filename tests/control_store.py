@@ -27,9 +27,10 @@ def main(checkpoint: str, url: str, store: str) -> None:
     from ray.cluster_utils import Cluster
 
     from mplus_ray.actors.ray_actors import StoreUrl
+    from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
-    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs, RemoteWorker
+    from mplus_ray.pipeline.workers.ray_worker import Needs, RemoteWorker
 
     (folder / "gcs").mkdir()
     cluster = Cluster(

@@ -29,10 +29,11 @@ from typing import Any
 import sqlalchemy
 
 import mplus_ray.pipeline.maintenance.repair
+import mplus_ray.pipeline.maintenance.tenant_lifecycle
 from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.kill_points import Hooks
 from tests.worlds import (
@@ -131,10 +132,10 @@ class _Scenario:
 
     def _delete(self) -> None:
         with suppress(TenantNotFoundError):
-            mplus_ray.pipeline.maintenance.repair.delete(
+            mplus_ray.pipeline.maintenance.tenant_lifecycle.delete(
                 self.world.engine, f"{self.run.tenant}-fork"
             )
-        mplus_ray.pipeline.maintenance.repair.sweep(self.world.engine)
+        mplus_ray.pipeline.maintenance.tenant_lifecycle.sweep(self.world.engine)
 
 
 STAGES: dict[str, Callable[[_Scenario], Any]] = {
@@ -151,7 +152,7 @@ STAGES: dict[str, Callable[[_Scenario], Any]] = {
     "fork": _Scenario._fork,
     "compact": lambda s: merge_all(s.world, s.log),
     "delete": _Scenario._delete,
-    "cool": lambda s: mplus_ray.pipeline.maintenance.repair.cool(s.world.engine, s.log),
+    "cool": lambda s: mplus_ray.pipeline.maintenance.tenant_lifecycle.cool(s.world.engine, s.log),
     "accept e": lambda s: s._accept("e", "e", 1),
     "warm": _Scenario._catch_up,
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import mplus_ray.pipeline.maintenance.repair
+import mplus_ray.pipeline.maintenance.compaction
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from tests.worlds import World, load_model, many_files, opened, without_flushing
@@ -48,7 +48,7 @@ def world(
 @pytest.fixture
 def unmerged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards stay as they were written until a test merges them."""
-    monkeypatch.setattr(mplus_ray.pipeline.maintenance.repair, "_FEW", 1000)
+    monkeypatch.setattr(mplus_ray.pipeline.maintenance.compaction, "_FEW", 1000)
 
 
 @pytest.fixture

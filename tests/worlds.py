@@ -18,7 +18,7 @@ import torch
 
 import mplus_ray.actors.writer
 import mplus_ray.pipeline.ledger.database
-import mplus_ray.pipeline.maintenance.repair
+import mplus_ray.pipeline.maintenance.compaction
 import mplus_ray.pipeline.writing.committer
 import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.actors.reading.reader import Reader
@@ -32,7 +32,7 @@ from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.pipeline.writing.engine import Engine
 from tests.checkpoints import write_checkpoint
@@ -67,8 +67,8 @@ def without_flushing(patch: Callable[[Any, str, Any], None] = setattr) -> None:
 def merge_all(world: World, log: TenantLog) -> int:
     """Compact also what is not worth it yet; returns how many files went."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mplus_ray.pipeline.maintenance.repair, "_FEW", 2)
-        return mplus_ray.pipeline.maintenance.repair.compact(world.engine, log)
+        patch.setattr(mplus_ray.pipeline.maintenance.compaction, "_FEW", 2)
+        return mplus_ray.pipeline.maintenance.compaction.compact(world.engine, log)
 
 
 def load_model(folder: Path) -> MPlus:

@@ -45,7 +45,7 @@ class OpenMemory:
         Raises:
             DamagedFileError: a shard is missing or not what was written.
         """
-        from mplus_ray.model.restore import attach
+        from mplus_ray.model.store.row_store import attach
 
         new = fresh(plan, self._memory.store.steps)
         if new:

@@ -9,8 +9,9 @@ from mplus_ray.bench.durable.restarts import QUESTION
 from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import cool
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.services.embedded import Embedded
 

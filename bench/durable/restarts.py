@@ -72,7 +72,8 @@ def _restart(
 ) -> dict[str, Any]:
     from mplus_ray.bench.fixture import installation
     from mplus_ray.model import MPlus
-    from mplus_ray.pipeline.reading.ask import ask, read_plan
+    from mplus_ray.pipeline.reading.ask import ask
+    from mplus_ray.pipeline.reading.read_plans import read_plan
 
     marks = {"imports": time.monotonic()}
     model = MPlus.load(checkpoint)

@@ -15,7 +15,7 @@ from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.worker import Worker
 from mplus_ray.services.embedded import Embedded
 

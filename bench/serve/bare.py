@@ -14,7 +14,7 @@ from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.request import Event
 from mplus_ray.bench.serve.client import Asking
 from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.embedded import Embedded
 
 _SECONDS = 150.0

@@ -22,7 +22,7 @@ from mplus_ray.bench.serve.client import Asking, Client, counters
 from mplus_ray.bench.serve.samples import Sample, ServeBenchError
 from mplus_ray.bench.serve.world import Member, ask_about
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.maintenance.repair import cool
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
 from mplus_ray.services.embedded import Embedded
 
 TENANTS = 4

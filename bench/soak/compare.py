@@ -12,7 +12,7 @@ from mplus_ray.bench.ingest.texts import accept
 from mplus_ray.bench.soak.arrivals import Journal
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import digest
-from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.workers.catch_up import catch_up

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from mplus_ray.actors.ray_actors import ModelCard, RemoteReader, RemoteWriter, StoreUrl
 from mplus_ray.deploy.demo.questions import TENANTS, DemoTenant, Question
-from mplus_ray.pipeline.citations import Citation
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ray_cluster import Resources
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.reading.ask import Citation, ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.pipeline.writing.engine import Engine

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -65,12 +64,6 @@ class Memory:
     def unbounded(self) -> Memory:
         """The same memory with a long-term memory that forgets nothing."""
         return replace(self, membership=self.membership.unbounded())
-
-    def save(self, folder: Path) -> None:
-        """Save to a folder, adding to what an earlier save of this history left there."""
-        from mplus_ray.model.memory.saved_memory import save_memory  # which imports this module
-
-        save_memory(self, folder)
 
     def append(self, tip: Tip, rows: RowBlock, positions: Ids | None = None) -> Memory:
         """The memory one step later.

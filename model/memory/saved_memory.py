@@ -19,8 +19,8 @@ from typing import Any
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.object_store.object_store import Files, checksum
-from mplus_ray.model.restore import attach
 from mplus_ray.model.store.file_refs import Shard, State
+from mplus_ray.model.store.row_store import attach
 from mplus_ray.model.store.shards import ShardHeader, write_shard
 from mplus_ray.model.store.writer_state import read_state, write_state
 

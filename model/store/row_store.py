@@ -21,6 +21,7 @@ from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowBlock, RowFormat, StoredRows
 from mplus_ray.model.store.segments import Gap, Segment, ShardSegment, Slab
+from mplus_ray.model.store.shards import check_shard
 
 _LARGEST_SLAB = 64  # blocks; slabs double up to it, so that a small tenant stays small
 
@@ -221,3 +222,17 @@ class RowStore:
             if segment.first < end and segment.coarse is not None:
                 keys, scales = segment.coarse
                 yield keys[layer, : end - segment.first], scales[layer, : end - segment.first]
+
+
+def attach(store: RowStore, files: Files, shards: Sequence[Shard], fingerprint: str) -> None:
+    """Add shards to a store, from the step where it ends; nothing of their rows is copied.
+
+    Raises:
+        DamagedFileError: a file is missing or not what was written.
+        FingerprintMismatchError: other weights made it.
+    """
+    # Of a remote file only what is needed is read, so its whole is checked by `mplus verify`.
+    if files.local is not None:
+        for shard in shards:
+            check_shard(files, shard, fingerprint)
+    store.attach(files, shards)

@@ -44,7 +44,7 @@ from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.writing.engine import Stores
 
 

@@ -33,7 +33,7 @@ from mplus_ray.pipeline.ledger.schema import chunks, documents, heads, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.maintenance.repair import remove
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import remove
 from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.ledger.heads.head import Serving, check_cover
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.writing.engine import Engine
 
 if TYPE_CHECKING:

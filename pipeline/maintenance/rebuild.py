@@ -6,19 +6,17 @@ ledger, and a head that is half built goes on from its last commit.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 
 from mplus_ray.model.errors import BehindError
-from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings, cut
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
-from mplus_ray.pipeline.ledger.heads.head import Serving
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.writing.engine import Engine, Stores
+from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to
+from mplus_ray.pipeline.writing.engine import Engine
 from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize
 
@@ -95,46 +93,6 @@ def _upgraded(
     return True
 
 
-def fork_at(
-    engine: Stores,
-    log: TenantLog,
-    lease: Lease,
-    name: str,
-    step: int | None = None,
-    history: str | None = None,
-) -> TenantLog:
-    """See `Ledger.fork_tenant`; a shard that the fork cuts is copied as far as it is wanted."""
-    serving = log.heads.serving()
-    at = serving.head.step if step is None else step
-    if history is None and at != serving.head.step:
-        state = serving.state_at(at)
-        at = state.step if state else 0
-    beyond = [shard for shard in serving.shards if shard.first_step < at < shard.end]
-    last = _up_to(engine, log, lease, serving, at)[-1] if beyond else None
-    return engine.ledger.fork_tenant(log, name, step, history, last)
-
-
-def purge(engine: Stores, log: TenantLog, lease: Lease) -> int:
-    """Delete files that the tenant's heads do not name any more, unless another tenant's do.
-
-    Of files that no head ever named only those written under this lease's epoch or an earlier
-    one go: a later holder's may be about to be committed. Returns how many went.
-    """
-    once_named = log.heads.garbage()
-    found = [name for name, _ in engine.files.list(f"{log.tenant.id}/")]
-    old = {name for name in found if _epoch(name) <= lease.epoch} | once_named
-    gone = old - engine.ledger.referenced_files(old)
-    engine.files.delete(gone)
-    log.heads.clear_garbage(lease, once_named)
-    return len(gone)
-
-
-def _epoch(name: str) -> int:
-    """Under which lease a file was written; it begins its name."""
-    digits = name.rsplit("/", 1)[-1].partition("-")[0]
-    return int(digits) if digits.isdigit() else 0
-
-
 def _prepare(engine: Engine, log: TenantLog, lease: Lease, excluded: Sequence[str]) -> None:
     """A building head that shares with the serving one what lies before the documents."""
     building = log.heads.building()
@@ -155,23 +113,9 @@ def _prepare(engine: Engine, log: TenantLog, lease: Lease, excluded: Sequence[st
         excluded=excluded,
         step=step,
         history=states[-1].history if states else "",
-        shards=_up_to(engine, log, lease, serving, step),
+        shards=shards_up_to(engine, log, lease, serving, step),
         states=states,
     )
-
-
-def _up_to(
-    engine: Stores, log: TenantLog, lease: Lease, serving: Serving, step: int
-) -> list[Shard]:
-    """The shards of the first `step` steps; one that goes on is copied as far as it is wanted."""
-    from mplus_ray.model.store.shards import copy_steps
-
-    whole = [shard for shard in serving.shards if shard.end <= step]
-    for shard in serving.shards:
-        if shard.first_step < step < shard.end:
-            name = f"{log.tenant.id}/{serving.head.id}/{lease.epoch:08d}-rows-{uuid.uuid4().hex}"
-            whole.append(copy_steps(engine.files, [shard], shard.first_step, step, f"{name}.arrow"))
-    return whole
 
 
 def _finish(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
-from mplus_ray.pipeline.citations import Citation, cite
-from mplus_ray.pipeline.ledger.heads.head import Serving
+from mplus_ray.model.errors import DamagedFileError, SwappedError
+from mplus_ray.pipeline.ledger.documents.documents import Passage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.read_plans import read_plan
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer
@@ -43,28 +43,6 @@ class Reply:
     citations: list[Citation]
     step: int
     waiting: int
-
-
-def read_plan(log: TenantLog, serving: Serving, as_of: int | None = None) -> ReadPlan:
-    """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
-
-    Raises:
-        InvalidInputError: the memory was never at that step.
-    """
-    head, tenant = serving.head, log.tenant
-    if as_of is not None and not 0 <= as_of <= head.step:
-        raise InvalidInputError(f"step {as_of} is not in 0 … {head.step}, what is memorized")
-    return ReadPlan(
-        tenant=tenant.id,
-        head=head.id,
-        fingerprint=head.fingerprint,
-        seed=tenant.seed,
-        precision=tenant.precision,
-        retention=tenant.retention,
-        step=head.step if as_of is None else as_of,
-        shards=serving.shards,
-        forgotten=serving.masks,
-    )
 
 
 def ask(
@@ -116,3 +94,35 @@ def ask(
 
 
 def _unheard(piece: str) -> None: ...
+
+
+class Source(Protocol):
+    """A step that an answer drew on, as the model ranks it."""
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def score(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A passage and the retriever's score of its rows."""
+
+    passage: Passage
+    score: float
+
+
+def cite(sources: Iterable[Source], log: TenantLog, head: str | None = None) -> list[Citation]:
+    """Sources as passages, in their order.
+
+    Args:
+        head: id of the head that the steps are counted in.
+
+    Raises:
+        SwappedError: another head serves now.
+    """
+    named = list(sources)
+    passages = log.passages_at([source.step for source in named], head)
+    return [Citation(passage, each.score) for passage, each in zip(passages, named, strict=True)]

@@ -17,12 +17,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, func
 
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
+from mplus_ray.model.errors import (
+    InvalidInputError,
+    NotYetError,
+    TenantNotFoundError,
+)
 from mplus_ray.pipeline.ledger.documents.append import next_step
-from mplus_ray.pipeline.ledger.heads.head import read_head
+from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, heads, tenants
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import Scope
-from mplus_ray.pipeline.reading.ask import read_plan
+
+if TYPE_CHECKING:
+    pass
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger
@@ -203,3 +210,25 @@ def _whole(connection: Connection, scope: Scope, step: int) -> int:
         return 0
     dated = scope.select(documents, func.max(end)).where(d.memorized.is_not(None))
     return int(connection.execute(dated).scalar_one())
+
+
+def read_plan(log: TenantLog, serving: Serving, as_of: int | None = None) -> ReadPlan:
+    """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
+
+    Raises:
+        InvalidInputError: the memory was never at that step.
+    """
+    head, tenant = serving.head, log.tenant
+    if as_of is not None and not 0 <= as_of <= head.step:
+        raise InvalidInputError(f"step {as_of} is not in 0 … {head.step}, what is memorized")
+    return ReadPlan(
+        tenant=tenant.id,
+        head=head.id,
+        fingerprint=head.fingerprint,
+        seed=tenant.seed,
+        precision=tenant.precision,
+        retention=tenant.retention,
+        step=head.step if as_of is None else as_of,
+        shards=serving.shards,
+        forgotten=serving.masks,
+    )

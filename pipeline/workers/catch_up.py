@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
 from mplus_ray.pipeline.writing.engine import Engine
 from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize

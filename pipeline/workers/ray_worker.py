@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.ray_actors import StoreUrl
-from mplus_ray.model.errors import InvalidInputError, MPlusError
+from mplus_ray.model.errors import MPlusError
+from mplus_ray.pipeline.installation import Installation
 from mplus_ray.pipeline.ledger.heads.lease_owner import process_owner
 from mplus_ray.pipeline.workers.fleet import State
 from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
@@ -19,47 +16,10 @@ from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from mplus_ray.pipeline.writing.engine import Engine
     from mplus_ray.pipeline.writing.observer import Observer
 
 
 Prepare = Callable[[], None] | None
-
-
-@dataclass(frozen=True)
-class Installation:
-    """What a writer in another process opens.
-
-    Attributes:
-        checkpoint: a folder or hub id that it finds where it runs.
-        ledger_url: of a database that it reaches.
-    """
-
-    checkpoint: str
-    ledger_url: str
-    store: StoreUrl
-
-    def engine(self) -> Engine:
-        """The weights of the write role, over this ledger and store.
-
-        Raises:
-            MPlusError: one of the three cannot be opened.
-        """
-        from mplus_ray.actors.writer import Writer
-        from mplus_ray.model import MPlus
-        from mplus_ray.pipeline.ledger.ledger import Ledger
-        from mplus_ray.pipeline.writing.engine import Engine
-
-        model = MPlus.load(self.checkpoint, write_only=True)
-        files = self.store.open()
-        return Engine(
-            Ledger(self.ledger_url),
-            files,
-            Writer(model, files),
-            model.tokenizer,
-            model.fingerprint,
-            model.living_steps,
-        )
 
 
 @dataclass(frozen=True)
@@ -124,8 +84,8 @@ class _WorkerActor:
     def _observer(self) -> Observer:
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.observers import LoggingObserver, Observers
         from mplus_ray.pipeline.reports.metrics import Metrics
+        from mplus_ray.pipeline.writing.observer import LoggingObserver, Observers
 
         self._registry = CollectorRegistry()
         return Observers([Metrics(self._registry), LoggingObserver()])
@@ -227,47 +187,6 @@ class RemoteWorker:
             return None
         except (RayActorError, RayError):
             return None
-
-
-@contextmanager
-def ray_at(address: str | None) -> Iterator[None]:
-    """A connection to a running cluster, or a Ray of this machine for the time."""
-    if address is None:
-        from mplus_ray.pipeline.ray_cluster import local_ray
-
-        with local_ray():
-            yield
-        return
-    _check_listens(address)
-    import ray
-
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
-        raise InvalidInputError(
-            f"there is no Ray cluster at {address}: {error}; start one, or leave --ray-address out"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _check_listens(address: str) -> None:
-    """Ray itself would try for minutes.
-
-    Raises:
-        InvalidInputError: nobody listens at host:port.
-    """
-    host, found, port = address.rpartition(":")
-    if not found or not port.isdecimal():  # "auto", and what else Ray understands
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise InvalidInputError(
-            f"there is no Ray cluster at {address}: {error}; start one, or leave --ray-address out"
-        ) from error
 
 
 def _ready(reference: Any) -> bool:

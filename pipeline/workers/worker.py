@@ -23,8 +23,8 @@ from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten
 from mplus_ray.pipeline.workers.claims import claim_together
 from mplus_ray.pipeline.writing.engine import LEASE_SECONDS, Engine
 from mplus_ray.pipeline.writing.observer import Observer, Unobserved

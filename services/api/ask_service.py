@@ -14,9 +14,9 @@ from typing import Any
 from mplus_ray.actors.messages import Asked, Piece, Told, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
-from mplus_ray.pipeline.citations import Citation, cite
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.ask import Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.metrics import Figures

@@ -20,9 +20,8 @@ from mplus_ray.services.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mplus_ray.pipeline.citations import Citation
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-    from mplus_ray.pipeline.reading.ask import Reply
+    from mplus_ray.pipeline.reading.ask import Citation, Reply
     from mplus_ray.services.embedded import Embedded
 
 _SHOWN = 240  # characters of a passage on a terminal; JSON has all of it

@@ -108,9 +108,9 @@ class _Run:
         """One writer in this process."""
         from prometheus_client import CollectorRegistry
 
-        from mplus_ray.pipeline.observers import LoggingObserver, Observers
         from mplus_ray.pipeline.reports.metrics import Metrics
         from mplus_ray.pipeline.workers.worker import Worker
+        from mplus_ray.pipeline.writing.observer import LoggingObserver, Observers
 
         registry = CollectorRegistry()
         observer = Observers([Metrics(registry), LoggingObserver()])
@@ -125,9 +125,10 @@ class _Run:
         """Writers as actors; ended, also by an error, they commit what they have."""
         from prometheus_client import CollectorRegistry
 
+        from mplus_ray.pipeline.ray_cluster import ray_at
         from mplus_ray.pipeline.reports.metrics import WriterMetrics
         from mplus_ray.pipeline.workers.fleet import Fleet
-        from mplus_ray.pipeline.workers.ray_worker import RemoteWorker, ray_at
+        from mplus_ray.pipeline.workers.ray_worker import RemoteWorker
 
         installation, numbers = self.system.installation, count(1)
 

@@ -78,7 +78,7 @@ def fork(
     It shares the files and pays for what it adds. What one of them forgets, the other keeps.
     """
     from mplus_ray.pipeline.maintenance.audit import history_at
-    from mplus_ray.pipeline.maintenance.rebuild import fork_at
+    from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
     from mplus_ray.services.cli.moments import step_of
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.cli.refresh import warm
@@ -207,7 +207,7 @@ def sweep(data: DataOption = None, json: JsonOption = None) -> None:
 
     For a timer. `tenants set --cold-after` says when a tenant is cold.
     """
-    from mplus_ray.pipeline.maintenance.repair import sweep as sweep_all
+    from mplus_ray.pipeline.maintenance.tenant_lifecycle import sweep as sweep_all
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings

@@ -200,7 +200,7 @@ def delete(
     json: JsonOption = None,
 ) -> None:
     """Take a tenant away with its documents, its memory and its text. There is no way back."""
-    from mplus_ray.pipeline.maintenance.repair import delete as delete_tenant
+    from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete as delete_tenant
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings

@@ -114,8 +114,7 @@ def _alone(order: Order) -> bool:
 
 
 def _together(order: Order, workers: int, strategy: _Strategy, address: str | None) -> None:
-    from mplus_ray.pipeline.ray_cluster import local_ray
-    from mplus_ray.pipeline.workers.ray_worker import ray_at
+    from mplus_ray.pipeline.ray_cluster import local_ray, ray_at
 
     gpu = order.device_of().type == "cuda"
     with local_ray(workers) if address is None else ray_at(address):

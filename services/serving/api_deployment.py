@@ -14,7 +14,8 @@ from mplus_ray.services.serving.repair import Mender
 
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import ReaderStats
-    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+    from mplus_ray.pipeline.installation import Installation
+    from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
 
 _FIGURES_SECONDS = 5.0  # for all readers to say theirs

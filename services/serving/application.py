@@ -15,7 +15,8 @@ from mplus_ray.services.serving.reader_deployment import Readers
 from mplus_ray.services.serving.scaling import ByLoad
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+    from mplus_ray.pipeline.installation import Installation
+    from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
 
 NAME = "mplus"  # of the application

@@ -9,7 +9,8 @@ import socket
 from dataclasses import dataclass, replace
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+from mplus_ray.pipeline.installation import Installation
+from mplus_ray.pipeline.workers.ray_worker import Needs
 
 _INGRESS_CPUS = 1  # more than it asks for
 # Ports above those of Ray's workers, and below those that Linux gives to connections by default.

@@ -19,7 +19,7 @@ from mplus_ray.services.serving.scaling import ASKED
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import ReaderStats
     from mplus_ray.actors.reading.engine import Answering
-    from mplus_ray.pipeline.workers.ray_worker import Installation
+    from mplus_ray.pipeline.installation import Installation
 
 _FAILED_SECONDS = 60.0  # for which a replica without a model stays
 _SOON_SECONDS = 0.5  # every message to the API costs the two of them milliseconds

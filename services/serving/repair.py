@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
+    from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+    from mplus_ray.pipeline.workers.ray_worker import Needs
 
 
 class Mender:

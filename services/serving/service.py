@@ -22,9 +22,10 @@ from mplus_ray.services.serving.placement import Demand, check_reach, free_port
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
-    from mplus_ray.pipeline.workers.ray_worker import Installation, Needs
+    from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.signals import Signals
 
@@ -110,8 +111,7 @@ class Service:
     @contextmanager
     def _on_ray(self) -> Iterator[Demand]:
         """A connection to Ray, and what everybody gets there."""
-        from mplus_ray.pipeline.ray_cluster import local_ray
-        from mplus_ray.pipeline.workers.ray_worker import ray_at
+        from mplus_ray.pipeline.ray_cluster import local_ray, ray_at
 
         demand = self.wanted.demand
         if self._cluster:

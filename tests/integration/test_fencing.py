@@ -15,7 +15,7 @@ import pytest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import BusyError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.pipeline.maintenance.rebuild import purge
+from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.stalling import POINTS

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +84,26 @@ def test_imports_go_one_way(package: str) -> None:
         for line, name in wrong_imports(package, path.read_text("utf-8"))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Nor do lazy ones; `model/__init__.py` alone may name what imports it, to hand it on."""
+    graph = {name: uses(name) for package in FORBIDDEN for name in modules(package)}
+    graph["mplus_ray.model"] = set()
+    TopologicalSorter(graph).prepare()  # or it raises CycleError, with the circle
+
+
+def uses(module: str) -> set[str]:
+    """The modules that one imports by name."""
+    path = ROOT / Path(*module.split(".")[1:])
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found - {module}
 
 
 @pytest.mark.parametrize(

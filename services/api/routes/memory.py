@@ -17,7 +17,7 @@ from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES, KeyScope
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot as NamedStep
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
-from mplus_ray.pipeline.maintenance.rebuild import fork_at
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
 from mplus_ray.pipeline.reports.memory_map import Memberships, draw_map, tiers
 from mplus_ray.pipeline.reports.tenant_stats import read_anatomy
 from mplus_ray.pipeline.writing.engine import Stores

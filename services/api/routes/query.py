@@ -10,8 +10,8 @@ from fastapi.responses import JSONResponse
 
 from mplus_ray.actors.messages import Piece, Turn
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.citations import Citation as LogCitation
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.reading.ask import Citation as LogCitation
 from mplus_ray.services.api.ask_service import Answers, Question, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems

@@ -10,7 +10,7 @@ from mplus_ray.model.errors import ConflictError, TenantNotFoundError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant import LIMITS, PRECISIONS, TenantSummary
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.repair import delete
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
 from mplus_ray.pipeline.reports.tenant_stats import read_anatomy
 from mplus_ray.services.api.ask_service import Answers
 from mplus_ray.services.api.auth import DepsOf, guarded

@@ -16,8 +16,10 @@ from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.object_store.range_cache import RangeCache
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import cool, delete, verify
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete
+from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from tests.worlds import World, load_model, log_of, make_text, opened
 
 pytest_plugins = ["tests.postgres"]

@@ -19,11 +19,10 @@ import mplus_ray.pipeline.ledger.database
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
-from mplus_ray.pipeline.observers import LoggingObserver, reason
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.pipeline.workers.worker import Worker
-from mplus_ray.pipeline.writing.observer import Batch, Commit
+from mplus_ray.pipeline.writing.observer import Batch, Commit, LoggingObserver, reason
 from mplus_ray.services.logs import OURS, configure
 from tests.worlds import World, load_model
 

@@ -9,7 +9,7 @@ import torch
 
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.memory.memory import memorize
-from mplus_ray.model.memory.saved_memory import restore_memory
+from mplus_ray.model.memory.saved_memory import restore_memory, save_memory
 from tests.forms import build, chunks, first, grow, same_memory, step, view, worst
 
 PROMPT = torch.tensor([7, 3, 250, 11])
@@ -112,7 +112,7 @@ def test_a_row_costs_the_same_at_every_step(networks):
 
 def test_a_memory_saves_itself(networks, tmp_path):
     memory = grow(networks, 3)
-    memory.save(tmp_path)
+    save_memory(memory, tmp_path)
     same_memory(restore_memory(first(networks, seed=9), tmp_path), memory)
 
 

@@ -293,16 +293,17 @@ sys.path.insert(0, {root!r})
 from mplus_ray.model.errors import StorageError
 from tests.forms import first, grow, load, step
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.memory.saved_memory import save_memory
 folder = Path({folder!r})
 networks = load(folder / "model", ModelConfig.load(folder / "model"))
 memory = grow(networks, 2)
-memory.save(folder / "saved")
+save_memory(memory, folder / "saved")
 later = memory
 for _ in range(6):
     later = step(networks, later, [1, 2, 3])
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
 try:
-    later.save(folder / "saved")
+    save_memory(later, folder / "saved")
 except StorageError as error:
     print(error)
 """

@@ -28,7 +28,8 @@ from mplus_ray.pipeline.archive.importer import import_tenant
 from mplus_ray.pipeline.ledger.tenant import LIMITS
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
-from mplus_ray.pipeline.maintenance.repair import delete, sweep, verify
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, sweep
 from mplus_ray.pipeline.workers.catch_up import catch_up, is_cold
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, load_model, log_of, make_text, many_files, opened, row_bytes

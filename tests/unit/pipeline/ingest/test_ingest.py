@@ -20,7 +20,7 @@ from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
 from mplus_ray.pipeline.workers.catch_up import catch_up

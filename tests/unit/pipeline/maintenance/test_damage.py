@@ -17,8 +17,10 @@ from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.shards import check_shard
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.rebuild import purge, settle
-from mplus_ray.pipeline.maintenance.repair import cool, verify
+from mplus_ray.pipeline.maintenance.head_files import purge
+from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, make_text, merge_all
@@ -92,7 +94,7 @@ def test_a_file_that_goes_between_its_check_and_its_mapping_is_missing(
         if shard.file == file:
             lose(world.folder / file)
 
-    monkeypatch.setattr("mplus_ray.model.restore.check_shard", check)
+    monkeypatch.setattr("mplus_ray.model.store.row_store.check_shard", check)
     world.reader.close(log.tenant.id)
     with pytest.raises(DamagedFileError, match="missing") as caught:
         ask(log, world.reader, "who?")

@@ -14,8 +14,10 @@ from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.pipeline.ledger.heads.fork import cut
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import delete, verify
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
+from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-import mplus_ray.pipeline.maintenance.repair
+import mplus_ray.pipeline.maintenance.compaction
 import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
+from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
 from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.repair import compact, drop_forgotten, verify
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.pipeline.writing.engine import Engine
 from tests.checkpoints import write_checkpoint
@@ -43,7 +45,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
 def world(model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(mplus_ray.pipeline.writing.write_pipeline, "_GROUP_STEPS", 3)
     monkeypatch.setattr(
-        mplus_ray.pipeline.maintenance.repair, "_FEW", 1000
+        mplus_ray.pipeline.maintenance.compaction, "_FEW", 1000
     )  # merging is tested elsewhere
     with opened(model, f"sqlite:///{tmp_path / 'ledger.db'}", tmp_path / "rows") as world:
         yield world

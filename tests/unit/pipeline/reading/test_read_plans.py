@@ -18,9 +18,8 @@ from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoun
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.repair import cool, delete, sweep
-from mplus_ray.pipeline.reading.ask import read_plan
-from mplus_ray.pipeline.reading.read_plans import Plans
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete, sweep
+from mplus_ray.pipeline.reading.read_plans import Plans, read_plan
 from mplus_ray.pipeline.workers.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
 from tests.worlds import World, make_text, merge_all

@@ -14,7 +14,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from mplus_ray.model.errors import InvalidInputError, StaleLeaseError, StorageError
 from mplus_ray.pipeline.ledger.heads.lease_owner import new_owner
 from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.observers import Observers
 from mplus_ray.pipeline.reports.metrics import (
     LedgerMetrics,
     Metrics,
@@ -23,7 +22,7 @@ from mplus_ray.pipeline.reports.metrics import (
     merge,
     serve,
 )
-from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer
+from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Observers
 from tests.logs import Clock, memorize, put
 from tests.paths import ROOT
 

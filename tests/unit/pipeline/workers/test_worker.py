@@ -269,7 +269,7 @@ class TestBacklog:
         assert total.oldest >= 0.0
 
     def test_a_cold_memory_waits_for_its_next_document(self, world: World) -> None:
-        from mplus_ray.pipeline.maintenance.repair import cool
+        from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
 
         log = world.grow("cold", [("a", make_text("a", 3))])
         cool(world.engine, log)

@@ -9,8 +9,8 @@ import pytest
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.store.row_format import PRECISIONS
 from mplus_ray.pipeline.ledger.tenant import RETENTIONS
-from mplus_ray.pipeline.maintenance.repair import cool
-from mplus_ray.pipeline.reading.ask import read_plan
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, make_text, merge_all
 

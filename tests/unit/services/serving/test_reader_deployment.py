@@ -15,9 +15,9 @@ from mplus_ray.actors.messages import Asked, Piece, ReaderStats, Told, Turn
 from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
+from mplus_ray.pipeline.installation import Installation
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.ask import read_plan
-from mplus_ray.pipeline.workers.ray_worker import Installation
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.serving import reader_deployment as readers
 from mplus_ray.services.serving.delivery_queue import Outbox
 from mplus_ray.services.serving.reader_deployment import Readers

@@ -9,8 +9,10 @@ from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.repair import cool, delete, sweep, verify
-from mplus_ray.pipeline.reading.ask import ask, read_plan
+from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete, sweep
+from mplus_ray.pipeline.reading.ask import ask
+from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.services.cli.moments import iso, step_of
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows

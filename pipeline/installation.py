@@ -1,0 +1,47 @@
+"""What a process opens to work on an installation's tenants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mplus_ray.actors.ray_actors import StoreUrl
+
+if TYPE_CHECKING:
+    from mplus_ray.pipeline.writing.engine import Engine
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What a writer in another process opens.
+
+    Attributes:
+        checkpoint: a folder or hub id that it finds where it runs.
+        ledger_url: of a database that it reaches.
+    """
+
+    checkpoint: str
+    ledger_url: str
+    store: StoreUrl
+
+    def engine(self) -> Engine:
+        """The weights of the write role, over this ledger and store.
+
+        Raises:
+            MPlusError: one of the three cannot be opened.
+        """
+        from mplus_ray.actors.writer import Writer
+        from mplus_ray.model import MPlus
+        from mplus_ray.pipeline.ledger.ledger import Ledger
+        from mplus_ray.pipeline.writing.engine import Engine
+
+        model = MPlus.load(self.checkpoint, write_only=True)
+        files = self.store.open()
+        return Engine(
+            Ledger(self.ledger_url),
+            files,
+            Writer(model, files),
+            model.tokenizer,
+            model.fingerprint,
+            model.living_steps,
+        )

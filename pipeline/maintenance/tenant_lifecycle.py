@@ -1,0 +1,83 @@
+"""A tenant's life beside its writing: forks, rest, and the end."""
+
+from __future__ import annotations
+
+from mplus_ray.pipeline.ledger.heads.leases import Lease
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.compaction import compact
+from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to
+from mplus_ray.pipeline.writing.engine import Stores
+
+
+def fork_at(
+    engine: Stores,
+    log: TenantLog,
+    lease: Lease,
+    name: str,
+    step: int | None = None,
+    history: str | None = None,
+) -> TenantLog:
+    """See `Ledger.fork_tenant`; a shard that the fork cuts is copied as far as it is wanted."""
+    serving = log.heads.serving()
+    at = serving.head.step if step is None else step
+    if history is None and at != serving.head.step:
+        state = serving.state_at(at)
+        at = state.step if state else 0
+    beyond = [shard for shard in serving.shards if shard.first_step < at < shard.end]
+    last = shards_up_to(engine, log, lease, serving, at)[-1] if beyond else None
+    return engine.ledger.fork_tenant(log, name, step, history, last)
+
+
+def cool(engine: Stores, log: TenantLog) -> None:
+    """Drop a tenant's rows; its log makes the same memory again when it is wanted."""
+    with engine.lease(log) as lease:
+        log.heads.drop_build(lease)
+        log.unwant()  # before: who wants it from now on sees a whole memory, or waits for one
+        log.heads.reset(lease, log.heads.serving().head.id)
+        purge(engine, log, lease)
+
+
+def sweep(engine: Stores) -> dict[str, int]:
+    """Cool what is idle for longer than its tenant's `cold_after`, compact the rest, and finish
+    taking away tenants whose deletion was interrupted."""
+    idle = engine.ledger.idle_tenants()
+    for log in idle:
+        if log.heads.serving().head.step:
+            cool(engine, log)
+    cooled = {log.tenant.id for log in idle}
+    rest = [s.tenant.name for s in engine.ledger.tenants() if s.tenant.id not in cooled]
+    merged = sum(compact(engine, engine.ledger.tenant(name)) for name in rest)
+    unfinished = engine.ledger.deleting()
+    for tenant in unfinished:
+        remove(engine, tenant.id)
+    _delete_strays(engine)
+    return {"cooled": len(idle), "merged": merged, "removed": len(unfinished)}
+
+
+def _delete_strays(engine: Stores) -> None:
+    """Files that a writer was about to commit for a tenant while that was taken away."""
+    found = [name for name, _ in engine.files.list()]
+    tenants = engine.ledger.tenant_ids()  # asked later: a tenant is there before its files
+    strays = {name for name in found if name.partition("/")[0] not in tenants}
+    engine.files.delete(strays - engine.ledger.referenced_files(strays))
+
+
+def delete(engine: Stores, name: str) -> None:
+    """Take a tenant away with everything it had; files that a fork shares stay for the fork.
+
+    It is out of reach at once; a crash later on leaves work for `sweep`.
+    """
+    remove(engine, engine.ledger.delete_tenant(name).id)
+
+
+def remove(engine: Stores, tenant: str) -> None:
+    """A marked tenant's text, files and rows. The rows are last: they name what is to be done.
+
+    A fork's files may lie in its parent's folder, and the parent be gone.
+    """
+    own = engine.ledger.begin_removal(tenant)
+    found = {name for name, _ in engine.files.list(f"{tenant}/")}
+    uncommitted = found - engine.ledger.referenced_files(found)
+    engine.files.delete(own | uncommitted)
+    engine.ledger.scrub()
+    engine.ledger.remove_tenant(tenant)
