@@ -106,25 +106,31 @@ def uses(module: str) -> set[str]:
     return found - {module}
 
 
-@pytest.mark.parametrize(
-    ("package", "forbidden"),
-    [("model", "ray"), ("services", "torch"), *((package, package) for package in FORBIDDEN)],
-)
+@pytest.mark.parametrize(("package", "forbidden"), [("model", "ray"), ("services", "torch")])
 def test_import_leaves_out(package: str, forbidden: str) -> None:
-    """Also through what a package imports in turn; a lazy import in a function is allowed.
-
-    Nor is a package there under its folder's name, as a second copy of what mplus_ray has.
-    """
+    """Also through what a package imports in turn; a lazy import in a function is allowed."""
     names = modules(package)
     assert names, f"{package}/ has no modules"
-    probe = subprocess.run(
-        [sys.executable, "-c", PROBE, forbidden, *names],
+    probe = run_python(PROBE, forbidden, *names)
+    assert probe.returncode == 0, probe.stderr
+
+
+def test_no_module_is_there_twice() -> None:
+    """None has a second copy under the name of its folder, which would be other classes."""
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    code += f"print(*({set(FORBIDDEN)!r} & {{name.split('.')[0] for name in sys.modules}}))"
+    probe = run_python(code, *(name for package in FORBIDDEN for name in modules(package)))
+    assert (probe.returncode, probe.stdout.strip()) == (0, ""), probe.stderr
+
+
+def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert probe.returncode == 0, probe.stderr
 
 
 @pytest.mark.parametrize(
