@@ -62,9 +62,9 @@ def warm_command(data: Path, checkpoint: Path) -> Iterator[WarmCommand]:
 
 def _serve() -> None:
     for module in (
-        "model.foreign",
-        "pipeline.archive_in",
-        "pipeline.archive_out",
+        "model.store.validation",
+        "pipeline.archive.importer",
+        "pipeline.archive.exporter",
     ):
         importlib.import_module(f"mplus_ray.{module}")
     MPlus.load(os.environ["MPLUS_CHECKPOINT"])  # whatever torch imports late

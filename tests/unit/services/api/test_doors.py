@@ -372,7 +372,7 @@ class TestConsole:
 
 
 def test_logs_have_no_text_and_no_keys(api: ApiWorld, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "services")
+    caplog.set_level(logging.DEBUG, "mplus_ray")
     headers = api.fresh()
     secret = headers["authorization"].removeprefix("Bearer ")
     taken = api.memorize(headers, f"{CANARY} sings.", id="hunter2")
@@ -380,7 +380,7 @@ def test_logs_have_no_text_and_no_keys(api: ApiWorld, caplog: pytest.LogCaptureF
     api.client.get(f"/v1/documents?q={CANARY}", headers=headers)
     api.client.get(taken["status_url"], headers=headers)
     api.client.post("/v1/query", json={"question": [CANARY]}, headers=headers)
-    ours = [record for record in caplog.records if record.name.startswith("services")]
+    ours = [record for record in caplog.records if record.name.startswith("mplus_ray.services")]
     lines = [json.loads(JsonFormatter().format(record)) for record in ours]
     assert len(lines) == 5
     tenant = api.log(headers).tenant.id
