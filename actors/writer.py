@@ -57,7 +57,7 @@ class Writer:
         """
         from mplus_ray.model.store.row_format import RowFormat
 
-        rested = self._rested(plan)
+        rested = self._rested(plan) or self._from_head(plan)
         tip = rested or self._model.empty_memory().tip
         states = [state for state in plan.states if state.step <= plan.step]
         lost: list[State] = []
@@ -72,6 +72,14 @@ class Writer:
         newest = states[-1].step if states else 0
         self._tenants[plan.tenant] = _Open(plan, rows, tip, plan.step, states, lost, newest)
         return tip.step
+
+    def _from_head(self, plan: WritePlan) -> Tip | None:
+        """Where rows are inputs, a chunk needs nothing of those before it but the log's name."""
+        from mplus_ray.model.store.writer_state import Tip
+
+        if self._model.config.rows == "outputs" or not plan.history:
+            return None
+        return Tip(plan.step, bytes.fromhex(plan.history), None)
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
         """One step for each of different tenants; returns their steps afterwards.

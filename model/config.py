@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mplus_ray.model.errors import CheckpointError
 
 Retrieval = Literal["rows", "blocks"]
+Rows = Literal["outputs", "inputs"]
+Positions = Literal["contiguous", "equal"]
+Votes = Literal["layers", "words", "both"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,14 @@ class ModelConfig:
     num_ltm_blocks: int = 10  # retrieved blocks; 0 is MemoryLLM
     chunk_tokens: int = 512  # text tokens one step reads
     header_tokens: int = 0  # of them, how many may say a chunk's title and section before its text
+    # What a memory row is: a layer's output at the last K positions of a step (M+, MemoryLLM), or
+    # a layer's input at every token of the chunk (MemLong, LongMem, InfLLM), of which a chunk has
+    # as many as tokens, K at most.
+    rows: Rows = "outputs"
     add_bos_embedding: bool = True
+    start_rows: int = 1  # P, rows of every layer before each chunk and each prompt, if any
+    # Where retrieved blocks are read: one behind the other, or each right after the start rows.
+    block_positions: Positions = "contiguous"
     drop_memory_per_layer: bool = True
     add_decoder_lora: bool = False  # a read adapter of its own
     lora_config: LoraConfig | None = None
@@ -76,6 +86,8 @@ class ModelConfig:
     # A block whose vote is further behind the best one is not read. Votes are log-odds (they are
     # trained as logits over blocks), so 3 leaves out what is 20 times less likely. None: no limit.
     max_vote_gap: float | None = None
+    votes: Votes = "layers"  # what finds blocks: the layers' retriever, the words in them, or both
+    word_vote: float = 1.0  # log-odds that one unit of BM25 is worth
 
     prompt_template: str | None = None  # how a question is asked; {question} stands for it
     bos_token_id: int | None = None
@@ -107,6 +119,7 @@ class ModelConfig:
             problems.append(f"retrieval is {self.retrieval!r}, expected 'rows' or 'blocks'")
         if not self.pool_attended and (self.retrieval != "blocks" or not self.has_long_term):
             problems.append("pool_attended is false, which needs retrieval of blocks")
+        problems += self._impossible_rows()
         if not 0 <= self.num_recent_blocks <= self.num_ltm_blocks:
             problems.append(
                 f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
@@ -123,6 +136,43 @@ class ModelConfig:
             problems.append("prompt_template has no {question} in it")
         if problems:
             raise CheckpointError("config.json: " + "; ".join(problems))
+
+    def _impossible_rows(self) -> list[str]:
+        """What `rows`, `block_positions` and `votes` ask of one another."""
+        problems = [
+            f"{name} is {getattr(self, name)!r}, expected one of {', '.join(map(repr, allowed))}"
+            for name, allowed in (
+                ("rows", get_args(Rows)),
+                ("block_positions", get_args(Positions)),
+                ("votes", get_args(Votes)),
+            )
+            if getattr(self, name) not in allowed
+        ]
+        if self.rows == "inputs" and (self.pool_attended or self.num_tokens != self.chunk_tokens):
+            problems.append(
+                "rows are inputs, which needs pool_attended false and num_tokens equal to "
+                f"chunk_tokens ({self.num_tokens} and {self.chunk_tokens})"
+            )
+        if self.rows == "outputs" and (self.block_positions, self.votes) != (
+            "contiguous",
+            "layers",
+        ):
+            problems.append("equal block_positions and votes of words need rows to be inputs")
+        if self.rows == "inputs" and self.votes != "words":
+            problems.append("rows are inputs, for which blocks are found by votes of words only")
+        if not self.word_vote > 0:
+            problems.append(f"word_vote is {self.word_vote}, expected a number above 0")
+        return problems
+
+    @property
+    def first_rows(self) -> int:
+        """Start rows of every layer; 0 for a model without any."""
+        return self.start_rows if self.add_bos_embedding else 0
+
+    @property
+    def has_retriever(self) -> bool:
+        """Whether layers vote, so that rows have retriever keys."""
+        return self.has_long_term and self.votes != "words"
 
     @property
     def pool_rows(self) -> int:
@@ -211,8 +261,10 @@ class ModelConfig:
             "update_ltm_frequency",
         )
         lora = {"lora_scale": self.lora_config.scale if self.lora_config else None}
-        header = {"header_tokens": self.header_tokens} if self.header_tokens else {}
-        return {**{name: getattr(self, name) for name in names}, **lora, **header}
+        # Fields that came later count where they are used, so that older memories keep their names.
+        later = {"header_tokens": 0, "rows": "outputs", "start_rows": 1}
+        used = {n: getattr(self, n) for n, old in later.items() if getattr(self, n) != old}
+        return {**{name: getattr(self, name) for name in names}, **lora, **used}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` reads back to an equal config."""
@@ -252,6 +304,7 @@ _LEAST = {
     "num_blocks": 1,
     "num_ltm_blocks": 0,
     "chunk_tokens": 1,
+    "start_rows": 1,
     "update_ltm_frequency": 1,
     "selector_hidden_dim": 1,
     "sliding_window": 1,

@@ -30,6 +30,7 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.generation.tokenizer import TextTokenizer
+from mplus_ray.model.generation.words import Words
 from mplus_ray.model.memory import saved_memory
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
@@ -62,6 +63,7 @@ class MPlus:
         self.fingerprint = fingerprint
         self.precision = precision
         self.confidence = confidence
+        self._words = Words(tokenizer, config) if config.votes != "layers" else None
 
     @classmethod
     def load(
@@ -189,7 +191,7 @@ class MPlus:
         self._check(memory)
         if not self.networks.reader.can_answer:
             raise InvalidInputError("this model was loaded with write_only; it cannot answer")
-        return MemoryView(self.networks.reader, memory, forgotten)
+        return MemoryView(self.networks.reader, memory, forgotten, self._words)
 
     def ask(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Answer:
         """Answer a question; keyword arguments are those of `Sampling`."""

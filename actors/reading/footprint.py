@@ -15,6 +15,7 @@ from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.open_memory import BASE_EVERY, end_of
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model.index.block_index import index_bytes
+from mplus_ray.model.index.word_index import POSTING_BYTES
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
@@ -34,14 +35,14 @@ class Footprint:
         self._number = network.dtype.itemsize
         self._row = 2 * config.num_key_value_heads * config.head_dim * self._number
         self._on_cpu = network.device.type == "cpu"
-        self._bos = 1 if network.bos_embedding is not None else 0
+        self._bos = config.first_rows
 
     def rows(self, plan: ReadPlan) -> Bytes:
         """An opened memory: retriever keys, and the ids of which row is where."""
         config = self._config
         rows = sum(shard.steps for shard in plan.shards) * config.num_tokens
         key = 0
-        if config.has_long_term:
+        if config.has_retriever:
             key = config.selector_hidden_dim * self._number
             if self._on_cpu and config.retrieval == "rows":
                 width = config.selector_hidden_dim
@@ -51,7 +52,9 @@ class Footprint:
         memberships = 3 + steps // BASE_EVERY
         ids = memberships * config.pool_rows + steps * config.num_tokens
         host = config.num_hidden_layers * ids * _ID + steps * _BATCH
-        if self._on_cpu and config.has_long_term and config.retrieval == "blocks":
+        if config.votes != "layers":
+            host += steps * config.num_tokens * POSTING_BYTES
+        if self._on_cpu and config.has_retriever and config.retrieval == "blocks":
             host += index_bytes(config, steps)
         return Bytes(0, keys + host) if self._on_cpu else Bytes(keys, host)
 
@@ -63,7 +66,7 @@ class Footprint:
         born += self._genesis.pool.shape[1]
         pool = min(config.pool_rows, own + self._genesis.pool.shape[1])
         attended = pool if config.pool_attended else 0
-        reads = 2 if config.has_long_term and config.retrieval == "blocks" else 1  # one alone
+        reads = 2 if config.has_retriever and config.retrieval == "blocks" else 1  # one alone
         device = layers * (attended + reads * self._bos) * self._row
         if config.has_long_term and config.retrieval == "rows":
             device += layers * (own + born)  # a flag for every row

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mplus_ray.model.generation.words import Words
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.membership import steps_of
 from mplus_ray.model.memory.memory import Memory
@@ -35,20 +36,25 @@ class MemoryView:
     """What one step of one tenant's memory looks like to the read role. It never changes."""
 
     def __init__(
-        self, network: Network, memory: Memory, forgotten: Sequence[tuple[int, int]] = ()
+        self,
+        network: Network,
+        memory: Memory,
+        forgotten: Sequence[tuple[int, int]] = (),
+        words: Words | None = None,
     ) -> None:
         """
         Args:
             forgotten: steps [first, end) whose rows are not to be read, nor named as a source.
+            words: of the checkpoint's tokenizer, where words vote for blocks.
         """
         self.memory = memory
         self.forgotten = tuple(forgotten)
         self.network = network
         config = network.config
-        self.bos_rows = 1 if network.bos_embedding is not None else 0
+        self.words = words
+        self.bos_rows = config.first_rows
         self.origin = self.bos_rows + config.retrieved_rows
         self.pool_ids = [self._known(ids) for ids in self._attended_pool()]
-        self.own_start = self.origin + self._attended_pool().shape[1]
         with torch.no_grad():
             self._bos = [self._encode_bos(index) for index in range(config.num_hidden_layers)]
             self.pool = [
@@ -63,23 +69,44 @@ class MemoryView:
         return MemoryView(self.network, replace(self.memory, membership=blank))
 
     def fetch(self, layer: int, ids: Ids) -> Pair:
-        """The part to the left of the pool: [bos | rows `ids`], oldest first."""
+        """The part to the left of the pool: [start rows | rows `ids`], oldest first."""
         rows = self.memory.store.gather(layer, ids).to(self.network.dtype)
         rows = torch.cat([self._bos[layer], rows])
-        return self._place(rows, self.origin - len(rows))
+        if self.network.config.block_positions == "contiguous":
+            return self._place(rows, self.origin - len(rows))
+        places = np.concatenate([np.arange(self.bos_rows), self._places(ids)])
+        return self._at(rows, torch.from_numpy(places).to(rows.device))
+
+    def own_start(self, retrieved: Sequence[Ids]) -> int:
+        """The position of a prompt's first token, behind all that it reads of memory.
+
+        Args:
+            retrieved: row ids of every layer.
+        """
+        if self.network.config.block_positions == "contiguous":
+            return self.origin + self._attended_pool().shape[1]
+        return 1 + max(
+            (int(self._places(ids).max()) for ids in retrieved if len(ids)),
+            default=(self.bos_rows - 1),
+        )
+
+    def _places(self, ids: Ids) -> Ids:
+        """Positions of rows of which each block begins right after the start rows."""
+        return self.bos_rows + ids % self.network.config.num_tokens
 
     @cached_property
     def retrievable(self) -> list[Ids]:
         """Row ids of every layer that may be retrieved, oldest first."""
         membership, config = self.memory.membership, self.network.config
         if membership.is_all:
-            everything = np.arange(membership.step * config.num_tokens)
+            everything = self.memory.store.present(np.arange(membership.step * config.num_tokens))
             return [self._known(everything)] * config.num_hidden_layers
         rows = [membership.retrievable(layer) for layer in range(len(membership.pool))]
         if not config.pool_attended:
             rows = [np.concatenate(parts) for parts in zip(rows, membership.pool, strict=True)]
         # Runs of them ascend already, which a stable sort makes use of.
-        return [np.sort(self._known(ids), kind="stable") for ids in rows]
+        known = [np.sort(self._known(ids), kind="stable") for ids in rows]
+        return [self.memory.store.present(ids) for ids in known]
 
     @cached_property
     def candidates(self) -> list[Candidates]:
@@ -105,11 +132,13 @@ class MemoryView:
         """Compute now what the first question would have to wait for; returns itself."""
         config = self.network.config
         wanted = ["known_steps", "eligible_steps"]
-        if config.has_long_term:
+        if config.has_retriever:
             wanted.append("without_memory" if config.retrieval == "blocks" else "candidates")
         for name in wanted:
             getattr(self, name)  # cached properties
         self.memory.store.extend_index(self.memory.step)
+        if self.words is not None:
+            self.memory.store.extend_words(self.memory.step, self.words.of_chunk)
         return self
 
     @property
@@ -123,9 +152,9 @@ class MemoryView:
 
     @property
     def host_bytes(self) -> int:
-        """Bytes of the store's index, which all views of the memory share."""
-        index = self.memory.store.index
-        return index.nbytes if index is not None else 0
+        """Bytes of the store's indexes, which all views of the memory share."""
+        store = self.memory.store
+        return sum(index.nbytes for index in (store.index, store.words) if index is not None)
 
     def _attended_pool(self) -> Ids:
         """[L, n] ids of the rows that every question reads."""
@@ -146,8 +175,12 @@ class MemoryView:
 
     def _place(self, rows: Tensor, start: int) -> Pair:
         """Rows [n, 2, G, e] at positions start … as attention reads them."""
+        return self._at(rows, torch.arange(start, start + rows.shape[0], device=rows.device))
+
+    def _at(self, rows: Tensor, places: Tensor) -> Pair:
+        """Rows [n, 2, G, e] at positions [n] as attention reads them."""
         rows = rows.to(self.network.dtype)
-        end = start + rows.shape[0]
+        end = int(places.max()) + 1 if len(places) else 0
         cos, sin = self.network.rotary.tables(end, rows)
-        keys = rotate(rows[:, 0], cos[start:end], sin[start:end])
+        keys = rotate(rows[:, 0], cos[places], sin[places])
         return keys.transpose(0, 1).contiguous(), rows[:, 1].transpose(0, 1).contiguous()

@@ -9,8 +9,8 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
-_PLAIN = "Question: {question}\nAnswer:"
-_PLACE = "{question}"
+PLAIN = "Question: {question}\nAnswer:"
+QUESTION = "{question}"  # its place in a template
 _ROLES = ("system", "user", "assistant")
 
 Message = tuple[str, str]  # role and content
@@ -28,11 +28,11 @@ def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str
         raise InvalidInputError("the question is empty; ask something")
     if _chats(tokenizer, config):
         return _chat(tokenizer, config, [("user", question)])
-    template = config.prompt_template or _PLAIN
+    template = config.prompt_template or PLAIN
     if tokenizer.encode(template) == tokenizer.encode_template(template):
         # No special tokens in it, so the whole may be encoded as one text, as in training.
-        return tokenizer.encode(template.replace(_PLACE, question))
-    before, _, after = template.partition(_PLACE)
+        return tokenizer.encode(template.replace(QUESTION, question))
+    before, _, after = template.partition(QUESTION)
     return [
         *tokenizer.encode_template(before),
         *tokenizer.encode(question),
@@ -83,7 +83,7 @@ def conversation_prompt(
 
 def prompt_room(config: ModelConfig, max_tokens: int) -> int:
     """Tokens that a prompt may have beside a full memory and an answer of `max_tokens`."""
-    memory = int(config.add_bos_embedding) + config.retrieved_rows
+    memory = config.first_rows + config.retrieved_rows
     memory += config.pool_rows if config.pool_attended else 0
     positions = config.max_position_embeddings
     if memory < positions:

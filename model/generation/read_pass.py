@@ -17,6 +17,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.memory_view import MemoryView, Pair
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.network.attention import (
@@ -40,6 +41,7 @@ class Reading:
     own: list[Pair] = field(default_factory=list)  # per layer [G, length, e]
     fetched: list[Pair] = field(default_factory=list)
     retrieved: list[Ids] = field(default_factory=list)
+    own_start: int = 0  # position of its first token
     votes: Tensor | None = None  # [steps], how well each step's block fits, summed over layers
     length: int = 0
 
@@ -95,7 +97,7 @@ def begin(
     Returns:
         The readings, to be continued by `extend`, and logits [n or 1, vocab] of each.
     """
-    readings = [Reading(view) for view in views]
+    readings = [_reading(view) for view in views]
     retrieve: Retrieve | None = None
     if not network.config.has_long_term:
         for reading in readings:
@@ -116,7 +118,13 @@ def extend(network: Network, readings: Sequence[Reading], tokens: Tensor) -> Ten
 _NOTHING = torch.empty(0, dtype=torch.int64).numpy()
 
 
+def _reading(view: MemoryView) -> Reading:
+    """Of a view of which nothing has been retrieved yet."""
+    return Reading(view, own_start=view.own_start([]))
+
+
 def _fetch(reading: Reading, retrieved: Sequence[Ids]) -> None:
+    reading.own_start = max(reading.own_start, reading.view.own_start(retrieved))
     for ids in retrieved:
         reading.fetched.append(reading.view.fetch(len(reading.fetched), ids))
         reading.retrieved.append(ids)
@@ -139,13 +147,20 @@ def _retrieve_rows(reading: Reading, layer: int, queries: Tensor) -> None:
 def _retrieve_blocks(
     network: Network, readings: Sequence[Reading], prompts: Sequence[Tensor]
 ) -> None:
-    """The best blocks by all layers' queries, from a pass over the question alone."""
+    """The best blocks by all layers' queries, from a pass over the question alone, or by words."""
     config = network.config
-    heard = hear(network, [reading.view for reading in readings], prompts)
-    for reading, queries in zip(readings, heard, strict=True):
+    by_layers: list[list[Tensor] | None] = [None] * len(readings)
+    if config.has_retriever:
+        by_layers = [*hear(network, [reading.view for reading in readings], prompts)]
+    for reading, queries, prompt in zip(readings, by_layers, prompts, strict=True):
         view, seats = reading.view, config.num_ltm_blocks
         memory, known, eligible = view.memory, view.known_steps, view.eligible_steps
-        reading.votes = hold(Ballot(queries, memory.store, memory.step, known, eligible, seats))
+        votes = torch.zeros(memory.step, device=network.device)
+        if queries is not None:
+            votes = hold(Ballot(queries, memory.store, memory.step, known, eligible, seats))
+        if config.votes != "layers":
+            votes = votes + _word_votes(view, prompt)
+        reading.votes = votes
         chosen = rows_of_best_blocks(
             reading.votes,
             eligible,
@@ -158,12 +173,24 @@ def _retrieve_blocks(
         _fetch(reading, chosen)
 
 
+def _word_votes(view: MemoryView, prompt: Tensor) -> Tensor:
+    """What the words of a prompt are worth to every block [steps], in log-odds."""
+    if view.words is None:
+        raise InvalidInputError("this checkpoint finds blocks by words; give the view its words")
+    store, step = view.memory.store, view.memory.step
+    store.extend_words(step, view.words.of_chunk)
+    assert store.words is not None
+    scores = store.words.scores(view.words.of_prompt(prompt.tolist()), view.known_steps)
+    votes: Tensor = torch.from_numpy(scores).to(prompt.device) * view.network.config.word_vote
+    return votes
+
+
 @torch.no_grad()
 def hear(
     network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor]
 ) -> list[list[Tensor]]:
     """Each prompt's retriever queries in every layer, L × [n, s], read with no memory."""
-    alone = [Reading(view.without_memory) for view in views]
+    alone = [_reading(view.without_memory) for view in views]
     heard: dict[int, list[Tensor]] = {id(blank): [] for blank in alone}
     for blank in alone:
         _fetch(blank, [_NOTHING] * network.config.num_hidden_layers)
@@ -266,7 +293,7 @@ def _angles(
     network: Network, readings: Sequence[Reading], counts: Sequence[int], x: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Cosines and sines [T, e] at the position of every new token."""
-    starts = [reading.view.own_start + reading.length for reading in readings]
+    starts = [reading.own_start + reading.length for reading in readings]
     positions = torch.cat(
         [torch.arange(s, s + n, device=x.device) for s, n in zip(starts, counts, strict=True)]
     )

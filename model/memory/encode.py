@@ -26,7 +26,7 @@ def encode_rows(reader: Network, hidden: list[Tensor]) -> list[RowBlock]:
         normed = rowwise(layer.input_layernorm, [block[None, index] for block in hidden])
         kv = zip(rowwise(attention.keys, normed), rowwise(attention.values, normed), strict=True)
         stacked = [torch.stack([k[0], v[0]], dim=1) for k, v in kv]
-        if reader.config.has_long_term:
+        if reader.config.has_retriever:
             keys = [key[0] for key in rowwise(attention.key_proj, normed)]
         else:
             keys = [block.new_empty(block.shape[1], 0) for block in hidden]

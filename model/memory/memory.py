@@ -22,7 +22,7 @@ from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.encode import encode_rows
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.network.write_pass import write
+from mplus_ray.model.network.write_pass import layer_inputs, write
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.model.store.writer_state import Tip
@@ -121,6 +121,15 @@ def write_steps(
     check_chunks(writer.config, chunks)
     with torch.no_grad():
         ids = [torch.tensor(list(chunk), device=writer.device) for chunk in chunks]
+        if writer.config.rows == "inputs":
+            rows = encode_rows(reader, layer_inputs(writer, ids))
+            return [
+                (
+                    Tip(tip.step + 1, link(tip.history, chunk), None),
+                    replace(block, tokens=tokens.int()),
+                )
+                for tip, chunk, block, tokens in zip(tips, chunks, rows, ids, strict=True)
+            ]
         hidden = write(writer, ids, [tip.last_block for tip in tips])
         return [
             (Tip(tip.step + 1, link(tip.history, chunk), block.clone()), rows)

@@ -57,7 +57,7 @@ class Attention(nn.Module):
         if config.qk_norm:
             self.q_norm = RMSNorm(e, config.rms_norm_eps)
             self.k_norm = RMSNorm(e, config.rms_norm_eps)
-        if config.has_long_term:
+        if config.has_retriever:
             self.query_proj = Selector(config)
             self.key_proj = Selector(config)
         self.head_dim = e
@@ -154,7 +154,8 @@ class Network(nn.Module):
         self.new_memory_positional_emb = nn.Parameter(torch.zeros(1, 1, d))
         self.bos_embedding: nn.Parameter | None = None
         if config.add_bos_embedding:
-            self.bos_embedding = nn.Parameter(torch.zeros(config.num_hidden_layers, 1, d))
+            shape = (config.num_hidden_layers, config.start_rows, d)
+            self.bos_embedding = nn.Parameter(torch.zeros(shape))
         self.rotary = Rotary(config)
 
     @property
@@ -184,7 +185,7 @@ class Network(nn.Module):
         return out
 
     def bos(self, layer: int) -> Tensor:
-        """The layer's start row, [1, d], or [0, d] for a model without one."""
+        """The layer's start rows, [P, d], or [0, d] for a model without any."""
         if self.bos_embedding is None:
             return self.model.embed_tokens.weight.new_empty(0, self.config.hidden_size)
         return self.bos_embedding[layer]
@@ -193,7 +194,7 @@ class Network(nn.Module):
         """The row [1, d] that takes the place of a missing earlier row: bos, or zeros."""
         if self.bos_embedding is None:
             return self.model.embed_tokens.weight.new_zeros(1, self.config.hidden_size)
-        return self.bos_embedding[layer]
+        return self.bos_embedding[layer, :1]
 
     def initialize(self, seed: int) -> None:
         """Fresh weights, N(0, 0.02²), residual projections scaled by 1/√(2L) (GPT-2)."""

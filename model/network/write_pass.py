@@ -75,6 +75,59 @@ def write(
     return [block for block in blocks if block is not None]
 
 
+def layer_inputs(network: Network, chunks: Sequence[Tensor]) -> list[Tensor]:
+    """What enters each layer at every token of a chunk, read right after the start rows.
+
+    It is what MemLong (arXiv 2408.16967) and LongMem (2306.07174) keep: read alone after the same
+    start rows, a block of such rows is exactly the chunk in the prompt.
+
+    Args:
+        network: the weights of the write role.
+        chunks: token ids [n] of B chunks, n ≥ 1, on the network's device.
+
+    Returns:
+        B blocks of hidden rows, [L, n, d] each; bit for bit the same whatever the batch.
+    """
+    groups = _group(network, chunks, [None] * len(chunks))
+    last = network.config.num_hidden_layers - 1
+    for index, layer in enumerate(network.layers):
+        for group in groups:
+            group.rows.append(group.x)
+        if index < last:
+            _read_on(network, layer, index, groups)
+    blocks: dict[int, Tensor] = {}
+    for group in groups:
+        blocks |= zip(group.members, torch.stack(group.rows, dim=1), strict=True)
+    return [blocks[member] for member in range(len(chunks))]
+
+
+def _read_on(network: Network, layer: Layer, index: int, groups: list[_Group]) -> None:
+    """One layer over [start rows | chunk], of which the chunk is computed on."""
+    starts = [network.bos(index).expand(len(group.x), -1, -1) for group in groups]
+    whole = [
+        torch.cat([start, group.x], dim=1) for start, group in zip(starts, groups, strict=True)
+    ]
+    normed = rowwise(layer.input_layernorm, whole)
+    own = [h[:, -group.x.shape[1] :] for h, group in zip(normed, groups, strict=True)]
+    attended = _attended(network, layer, normed, own)
+    outputs = rowwise(layer.finish, [group.x for group in groups], attended)
+    for group, output in zip(groups, outputs, strict=True):
+        group.x = output
+
+
+def _attended(
+    network: Network, layer: Layer, normed: Sequence[Tensor], asking: Sequence[Tensor]
+) -> list[Tensor]:
+    """Attention of each group's last positions [B, n, d] over all it has, [B, p + n, d]."""
+    attention = layer.self_attn
+    keys, values = rowwise(attention.keys, normed), rowwise(attention.values, normed)
+    queries = rowwise(attention.queries, asking)
+    return [
+        attend(network.rotary.rotate(q, k.shape[1] - q.shape[1]), network.rotary.rotate(k, 0), v)
+        for q, k, v in zip(queries, keys, values, strict=True)
+    ]
+
+
 def _group(
     network: Network, chunks: Sequence[Tensor], previous: Sequence[Tensor | None]
 ) -> list[_Group]:
@@ -99,16 +152,8 @@ def _advance(
     whole = [torch.cat(parts, dim=1) for parts in sequences]
     residuals = [queries[:, -size:] if rows_only else queries for _, queries in sequences]
     normed = rowwise(layer.input_layernorm, whole)
-    keys = rowwise(layer.self_attn.keys, normed)
-    values = rowwise(layer.self_attn.values, normed)
-    queries = rowwise(
-        layer.self_attn.queries,
-        [h[:, -r.shape[1] :] for h, r in zip(normed, residuals, strict=True)],
-    )
-    attended = [
-        attend(network.rotary.rotate(q, k.shape[1] - q.shape[1]), network.rotary.rotate(k, 0), v)
-        for q, k, v in zip(queries, keys, values, strict=True)
-    ]
+    asking = [h[:, -r.shape[1] :] for h, r in zip(normed, residuals, strict=True)]
+    attended = _attended(network, layer, normed, asking)
     outputs = rowwise(layer.finish, residuals, attended)
     for group, output in zip(groups, outputs, strict=True):
         group.rows.append(output[:, -size:])

@@ -14,7 +14,8 @@ class Shard:
         checksum: of the whole file.
         first_step, steps: which steps' blocks it holds.
         nbytes: size of the file.
-        layout: byte offsets of layer 0's rows and keys, and the distance from layer to layer.
+        layout: byte offsets of layer 0's rows and keys, and the distance from layer to layer; of
+            steps of different lengths also the offset of the rows' token ids, and each length.
     """
 
     file: str
@@ -22,12 +23,17 @@ class Shard:
     first_step: int
     steps: int
     nbytes: int
-    layout: tuple[int, int, int]
+    layout: tuple[int, ...]
 
     @property
     def end(self) -> int:
         """One past its last step."""
         return self.first_step + self.steps
+
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """Rows of each step in every layer; None where every step has K."""
+        return self.layout[4:] or None
 
 
 @dataclass(frozen=True)

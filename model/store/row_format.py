@@ -7,6 +7,7 @@ Legend: L layers, R rows, G key/value heads, e head dim, s retriever key width, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,11 +27,14 @@ class RowBlock:
 
     Attributes:
         kv: un-rotated keys and values [L, R, 2, G, e].
-        keys: retriever keys [L, R, s]; s = 0 without a long-term memory.
+        keys: retriever keys [L, R, s]; s = 0 without a retriever.
+        tokens: ids [R] (int32) of the tokens that the rows stand for, where a row is a layer's
+            input at a token; None where rows are outputs.
     """
 
     kv: Tensor
     keys: Tensor
+    tokens: Tensor | None = None
 
     @property
     def rows(self) -> int:
@@ -39,23 +43,47 @@ class RowBlock:
 
 @dataclass(frozen=True)
 class StoredRows:
-    """The same as they are kept: one run of numbers a row, kv [L, R, w] and keys [L, R, w']."""
+    """Rows of consecutive steps as they are kept.
+
+    Attributes:
+        kv: keys and values, one run of numbers a row, [L, R, w].
+        keys: retriever keys [L, R, w'].
+        tokens: ids [R] (int32) of the rows' tokens; None where every step has K rows.
+        lengths: rows of each step, adding up to R; None where every step has K.
+    """
 
     kv: Tensor
     keys: Tensor
+    tokens: Tensor | None = None
+    lengths: tuple[int, ...] | None = None
 
     @property
     def rows(self) -> int:
         return self.kv.shape[1]
 
     def steps(self, first: int, end: int, size: int) -> StoredRows:
-        """Blocks first … end - 1 of `size` rows each."""
-        part = slice(first * size, end * size)
-        return StoredRows(self.kv[:, part], self.keys[:, part])
+        """Blocks first … end - 1, of `size` rows each where there are no lengths."""
+        if self.lengths is None:
+            part = slice(first * size, end * size)
+            return StoredRows(self.kv[:, part], self.keys[:, part])
+        part = slice(sum(self.lengths[:first]), sum(self.lengths[:end]))
+        return self.part(part, self.lengths[first:end])
+
+    def part(self, rows: slice, lengths: tuple[int, ...] | None) -> StoredRows:
+        """Some of the rows, which are those of steps of these lengths."""
+        tokens = self.tokens[rows] if self.tokens is not None else None
+        return StoredRows(self.kv[:, rows], self.keys[:, rows], tokens, lengths)
 
     @classmethod
-    def join(cls, parts: list[StoredRows]) -> StoredRows:
-        return cls(torch.cat([p.kv for p in parts], 1), torch.cat([p.keys for p in parts], 1))
+    def join(cls, parts: Sequence[StoredRows]) -> StoredRows:
+        """The rows of consecutive parts as one."""
+        kv = torch.cat([part.kv for part in parts], 1)
+        keys = torch.cat([part.keys for part in parts], 1)
+        tokens = [part.tokens for part in parts if part.tokens is not None]
+        if not tokens:
+            return cls(kv, keys)
+        lengths = tuple(n for part in parts for n in part.lengths or ())
+        return cls(kv, keys, torch.cat(tokens), lengths)
 
 
 @dataclass(frozen=True)
@@ -84,7 +112,7 @@ class RowFormat:
             raise InvalidInputError(
                 f"rows cannot be stored as {precision!r}; there are {', '.join(PRECISIONS)}"
             )
-        keys = config.selector_hidden_dim if config.has_long_term else 0
+        keys = config.selector_hidden_dim if config.has_retriever else 0
         return cls(precision, config.num_key_value_heads, config.head_dim, keys)
 
     @property
@@ -112,10 +140,12 @@ class RowFormat:
     def store(self, rows: RowBlock) -> StoredRows:
         """Round rows to what is kept of them."""
         groups = rows.kv.flatten(2, 3)  # [L, R, 2·G, e]
+        lengths = (rows.rows,) if rows.tokens is not None else None
         if self.precision != "int8":
-            return StoredRows(groups.flatten(2).to(self.number), rows.keys.to(self.number))
+            kv, keys = groups.flatten(2).to(self.number), rows.keys.to(self.number)
+            return StoredRows(kv, keys, rows.tokens, lengths)
         keys = rows.keys[:, :, None] if self.key_width else rows.keys[:, :, None, :0]
-        return StoredRows(_to_int8(groups), _to_int8(keys))
+        return StoredRows(_to_int8(groups), _to_int8(keys), rows.tokens, lengths)
 
     def kv(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
         """Stored keys and values [n, w] as numbers [n, 2, G, e]."""

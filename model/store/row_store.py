@@ -17,6 +17,7 @@ from torch import Tensor
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.block_index import BlockIndex
+from mplus_ray.model.index.word_index import Split, WordIndex
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowBlock, RowFormat, StoredRows
@@ -50,10 +51,13 @@ class RowStore:
         self.dtype = dtype
         self.device = device
         # On a CPU, exact scores of very many rows take longer than the rest of a question.
-        self.coarse = device.type == "cpu" and config.has_long_term and config.retrieval == "rows"
+        self.coarse = device.type == "cpu" and config.has_retriever and config.retrieval == "rows"
         # A GPU scores all blocks exactly in the time that anything else would take to begin.
-        looks = device.type == "cpu" and config.has_long_term and config.retrieval == "blocks"
+        looks = device.type == "cpu" and config.has_retriever and config.retrieval == "blocks"
         self.index = BlockIndex(config) if looks else None
+        # Where rows stand for tokens, a step has as many as its chunk; ids leave room for K.
+        self._ragged = config.num_tokens if config.rows == "inputs" else 0
+        self.words = WordIndex() if config.votes != "layers" else None
         self.steps = 0
         self.links: dict[int, bytes] = {}  # step → hash of all chunks before it, where known
         self._segments: list[Segment] = []
@@ -69,7 +73,7 @@ class RowStore:
 
     @property
     def step_bytes(self) -> int:
-        """Bytes of one step's block as it is stored."""
+        """Bytes of one step's block as it is stored, at most."""
         return self.config.num_hidden_layers * self.config.num_tokens * self.format.row_bytes
 
     @property
@@ -84,7 +88,15 @@ class RowStore:
             count = min(_LARGEST_SLAB, 1 << own) * self.config.num_tokens
             shape = (self.config.num_hidden_layers, count)
             self._segments.append(
-                Slab.empty(self.end, shape, self.format, self.dtype, self.device, self.coarse)
+                Slab.empty(
+                    self.end,
+                    shape,
+                    self.format,
+                    self.dtype,
+                    self.device,
+                    self.coarse,
+                    self._ragged,
+                )
             )
         slab = self._segments[-1]
         assert isinstance(slab, Slab)
@@ -128,6 +140,7 @@ class RowStore:
         copy._genesis = self._genesis
         copy.steps = steps
         copy.index = self.index.prefix(steps) if self.index is not None else None
+        copy.words = self.words.prefix(steps) if self.words is not None else None
         copy.links = {step: link for step, link in self.links.items() if step <= steps}
         for index, segment in enumerate(self._segments):
             if index >= self._genesis and segment.first >= copy.end:
@@ -143,8 +156,11 @@ class RowStore:
     def _part_in_memory(self, segment: Segment, rows: int) -> Slab:
         """The first rows of a shard that a copy of the store must be able to go on from."""
         part = segment.stored(0, rows)
-        copy = StoredRows(part.kv.to(self.device), part.keys.to(self.device))
-        return Slab(segment.first, copy, self.format, self.dtype, self.coarse)
+        tokens = part.tokens.to(self.device) if part.tokens is not None else None
+        copy = StoredRows(part.kv.to(self.device), part.keys.to(self.device), tokens, part.lengths)
+        slab = Slab(segment.first, copy, self.format, self.dtype, self.coarse, self._ragged)
+        slab.rows = rows
+        return slab
 
     def stored(self, first: int, end: int) -> StoredRows:
         """The rows that steps first … end - 1 wrote, [L, R, …]."""
@@ -187,7 +203,47 @@ class RowStore:
         ends = np.searchsorted(ids, [segment.first + segment.rows for segment in self._segments])
         for segment, start, end in zip(self._segments, [0, *ends], ends, strict=False):
             if start < end:
-                yield segment, torch.from_numpy(ids[start:end] - segment.first).to(self.device)
+                local = ids[start:end] - segment.first
+                places = local if segment.lengths is None else segment.lengths.places(local)
+                yield segment, torch.from_numpy(places).to(self.device)
+
+    def present(self, ids: Ids) -> Ids:
+        """Those of ascending ids that rows have; all, where every step has K."""
+        if not self._ragged:
+            return ids
+        size = self.config.num_tokens
+        lengths = np.zeros(self.steps, dtype=np.int64)
+        for segment in self._segments[self._genesis :]:
+            if segment.lengths is not None:
+                first = segment.first // size
+                counts = segment.lengths.counts[: max(0, self.steps - first)]
+                lengths[first : first + len(counts)] = counts
+        return ids[ids % size < lengths[ids // size]]
+
+    def extend_words(self, steps: int, split: Split) -> None:
+        """Have the words of the first `steps` blocks indexed.
+
+        Args:
+            split: a chunk's token ids as words.
+        """
+        if self.words is not None:
+            self.words.extend(
+                min(steps, self.steps), lambda first, end: map(split, self._chunks(first, end))
+            )
+
+    def _chunks(self, first: int, end: int) -> Iterator[list[int]]:
+        """Token ids of the chunks of steps first … end - 1; none of those that are gone."""
+        size = self.config.num_tokens
+        for segment in self._segments[self._genesis :]:
+            start = max(first * size - segment.first, 0)
+            stop = min(end * size - segment.first, segment.rows)
+            if start >= stop:
+                continue
+            if segment.lengths is None:
+                yield from ([] for _ in range((stop - start) // size))
+                continue
+            counts = segment.lengths.steps(start, stop)[1]
+            yield from (part.tolist() for part in segment.tokens(start, stop).split(counts))
 
     @property
     def first(self) -> int:

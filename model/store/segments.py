@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mplus_ray.model.errors import StorageError
@@ -22,6 +23,38 @@ from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
 Coarse = tuple[Tensor, Tensor]  # int8 keys [L, R, s] and their scales [L, R]
+
+
+class Lengths:
+    """How many rows each of a run of steps has, K at most, and so where each of its rows lies.
+
+    A row's id leaves room for K rows a step; what a step does not have is nowhere.
+    """
+
+    def __init__(self, counts: Sequence[int], size: int) -> None:
+        """
+        Args:
+            size: K.
+        """
+        self.counts = list(counts)
+        self._size = size
+
+    @property
+    def rows(self) -> int:
+        """Rows of all the steps."""
+        return sum(self.counts)
+
+    def places(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of rows, of which the first step's first has id 0. Absent rows have none."""
+        starts = np.concatenate([[0], np.cumsum(self.counts)]).astype(np.int64)
+        return starts[ids // self._size] + ids % self._size
+
+    def steps(self, start: int, end: int) -> tuple[slice, tuple[int, ...]]:
+        """The places of the rows of whole steps from id `start` to `end`, and their lengths."""
+        first, last = start // self._size, end // self._size
+        counts = self.counts[first:last]
+        before = sum(self.counts[:first])
+        return slice(before, before + sum(counts)), tuple(counts)
 
 
 class Segment(Protocol):
@@ -45,8 +78,18 @@ class Segment(Protocol):
         """Stored keys and values [n, w] of the rows at places `at` [n], ascending."""
         ...
 
+    @property
+    def lengths(self) -> Lengths | None:
+        """Of the steps; None where every step has K rows."""
+        ...
+
     def stored(self, start: int, end: int) -> StoredRows:
-        """Rows start … end - 1, counted from the segment's first."""
+        """Rows start … end - 1, counted from the segment's first; of whole steps where these have
+        lengths."""
+        ...
+
+    def tokens(self, start: int, end: int) -> Tensor:
+        """Token ids [n] of the rows of whole steps with lengths."""
         ...
 
 
@@ -60,8 +103,16 @@ class Slab:
         rows: RowFormat,
         key_dtype: torch.dtype,
         coarse: bool,
+        size: int = 0,
     ) -> None:
+        """
+        Args:
+            size: K, where steps have lengths.
+        """
         self.first = first
+        self.rows = room.rows
+        self.lengths = None if room.lengths is None else Lengths(room.lengths, size)
+        self._size = size
         self._room = room
         self._format = rows
         self._separate = rows.number != key_dtype
@@ -77,19 +128,30 @@ class Slab:
         key_dtype: torch.dtype,
         device: torch.device,
         coarse: bool,
+        size: int = 0,
     ) -> Slab:
-        """Room for [L, R] rows. Zeros, so that nothing is read that was not written."""
+        """Room for [L, R] rows. Zeros, so that nothing is read that was not written.
+
+        Args:
+            size: K, where steps have lengths.
+        """
         room = StoredRows(
             torch.zeros(*shape, rows.kv_numbers, dtype=rows.number, device=device),
             torch.zeros(*shape, rows.key_numbers, dtype=rows.number, device=device),
+            torch.zeros(shape[1], dtype=torch.int32, device=device) if size else None,
+            () if size else None,
         )
-        return cls(first, room, rows, key_dtype, coarse)
-
-    @property
-    def rows(self) -> int:
-        return self._room.rows
+        return cls(first, room, rows, key_dtype, coarse, size)
 
     def write(self, start: int, rows: StoredRows) -> None:
+        """Write the rows of the step whose first row is `start`; later steps are lost."""
+        if self.lengths is not None:
+            assert rows.tokens is not None
+            del self.lengths.counts[start // self._size :]
+            start = self.lengths.rows
+            self.lengths.counts.append(rows.rows)
+            assert self._room.tokens is not None
+            self._room.tokens[start : start + rows.rows] = rows.tokens
         part = slice(start, start + rows.rows)
         self._room.kv[:, part] = rows.kv
         self._room.keys[:, part] = rows.keys
@@ -103,17 +165,30 @@ class Slab:
         return self._room.kv[layer].index_select(0, at)
 
     def stored(self, start: int, end: int) -> StoredRows:
-        return StoredRows(self._room.kv[:, start:end], self._room.keys[:, start:end])
+        if self.lengths is None:
+            return self._room.part(slice(start, end), None)
+        return self._room.part(*self.lengths.steps(start, end))
+
+    def tokens(self, start: int, end: int) -> Tensor:
+        assert self.lengths is not None
+        assert self._room.tokens is not None
+        return self._room.tokens[self.lengths.steps(start, end)[0]]
 
     def clone(self) -> Slab:
-        room = StoredRows(self._room.kv.clone(), self._room.keys.clone())
-        return Slab(self.first, room, self._format, self.keys.dtype, self.coarse is not None)
+        tokens = self._room.tokens.clone() if self._room.tokens is not None else None
+        lengths = tuple(self.lengths.counts) if self.lengths is not None else None
+        room = StoredRows(self._room.kv.clone(), self._room.keys.clone(), tokens, lengths)
+        coarse = self.coarse is not None
+        copy = Slab(self.first, room, self._format, self.keys.dtype, coarse, self._size)
+        copy.rows = self.rows
+        return copy
 
 
 class Gap:
     """Rows that nobody can read any more: their files are gone."""
 
     coarse = None
+    lengths = None
 
     def __init__(self, first: int, shape: tuple[int, int], rows: RowFormat, like: Tensor) -> None:
         """
@@ -129,6 +204,9 @@ class Gap:
         raise _gone(self.first)
 
     def stored(self, start: int, end: int) -> StoredRows:
+        raise _gone(self.first)
+
+    def tokens(self, start: int, end: int) -> Tensor:
         raise _gone(self.first)
 
 
@@ -167,6 +245,8 @@ class ShardSegment:
         self._layers, size = shape
         self.first = shard.first_step * size
         self.rows = shard.steps * size
+        self.lengths = None if shard.lengths is None else Lengths(shard.lengths, size)
+        self._held = self.rows if self.lengths is None else self.lengths.rows
         self._mapped: list[Tensor] | None = None
         with needed(shard.file):
             whole = files.map(shard.file)
@@ -175,11 +255,11 @@ class ShardSegment:
             keys = [self._view(whole, 1, layer) for layer in range(self._layers)]
         else:
             keys = [
-                torch.frombuffer(bytearray(data), dtype=rows.number).view(self.rows, -1)
+                torch.frombuffer(bytearray(data), dtype=rows.number).view(self._held, -1)
                 if rows.key_numbers
-                else torch.empty(self.rows, 0, dtype=rows.number)
+                else torch.empty(self._held, 0, dtype=rows.number)
                 for data in self._read(
-                    [self._span(1, layer, 0, self.rows) for layer in range(self._layers)]
+                    [self._span(1, layer, 0, self._held) for layer in range(self._layers)]
                 )
             ]
         self.keys = rows.keys(torch.stack(keys).to(device), key_dtype)
@@ -195,13 +275,26 @@ class ShardSegment:
         return self._tensor(data).view(len(places), self._format.kv_numbers).to(self._device)
 
     def stored(self, start: int, end: int) -> StoredRows:
+        tokens, lengths = None, None
+        if self.lengths is not None:
+            tokens = self.tokens(start, end)
+            places, lengths = self.lengths.steps(start, end)
+            start, end = places.start, places.stop
         columns: list[Tensor] = []
         for column in (0, 1):
             numbers = self._format.key_numbers if column else self._format.kv_numbers
             spans = [self._span(column, layer, start, end - start) for layer in range(self._layers)]
             data = b"".join(self._read(spans))
             columns.append(self._tensor(data).view(self._layers, end - start, numbers))
-        return StoredRows(*columns)
+        return StoredRows(columns[0], columns[1], tokens, lengths)
+
+    def tokens(self, start: int, end: int) -> Tensor:
+        assert self.lengths is not None
+        places, _ = self.lengths.steps(start, end)
+        size = torch.int32.itemsize
+        offset = self._shard.layout[3] + places.start * size
+        (data,) = self._read([(offset, (places.stop - places.start) * size)])
+        return torch.frombuffer(bytearray(data), dtype=torch.int32)
 
     def _read(self, spans: Sequence[tuple[int, int]]) -> list[pa.Buffer]:
         """
@@ -223,12 +316,14 @@ class ShardSegment:
         return offset, count * width
 
     def _view(self, whole: mmap.mmap, column: int, layer: int) -> Tensor:
-        offset, length = self._span(column, layer, 0, self.rows)
+        offset, length = self._span(column, layer, 0, self._held)
         number = self._format.number
         if not length:
-            return torch.empty(self.rows, 0, dtype=number)
+            return torch.empty(self._held, 0, dtype=number)
         count = length // number.itemsize
-        return torch.frombuffer(whole, dtype=number, count=count, offset=offset).view(self.rows, -1)
+        return torch.frombuffer(whole, dtype=number, count=count, offset=offset).view(
+            self._held, -1
+        )
 
     def _tensor(self, data: bytes) -> Tensor:
         if not data:  # keys without a retriever, or no rows

@@ -1,8 +1,9 @@
 """Rows of consecutive steps as an immutable Arrow IPC file: one record batch a layer.
 
 Each record holds one row's key and value, and its retriever key, as raw bytes: Arrow has no
-bfloat16. The schema's metadata says what the bytes are and which weights made them. All batches
-have the same size, so three numbers say where every row lies
+bfloat16. Where a row stands for a token, its id stands beside them, and a step has as many rows as
+its chunk has tokens. The schema's metadata says what the bytes are and which weights made them.
+All batches have the same size, so a few numbers say where every row lies
 (`model.store.file_refs.Shard.layout`).
 
 Legend: L layers, R rows.
@@ -33,12 +34,14 @@ class ShardHeader:
         fingerprint: of the weights that made the rows.
         rows: their format.
         first_step, steps: which steps' blocks it holds.
+        lengths: rows of each step; None where every step has K.
     """
 
     fingerprint: str
     rows: RowFormat
     first_step: int
     steps: int
+    lengths: tuple[int, ...] | None = None
 
 
 def write_shard(files: Files, name: str, header: ShardHeader, rows: StoredRows) -> Shard:
@@ -52,17 +55,22 @@ def write_shard(files: Files, name: str, header: ShardHeader, rows: StoredRows) 
     return Shard(name, checksum(data), header.first_step, header.steps, data.size, layout)
 
 
-def encode_shard(header: ShardHeader, rows: StoredRows) -> tuple[pa.Buffer, tuple[int, int, int]]:
+def encode_shard(header: ShardHeader, rows: StoredRows) -> tuple[pa.Buffer, tuple[int, ...]]:
     """The bytes of a shard file, and their layout."""
-    schema = pa.schema(
-        [
-            pa.field("kv", pa.binary(_width(rows.kv)), nullable=False),
-            pa.field("key", pa.binary(_width(rows.keys)), nullable=False),
-        ]
-    )
+    fields = [
+        pa.field("kv", pa.binary(_width(rows.kv)), nullable=False),
+        pa.field("key", pa.binary(_width(rows.keys)), nullable=False),
+    ]
+    shared = []
+    if rows.tokens is not None:
+        fields.append(pa.field("token", pa.int32(), nullable=False))
+        shared.append(pa.array(rows.tokens.cpu().numpy(), pa.int32()))
     layers = zip(rows.kv, rows.keys, strict=True)
-    batches = [pa.record_batch([_column(kv), _column(k)], schema=schema) for kv, k in layers]
-    return _encode(header, batches)
+    schema = pa.schema(fields)
+    batches = [
+        pa.record_batch([_column(kv), _column(k), *shared], schema=schema) for kv, k in layers
+    ]
+    return _encode(replace(header, lengths=rows.lengths), batches)
 
 
 def copy_steps(files: Files, shards: Sequence[Shard], first: int, end: int, name: str) -> Shard:
@@ -74,16 +82,25 @@ def copy_steps(files: Files, shards: Sequence[Shard], first: int, end: int, name
     """
     layers: list[list[pa.RecordBatch]] = []
     header = None
+    lengths: list[int] = []
     for shard in shards:
         data = read_checked(files, shard.file, shard.checksum)
         header = read_header(data)
         low, high = max(first, shard.first_step), min(end, shard.end)
         with pa.ipc.open_file(pa.BufferReader(data)) as reader:
             batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
-        size = batches[0].num_rows // header.steps  # of a shared file not all may be wanted
-        start, count = (low - shard.first_step) * size, (high - low) * size
+        # Of a shared file not all may be wanted.
+        before, wanted = low - shard.first_step, high - low
+        if header.lengths is None:
+            size = batches[0].num_rows // header.steps
+            start, count = before * size, wanted * size
+        else:
+            kept = header.lengths[before : before + wanted]
+            start, count = sum(header.lengths[:before]), sum(kept)
+            lengths += kept
         layers.append([batch.slice(start, count) for batch in batches])
     assert header is not None
+    header = replace(header, lengths=tuple(lengths) or None)
     joined = [_without_metadata(pa.concat_batches(parts)) for parts in zip(*layers, strict=True)]
     data, layout = _encode(replace(header, first_step=first, steps=end - first), joined)
     files.put(name, data)
@@ -96,21 +113,25 @@ def _without_metadata(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _encode(
     header: ShardHeader, batches: Sequence[pa.RecordBatch]
-) -> tuple[pa.Buffer, tuple[int, int, int]]:
-    schema = batches[0].schema.with_metadata({"mplus": json.dumps(asdict(header))})
+) -> tuple[pa.Buffer, tuple[int, ...]]:
+    facts = asdict(header)
+    if header.lengths is None:  # files of steps of K rows stay as they were, byte for byte
+        del facts["lengths"]
+    schema = batches[0].schema.with_metadata({"mplus": json.dumps(facts)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
         for batch in batches:
             writer.write_batch(batch.replace_schema_metadata(schema.metadata))
     data = sink.getvalue()
-    return data, read_layout(data)
+    return data, read_layout(data, header)
 
 
 def read_header(data: pa.Buffer) -> ShardHeader:
     """What a shard file says of itself."""
     with pa.ipc.open_file(pa.BufferReader(data)) as reader:
         raw = json.loads(reader.schema.metadata[b"mplus"])
-    return ShardHeader(**{**raw, "rows": RowFormat(**raw["rows"])})
+    lengths = tuple(raw["lengths"]) if raw.get("lengths") else None
+    return ShardHeader(**{**raw, "rows": RowFormat(**raw["rows"]), "lengths": lengths})
 
 
 def check_shard(files: Files, shard: Shard, fingerprint: str) -> None:
@@ -141,15 +162,18 @@ def read_checked(files: Files, name: str, expected: str) -> pa.Buffer:
     return data
 
 
-def read_layout(data: pa.Buffer) -> tuple[int, int, int]:
+def read_layout(data: pa.Buffer, header: ShardHeader) -> tuple[int, ...]:
     """Where the rows of a shard file lie, see `model.store.file_refs.Shard`."""
     with pa.ipc.open_file(pa.BufferReader(data)) as reader:
         batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
         kv, keys = ([_address(batch.column(c), data) for batch in batches] for c in (0, 1))
+        tokens = _address(batches[0].column(2), data) if header.lengths is not None else 0
     stride = kv[1] - kv[0] if len(kv) > 1 else 0
     for places in (kv, keys):
         assert places in ([places[0] + i * stride for i in range(len(places))], [0] * len(places))
-    return kv[0], keys[0], stride
+    if header.lengths is None:
+        return kv[0], keys[0], stride
+    return kv[0], keys[0], stride, tokens, *header.lengths
 
 
 def _address(column: pa.Array, data: pa.Buffer) -> int:

@@ -73,7 +73,7 @@ class Tip:
         step: chunks memorized so far.
         history: names the log that led here: a hash chain over its chunks; empty at step 0.
         last_block: hidden rows [L, K, d] of the newest step; None before the first step of a
-            memory without genesis.
+            memory without genesis, and where rows are inputs, which need nothing of the past.
     """
 
     step: int
