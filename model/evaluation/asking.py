@@ -84,7 +84,7 @@ def ask(
 def _prompt_with(mplus: MPlus, view: MemoryView, context: str, question: str) -> list[int]:
     """The passage and then the question; the passage loses its end if both would be too long."""
     alone = question_prompt(mplus.tokenizer, mplus.config, question)
-    room = mplus.config.max_position_embeddings - view.own_start - len(alone) - _LONGEST
+    room = mplus.config.max_position_embeddings - view.own_start([]) - len(alone) - _LONGEST
     ids = mplus.tokenizer.encode(context)[: max(room, 0)]
     if mplus.config.prompt_template is None and mplus.tokenizer.chat_template is not None:
         shown = mplus.tokenizer.decode(ids)
