@@ -39,4 +39,7 @@ class Words:
         words = _WORD.findall(text.casefold())
         for word in words:
             if word not in self._stems:
-                if len(self._stems) >=
+                if len(self._stems) >= _MOST_STEMS:
+                    self._stems.clear()
+                self._stems[word] = self._stem.stemWord(word)
+        return [self._stems[word] for word in words]

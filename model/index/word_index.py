@@ -19,11 +19,6 @@ Split = Callable[[Sequence[int]], list[str]]  # a chunk's token ids as words
 Steps = NDArray[np.bool_]
 
 _K1, _B = 1.2, 0.75  # the usual ones
-                    self._stems.clear()
-                self._stems[word] = self._stem.stemWord(word)
-        return [self._stems[word] for word in words]
-
-
 _WORD_BYTES = 400  # of a word's text and two arrays
 POSTING_BYTES = _WORD_BYTES + 8  # of a word in a block, at most: it may be the first of its kind
 

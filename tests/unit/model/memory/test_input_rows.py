@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from mplus_ray.model.store.shards import ShardHeader, check_shard, copy_steps, w
 from mplus_ray.model.training.network import passes
 from tests.checkpoints import tiny_config, write_checkpoint
 
-INPUTS = {
+INPUTS: dict[str, Any] = {
     "rows": "inputs",
     "num_tokens": 64,
     "chunk_tokens": 64,
@@ -121,6 +122,7 @@ def test_saved_and_restored_it_answers_as_before(mplus, tmp_path, precision):
     ragged = restored.store.stored(1, 4)
     assert ragged.lengths == tuple(len(model.tokenizer.encode(text)) for text in TEXTS[1:])
     assert torch.equal(ragged.kv, grown.store.stored(1, 4).kv)
+    assert ragged.tokens is not None
     assert ragged.tokens.tolist() == [i for t in TEXTS[1:] for i in model.tokenizer.encode(t)]
     # It can be written on from a restored prefix, as if it had never been saved.
     on = model.memorize(restored, TEXTS[0])
