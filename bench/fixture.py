@@ -17,7 +17,8 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.memory.memory import link
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.writer_state import Tip
-from mplus_ray.pipeline.chunking.chunker import Span, chunk
+from mplus_ray.pipeline.chunking.chunker import Span, chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.parse import parse_file
@@ -107,7 +108,7 @@ class Library:
     def __post_init__(self) -> None:
         for path in find_files([self.folder]):
             document = parse_file(path)
-            spans = list(chunk(document.text, self.model.tokenizer, self._limit))
+            spans = chunk_document(document.text, Headings.of(document), self.model.tokenizer)
             for at in range(0, len(spans), _PIECE):
                 self.pieces.append(_piece(document, spans[at : at + _PIECE]))
 

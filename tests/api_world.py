@@ -187,7 +187,6 @@ def _deps(world: World, readers: ReaderClient) -> Deps:
         ledger=world.ledger,
         files=world.files,
         tokenizer=model.tokenizer,
-        chunk_tokens=config.chunk_tokens,
         fingerprint=model.fingerprint,
         model_name="mplus-test",
         readers=readers,

@@ -27,8 +27,8 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.chunking.chunker import chunk
-from mplus_ray.pipeline.chunking.headers import with_header
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -130,8 +130,9 @@ class World:
         return self.ledger.create_tenant(name, self.model.fingerprint, **settings)
 
     def accept(self, log: TenantLog, key: str, text: str) -> Accepted:
-        spans = list(chunk(text, self.model.tokenizer, self.model.config.chunk_tokens))
-        return log.append(ParsedDocument(key, text), key, spans, key)
+        document = ParsedDocument(key, text)
+        spans = chunk_document(text, Headings.of(document), self.model.tokenizer)
+        return log.append(document, key, spans, key)
 
     def grow(self, name: str, documents: Iterable[tuple[str, str]], **settings: Any) -> TenantLog:
         """A tenant that has these (key, text), memorized."""

@@ -154,5 +154,5 @@ def _send(system: Embedded, log: TenantLog, turn: str, number: int) -> int:
 
 def _accept(system: Embedded, log: TenantLog, document: ParsedDocument) -> int:
     model = system.model
-    accepted = accept(log, document, model.tokenizer, model.config.chunk_tokens)
+    accepted = accept(log, document, model.tokenizer)
     return accepted.first_step + accepted.chunks

@@ -32,7 +32,7 @@ def measure_long(folder: Path, model: MPlus, tokens: int) -> dict[str, Any]:
         began, done, number = time.perf_counter(), 0, 0
         while done < tokens:
             document = texts.document(f"long {number}", _CHARACTERS)
-            accept(log, document, model.tokenizer, model.config.chunk_tokens)
+            accept(log, document, model.tokenizer)
             now = log.tokens()
             accepting.append((time.perf_counter() - began, now - done))
             done, number = now, number + 1

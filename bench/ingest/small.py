@@ -93,7 +93,7 @@ def _send(
             time.sleep(max(0.0, began + number * interval - time.perf_counter()))
         document = ParsedDocument(str(first + number), turn)
         log = logs[(first + number) % len(logs)]
-        accept(log, document, model.tokenizer, model.config.chunk_tokens)
+        accept(log, document, model.tokenizer)
     return time.perf_counter() - began
 
 

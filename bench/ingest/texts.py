@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
-from mplus_ray.pipeline.chunking.headers import Headings, cut
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.parse import parse_file
@@ -67,9 +68,9 @@ class Texts:
         )
 
 
-def accept(log: TenantLog, document: ParsedDocument, tokenizer: Tokenizer, limit: int) -> Accepted:
+def accept(log: TenantLog, document: ParsedDocument, tokenizer: Tokenizer) -> Accepted:
     """Cut a document and append it, as the intake does with one that is parsed."""
-    spans = cut(document.text, Headings.of(document), tokenizer, limit)
+    spans = chunk_document(document.text, Headings.of(document), tokenizer)
     return log.append(document, document.title, spans)
 
 

@@ -14,7 +14,8 @@ from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.workers.worker import Worker
 
@@ -63,13 +64,12 @@ def workload(texts: Texts, tenants: int, characters: int, seed: int) -> list[lis
 
 def measure_ingest(folder: Path, model: MPlus, documents: list[list[ParsedDocument]]) -> Ingest:
     """All tenants' documents into a new installation, and memorized by one worker."""
-    limit = model.config.chunk_tokens
     with installation(folder, model) as system:
         logs = [tenant(system, f"tenant-{n}") for n in range(len(documents))]
         began = time.perf_counter()
         for log, own in zip(logs, documents, strict=True):
             for document in own:
-                accept(log, document, model.tokenizer, limit)
+                accept(log, document, model.tokenizer)
         accepted = time.perf_counter()
         steps = Worker(system.engine, slots=BATCH).drain()
         done = time.perf_counter()
@@ -83,10 +83,10 @@ def measure_ingest(folder: Path, model: MPlus, documents: list[list[ParsedDocume
 
 def tokenized(model: MPlus, documents: Sequence[ParsedDocument]) -> Chunks:
     """A tenant's chunks as the writer gets them."""
-    limit, found = model.config.chunk_tokens, []
+    found = []
     for document in documents:
         text, headings = document.text, Headings.of(document)
-        for span in cut(text, headings, model.tokenizer, limit):
+        for span in chunk_document(text, headings, model.tokenizer):
             heading = headings.at(text, span.start)
             found.append(with_header(model.tokenizer, heading, text[span.start : span.end]))
     return found

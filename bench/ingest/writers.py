@@ -67,7 +67,7 @@ def _fill(folder: Path, model: MPlus, texts: Texts, characters: int, number: int
         for n, documents in enumerate(workload(texts, _TENANTS, characters, number)):
             log = tenant(system, f"tenant-{n}")
             for document in documents:
-                accept(log, document, model.tokenizer, model.config.chunk_tokens)
+                accept(log, document, model.tokenizer)
             tokens += log.tokens()
     return tokens
 

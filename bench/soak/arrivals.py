@@ -81,7 +81,7 @@ class Arrivals:
 
     def _append(self, log: TenantLog, document: ParsedDocument) -> bool:
         model = self.system.model
-        return accept(log, document, model.tokenizer, model.config.chunk_tokens).new
+        return accept(log, document, model.tokenizer).new
 
     def _next_tenant(self) -> str:
         for name in [name for name, count in self.sent.items() if count >= _TENANT_DOCUMENTS]:

@@ -36,7 +36,7 @@ def compare(
             for key, text in documents.items():
                 model = other.model
                 document = ParsedDocument(key, text)
-                accept(log, document, model.tokenizer, model.config.chunk_tokens)
+                accept(log, document, model.tokenizer)
         say("memorizing the same undisturbed")
         catch_up(other.engine, [other.ledger.tenant(name) for name in journal.tenants])
         say("comparing")

@@ -81,7 +81,7 @@ def memorize_documents(
 def _accept(tenant: DemoTenant, writer: RemoteWriter, ledger: Ledger) -> TenantLog:
     card = writer.card
     log = ledger.create_tenant(tenant.name, card.fingerprint)
-    desk = Desk(log, card.tokenizer, card.chunk_tokens)
+    desk = Desk(log, card.tokenizer)
     take_in(open_sources([str(tenant.folder)]), lambda: desk)
     return log
 

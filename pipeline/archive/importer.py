@@ -23,8 +23,8 @@ from mplus_ray.pipeline.archive.format import (
     row_member,
     state_member,
 )
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.documents.append import MAX_KEY, storable
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
 from mplus_ray.pipeline.ledger.heads.head import add_files

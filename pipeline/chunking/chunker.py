@@ -1,4 +1,4 @@
-"""Text to spans of at most `limit` tokens, cut where a reader would pause.
+"""Documents to spans of text, cut where a reader would pause: the one way from text to chunks.
 
 Spans are ordered and disjoint, and what lies between them is white space only: no character of
 content is lost or read twice. Every step works on a window of bounded size, so the time is
@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+
+from mplus_ray.pipeline.chunking.headers import Headings
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 
 _CHARS_PER_TOKEN = 8  # the widest window; it holds a full chunk of any ordinary text
 _CONTENT = re.compile(r"\S")
@@ -18,23 +20,6 @@ _CONTENT = re.compile(r"\S")
 _PARAGRAPH = re.compile(r"(?=\n[^\S\n]*\n)")
 _SENTENCE = re.compile(r"[.!?…][\"'”’)\]]*(?=\s)|[。！？]")  # noqa: RUF001
 _SPACE = re.compile(r"(?=\s)")
-
-
-class Tokenizer(Protocol):
-    """What chunking needs of a model's tokenizer.
-
-    Attributes:
-        chunk_tokens: the longest chunk that the model takes.
-        header_tokens: of these, how many may say where a chunk stands; see
-            `pipeline.chunking.headers`.
-    """
-
-    chunk_tokens: int
-    header_tokens: int
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]: ...
 
 
 @dataclass(frozen=True)
@@ -46,8 +31,22 @@ class Span:
     tokens: int
 
 
-def chunk(text: str, tokenizer: Tokenizer, limit: int) -> Iterator[Span]:
-    """Cut `text` into spans of at most `limit` tokens each."""
+def chunk_document(text: str, headings: Headings, tokenizer: Tokenizer) -> list[Span]:
+    """The chunks of a document, short enough for the model with the headers they get.
+
+    Every document goes through here, from wherever it comes: a memory's digest depends on where
+    its documents were cut.
+
+    Args:
+        text: of the document.
+        headings: its title and sections, which the headers are made of.
+        tokenizer: of the model that is to memorize it.
+    """
+    return list(_split(text, tokenizer, tokenizer.chunk_tokens - headings.longest(tokenizer)))
+
+
+def _split(text: str, tokenizer: Tokenizer, limit: int) -> Iterator[Span]:
+    """Spans of at most `limit` tokens each."""
     widest = _CHARS_PER_TOKEN * limit
     width = widest
     position = 0

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mplus_ray.pipeline.chunking.chunker import Span, Tokenizer, chunk
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 
@@ -49,11 +49,6 @@ def section_at(sections: Sequence[Mapping[str, Any]], start: int) -> str | None:
     """The last heading at or before `start`."""
     before = [section["title"] for section in sections if section["start"] <= start]
     return before[-1] if before else None
-
-
-def cut(text: str, headings: Headings, tokenizer: Tokenizer, limit: int) -> list[Span]:
-    """Spans of a document that leave room for their headers in chunks of `limit` tokens."""
-    return list(chunk(text, tokenizer, limit - headings.longest(tokenizer)))
 
 
 def with_header(tokenizer: Tokenizer, heading: Sequence[str], text: str) -> list[int]:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
-from mplus_ray.pipeline.chunking.headers import Headings, cut
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -78,19 +79,28 @@ class Intake:
             self.duplicates.append(Duplicate(accepted.key, alike.key, alike.similarity))
 
 
+def entry_of(document: ParsedDocument, source: str, key: str | None, tokenizer: Tokenizer) -> Entry:
+    """A document cut into chunks, as the log takes it.
+
+    Args:
+        source: where it comes from.
+        key: what the user calls it; None for its source.
+        tokenizer: of the model that is to memorize it.
+    """
+    spans = chunk_document(document.text, Headings.of(document), tokenizer)
+    return Entry(document, source, spans, key)
+
+
 @dataclass(frozen=True)
 class Desk:
     """Where documents are handed in: whose log, and how its model cuts them."""
 
     log: TenantLog
     tokenizer: Tokenizer
-    chunk_tokens: int
 
     def entry(self, document: ParsedDocument, incoming: Incoming) -> Entry:
         """A document cut into chunks."""
-        headings = Headings.of(document)
-        spans = cut(document.text, headings, self.tokenizer, self.chunk_tokens)
-        return Entry(document, incoming.source, spans, incoming.key)
+        return entry_of(document, incoming.source, incoming.key, self.tokenizer)
 
     def accept(self, document: ParsedDocument, incoming: Incoming) -> Accepted:
         """Cut a document and make it durable."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.head import Serving, check_cover
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan

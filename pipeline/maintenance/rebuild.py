@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mplus_ray.model.errors import BehindError
-from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.chunking.headers import Headings, cut
+from mplus_ray.pipeline.chunking.chunker import Span, chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
@@ -47,15 +47,12 @@ def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Rece
     return [forgets.get(number).receipt for number in done]
 
 
-def upgrade(
-    engine: Engine, log: TenantLog, chunk_tokens: int, step_bytes: int, on_step: OnStep = quiet
-) -> None:
+def upgrade(engine: Engine, log: TenantLog, step_bytes: int, on_step: OnStep = quiet) -> None:
     """Memorize a tenant's log again with the loaded weights; the old memory serves meanwhile.
 
     The log is cut anew, as the loaded model wants it; what waits to be forgotten is left out.
 
     Args:
-        chunk_tokens: tokens of a chunk of the loaded model.
         step_bytes: what a step's rows take with it.
     """
     with engine.lease(log) as lease:
@@ -66,20 +63,18 @@ def upgrade(
             log.heads.begin_build(
                 lease, fingerprint=engine.fingerprint, reason="upgrade", excluded=waiting
             )
-        while not _upgraded(engine, log, lease, chunk_tokens, on_step):
+        while not _upgraded(engine, log, lease, on_step):
             pass  # documents came while the last ones were memorized
         log.set_step_bytes(step_bytes)
         purge(engine, log, lease)
     settle(engine, log, on_step)
 
 
-def _upgraded(
-    engine: Engine, log: TenantLog, lease: Lease, chunk_tokens: int, on_step: OnStep
-) -> bool:
+def _upgraded(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> bool:
     """Memorize what the building head has not seen, and let it serve if that was all."""
 
     def cut_document(text: str, headings: Headings) -> list[Span]:
-        return cut(text, headings, engine.tokenizer, chunk_tokens)
+        return chunk_document(text, headings, engine.tokenizer)
 
     building = log.heads.building()
     assert building is not None

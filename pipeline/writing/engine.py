@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mplus_ray.model.errors import BusyError
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.ledger import Ledger

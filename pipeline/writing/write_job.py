@@ -9,8 +9,8 @@ from typing import Protocol
 from mplus_ray.actors.plans import Sealed, WritePlan, WriteRequest
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.head import Head
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import cut_chunks

@@ -18,8 +18,8 @@ from typing import Self
 
 from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
 from mplus_ray.pipeline.chunking.headers import with_header
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.tenant_log import Chunk
 from mplus_ray.pipeline.writing.committer import Committer, Task, Written
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from mplus_ray.actors.messages import Asked, Piece, Told
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.pipeline.chunking.chunker import Tokenizer
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.writing.engine import Stores
@@ -91,7 +91,7 @@ class Deps:
 
     Attributes:
         files: of the row store; None: no export of memories and no deletion of tenants.
-        tokenizer, chunk_tokens: how the loaded model cuts documents.
+        tokenizer: how the loaded model cuts documents.
         fingerprint: of the loaded weights; tenants that are made here belong to them.
         genesis: where every tenant's memory begins, with the model's shape in its `config`.
         step_bytes: what a step's rows take, by precision.
@@ -106,7 +106,6 @@ class Deps:
     ledger: Ledger
     files: Files | None
     tokenizer: Tokenizer
-    chunk_tokens: int
     fingerprint: str
     model_name: str
     readers: ReaderClient

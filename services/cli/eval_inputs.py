@@ -73,10 +73,11 @@ def load_model(checkpoint: str | None) -> MPlus:
 def cutter(mplus: MPlus) -> Cut:
     """As documents are cut when they are ingested."""
     from mplus_ray.model.evaluation.telling import Chunk
-    from mplus_ray.pipeline.chunking.chunker import chunk
+    from mplus_ray.pipeline.chunking.chunker import chunk_document
+    from mplus_ray.pipeline.chunking.headers import Headings
 
     def cut(text: str) -> list[Chunk]:
-        spans = chunk(text, mplus.tokenizer, mplus.config.chunk_tokens)
+        spans = chunk_document(text, Headings(""), mplus.tokenizer)
         pieces = (text[span.start : span.end] for span in spans)
         return [Chunk(piece, mplus.tokenizer.encode(piece)) for piece in pieces]
 

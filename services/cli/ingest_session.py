@@ -129,7 +129,7 @@ class Run:
         model = self._system.model
         log = self._system.create_tenant(self.order.tenant, seed=self.order.seed)
         self._watch(log)
-        return Desk(log, model.tokenizer, model.config.chunk_tokens)
+        return Desk(log, model.tokenizer)
 
     def _watch(self, log: TenantLog) -> None:
         from mplus_ray.pipeline.ingest.backpressure import Pressure

@@ -147,10 +147,9 @@ def rebuild(
     began = time.monotonic()
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
-        model = system.model
         size = system.step_bytes(log.tenant.precision)
         with memorizing(stderr(), {log: log.length()}) as on_step:
-            upgrade(system.engine, log, model.config.chunk_tokens, size, on_step)
+            upgrade(system.engine, log, size, on_step)
         head = log.heads.serving().head
     result = {"tenant": tenant, "fingerprint": head.fingerprint, "step": head.step}
     write_json(json, {**result, "seconds": round(time.monotonic() - began, 3)})

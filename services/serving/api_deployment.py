@@ -65,7 +65,6 @@ class Ingress:
             ledger=Ledger(self._installation.ledger_url),
             files=self._installation.store.open(),
             tokenizer=card.tokenizer,
-            chunk_tokens=card.chunk_tokens,
             fingerprint=card.fingerprint,
             model_name=self._model_name,
             readers=self._readers,

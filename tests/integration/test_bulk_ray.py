@@ -70,7 +70,7 @@ def taken(path: Path, source: Source, **limits: Any) -> tuple[Any, Any, Intake]:
     ledger = Ledger(f"sqlite:///{path}")
     log = ledger.create_tenant("anna", "weights", **limits)
     log.add_failure(str(path), "of earlier")
-    intake = take_in(source, lambda: Desk(log, FakeTokenizer(), 16), log=log)
+    intake = take_in(source, lambda: Desk(log, FakeTokenizer(16)), log=log)
     failures = [(failure.source, failure.reason) for failure in log.failures()]
     held = log_of(log)
     ledger.close()

@@ -11,9 +11,10 @@ _TOKEN = re.compile(r"\s?[^\W\d_]{1,6}|\d|\s+|[^\w\s]|_")
 class FakeTokenizer:
     """Pieces of words of up to six letters with the space before them, as a BPE would have."""
 
-    chunk_tokens, header_tokens = 512, 0
+    header_tokens = 0
 
-    def __init__(self) -> None:
+    def __init__(self, chunk_tokens: int = 512) -> None:
+        self.chunk_tokens = chunk_tokens
         self.longest_call = 0
 
     def encode(self, text: str) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
-from mplus_ray.pipeline.chunking.chunker import chunk
+from mplus_ray.pipeline.ingest.ingestor import entry_of
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -146,8 +146,7 @@ class Intake:
                 f"{arrived.source} has {len(document.text):,} characters; {most:,} are allowed: "
                 "split it"
             )
-        spans = list(chunk(document.text, self._deps.tokenizer, self._deps.chunk_tokens))
-        return Entry(document, arrived.source, spans, arrived.key)
+        return entry_of(document, arrived.source, arrived.key, self._deps.tokenizer)
 
 
 def document_url(key: str) -> str:

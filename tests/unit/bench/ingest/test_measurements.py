@@ -102,7 +102,7 @@ def test_parts_are_of_equal_size_and_rates_are_of_what_was_committed():
 def test_marks_are_the_commits_of_a_worker(model, tmp_path):
     with installation(tmp_path / "data", model) as system:
         log = tenant(system)
-        accept(log, texts().document("a", 300), model.tokenizer, model.config.chunk_tokens)
+        accept(log, texts().document("a", 300), model.tokenizer)
         marks = Marks()
         Worker(system.engine, observer=marks).drain()
         assert sum(tokens for _, tokens in marks.marks) == log.tokens()
@@ -232,7 +232,7 @@ def test_a_soak_finds_what_was_lost_and_what_came_back(model, tmp_path):
     with installation(tmp_path / "soaked", model) as system:
         for name in ("lost", "back", "same"):
             log = tenant(system, name)
-            accept(log, ParsedDocument("a", text), model.tokenizer, model.config.chunk_tokens)
+            accept(log, ParsedDocument("a", text), model.tokenizer)
             journal.note(name, "a", text)
         Worker(system.engine).drain()
         journal.note("lost", "b", text)

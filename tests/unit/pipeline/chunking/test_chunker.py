@@ -6,12 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.pipeline.chunking.chunker import Span, chunk
+from mplus_ray.pipeline.chunking.chunker import Span, chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
 from tests.unit.fakes import FakeTokenizer
 
 
+def spans_of(text: str, tokenizer: FakeTokenizer) -> list[Span]:
+    return chunk_document(text, Headings(""), tokenizer)
+
+
 def pieces(text: str, limit: int) -> list[str]:
-    return [text[span.start : span.end] for span in chunk(text, FakeTokenizer(), limit)]
+    return [text[span.start : span.end] for span in spans_of(text, FakeTokenizer(limit))]
 
 
 def assert_whole(text: str, spans: list[Span], limit: int) -> None:
@@ -33,7 +38,7 @@ WORDS = st.sampled_from(
 @settings(deadline=None)
 @given(st.lists(WORDS | st.text(max_size=5), max_size=80).map("".join), st.integers(1, 40))
 def test_spans_cover_the_content_exactly_once(text: str, limit: int) -> None:
-    assert_whole(text, list(chunk(text, FakeTokenizer(), limit)), limit)
+    assert_whole(text, spans_of(text, FakeTokenizer(limit)), limit)
 
 
 def test_empty_text_has_no_chunks() -> None:
@@ -42,7 +47,7 @@ def test_empty_text_has_no_chunks() -> None:
 
 
 def test_one_token_is_one_chunk() -> None:
-    assert list(chunk("yes", FakeTokenizer(), 512)) == [Span(0, 3, 1)]
+    assert spans_of("yes", FakeTokenizer(512)) == [Span(0, 3, 1)]
 
 
 def test_a_text_that_fits_is_one_chunk() -> None:
@@ -78,13 +83,13 @@ def test_a_border_just_behind_the_last_token_is_used() -> None:
 @pytest.mark.parametrize("unit", ["x", "漢", "ab-", "1", "  x", "\n"])
 def test_work_is_bounded_per_chunk_whatever_the_line(unit: str) -> None:
     text = unit * 50_000
-    tokenizer = FakeTokenizer()
-    assert_whole(text, list(chunk(text, tokenizer, 64)), 64)
+    tokenizer = FakeTokenizer(64)
+    assert_whole(text, spans_of(text, tokenizer), 64)
     assert tokenizer.longest_call <= 8 * 64
 
 
 def test_chunks_of_an_unbroken_line_are_full() -> None:
-    spans = list(chunk("x" * 60_000, FakeTokenizer(), 50))
+    spans = spans_of("x" * 60_000, FakeTokenizer(50))
     assert {span.tokens for span in spans[:-1]} == {50}
 
 
@@ -97,7 +102,7 @@ class SplitCharacters(FakeTokenizer):
 
 
 def test_a_character_of_several_tokens_is_never_split() -> None:
-    spans = list(chunk("汉" * 10, SplitCharacters(), 8))
+    spans = spans_of("汉" * 10, SplitCharacters(8))
     assert_whole("汉" * 10, spans, 8)
     assert {span.tokens for span in spans} == {6}
 
@@ -111,4 +116,4 @@ class LongerAtTheEnd(FakeTokenizer):
 
 
 def test_tokens_that_a_cut_adds_are_counted() -> None:
-    assert_whole("x" * 100, list(chunk("x" * 100, LongerAtTheEnd(), 10)), 10)
+    assert_whole("x" * 100, spans_of("x" * 100, LongerAtTheEnd(10)), 10)

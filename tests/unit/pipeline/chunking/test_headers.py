@@ -14,7 +14,8 @@ from mplus_ray.model.memory.digest import digest
 from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.archive.format import Archive
 from mplus_ray.pipeline.archive.importer import import_tenant
-from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.ingest.ingestor import Desk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import check_log
@@ -35,8 +36,8 @@ class Saying(FakeTokenizer):
     """Takes headers of up to `header_tokens` in chunks of `chunk_tokens`."""
 
     def __init__(self, chunk_tokens: int, header_tokens: int) -> None:
-        super().__init__()
-        self.chunk_tokens, self.header_tokens = chunk_tokens, header_tokens
+        super().__init__(chunk_tokens)
+        self.header_tokens = header_tokens
 
 
 def headings(title: str = "Night animals") -> Headings:
@@ -91,7 +92,7 @@ class TestTokens:
         tokenizer = Saying(32, header)
         text = " ".join(f"word{n}" for n in range(200))
         about = Headings("A title of words", [{"title": "Part two", "start": 300, "level": 1}])
-        spans = cut(text, about, tokenizer, 32)
+        spans = chunk_document(text, about, tokenizer)
         for span in spans:
             heading = about.at(text, span.start)
             ids = with_header(tokenizer, heading, text[span.start : span.end])
@@ -103,7 +104,8 @@ class TestTokens:
     def test_a_document_without_a_name_keeps_whole_chunks(self) -> None:
         tokenizer = Saying(32, 8)
         text = " ".join("x" * 100)
-        assert cut(text, Headings(""), tokenizer, 32) == cut(text, Headings(""), Saying(32, 0), 32)
+        plain = chunk_document(text, Headings(""), Saying(32, 0))
+        assert chunk_document(text, Headings(""), tokenizer) == plain
 
 
 class TestConfig:
@@ -136,8 +138,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def put(world: World, log: TenantLog, title: str = "Night animals", key: str = "a") -> None:
-    config = world.model.config
-    desk = Desk(log, world.model.tokenizer, config.chunk_tokens)
+    desk = Desk(log, world.model.tokenizer)
     document = ParsedDocument(title, TEXT, SECTIONS)
     desk.accept(document, Incoming(key, lambda: document))
 
@@ -189,5 +190,5 @@ class TestMemory:
         put(world, fresh)
         catch_up(world.engine, [fresh])
         moved = world.ledger.tenant("anna")
-        upgrade(world.engine, moved, world.model.config.chunk_tokens, 1)
+        upgrade(world.engine, moved, 1)
         assert world.digest(world.ledger.tenant("anna")) == world.digest(fresh)

@@ -101,7 +101,7 @@ def test_a_source_is_read_no_faster_than_that(log: TenantLog) -> None:
         counted = intake.chunks
         pressure.hold()
 
-    take_in(source(), lambda: Desk(log, FakeTokenizer(), 64), on_document, log=log)
+    take_in(source(), lambda: Desk(log, FakeTokenizer(64)), on_document, log=log)
     assert log.length() == 40
     assert max(ahead) <= 5 + 4 + 1
     assert log.waiting() <= 5

@@ -67,7 +67,7 @@ def fill(engine: Engine, tmp_path: Path, name: str, *texts: str) -> TenantLog:
 
 
 def desk(engine: Engine, name: str) -> Desk:
-    return Desk(engine.ledger.create_tenant(name, engine.fingerprint), engine.tokenizer, 16)
+    return Desk(engine.ledger.create_tenant(name, engine.fingerprint), engine.tokenizer)
 
 
 def memory_digest(engine: Engine, model: MPlus, log: TenantLog) -> str:
@@ -174,7 +174,7 @@ class TestIntake:
             Incoming(n, lambda n=n: ParsedDocument(n, n), n, lambda n=n: told.append(n))  # type: ignore[misc]
             for n in "abcd"
         ]
-        intake = take_in(items, lambda: Desk(log, FakeTokenizer(), 8), log=log)
+        intake = take_in(items, lambda: Desk(log, FakeTokenizer(8)), log=log)
         assert (intake.new, told, intake.failures) == (2, ["a", "b"], 0)
         assert intake.full is not None
 

@@ -51,7 +51,7 @@ def renewed(world: World, new: MPlus) -> World:
 
 
 def run(world: World, log: TenantLog) -> None:
-    upgrade(world.engine, log, world.model.config.chunk_tokens, step_bytes=77)
+    upgrade(world.engine, log, step_bytes=77)
 
 
 def fresh_digest(new: MPlus, folder: Path, documents: list[tuple[str, str]]) -> str:
@@ -99,7 +99,7 @@ def test_the_old_memory_serves_until_the_new_one_is_complete(
         fingerprint=new.fingerprint,
     )
     with pytest.raises(StorageError, match="power cut"):
-        upgrade(engine, log, new.config.chunk_tokens, step_bytes=77)
+        upgrade(engine, log, step_bytes=77)
     assert world.digest(log) == before
     assert ask(log, world.reader, "What?").answer == answer
     building = log.heads.building()
@@ -108,7 +108,7 @@ def test_the_old_memory_serves_until_the_new_one_is_complete(
     assert done > 0
     world.accept(log, "d", make_text("d", 4))
     writer = StoppingWriter(new, files, 1000)
-    upgrade(replace(engine, writer=writer), log, new.config.chunk_tokens, step_bytes=77)
+    upgrade(replace(engine, writer=writer), log, step_bytes=77)
     log = world.ledger.tenant("anna")
     assert writer.steps < log.length(), "it went on where it stopped"
     every = [*DOCUMENTS, ("d", make_text("d", 4))]

@@ -70,7 +70,7 @@ def log(tmp_path: Path) -> Iterator[TenantLog]:
 
 
 def take(log: TenantLog, source: Source) -> Intake:
-    return take_in(source, lambda: Desk(log, FakeTokenizer(), 64), log=log)
+    return take_in(source, lambda: Desk(log, FakeTokenizer(64)), log=log)
 
 
 def first(source: Source) -> tuple[Iterator[Any], Incoming]:
@@ -151,7 +151,7 @@ def test_two_members_share_the_partitions(cluster: Cluster, log: TenantLog, topi
     """The second one joins while the first has a document that it has not handed over yet."""
     for partition in range(4):
         cluster.send(topic, {"text": f"Of {partition}."}, partition=partition)
-    desk = Desk(log, FakeTokenizer(), 64)
+    desk = Desk(log, FakeTokenizer(64))
     one = iter(cluster.source(topic, idle=4))
     two = iter(cluster.source(topic, idle=4))
     running = [one, two]

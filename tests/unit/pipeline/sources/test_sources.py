@@ -43,7 +43,7 @@ def log(tmp_path: Path) -> Iterator[TenantLog]:
 
 
 def take(log: TenantLog, source: object, **options: object) -> Intake:
-    return take_in(source, lambda: Desk(log, FakeTokenizer(), 64), log=log, **options)  # type: ignore[arg-type]
+    return take_in(source, lambda: Desk(log, FakeTokenizer(64)), log=log, **options)  # type: ignore[arg-type]
 
 
 def keys(log: TenantLog) -> list[str]:
@@ -207,7 +207,7 @@ class TestOneAtATime:
 
     def test_many_failures_alone_are_kept_too(self, log: TenantLog) -> None:
         stream = io.BytesIO(b"".join(b"?%d\n" % n for n in range(1005)))
-        intake = take_in(JsonLines(stream), lambda: Desk(log, FakeTokenizer(), 64))
+        intake = take_in(JsonLines(stream), lambda: Desk(log, FakeTokenizer(64)))
         assert intake.failures == len(log.failures()) == 1005
         assert len(intake.failed) == 1000
 
@@ -219,14 +219,14 @@ class TestOneAtATime:
             ledger = Ledger(f"sqlite:///{tmp_path / 'big.db'}")
         log = ledger.create_tenant("anna", "weights")
         process = psutil.Process()
-        take_in(JsonLines(_Endless(5)), lambda: Desk(log, _Blunt(), 65536))  # warm
+        take_in(JsonLines(_Endless(5)), lambda: Desk(log, _Blunt()))  # warm
         before = peak = process.memory_info().rss
 
         def look(*_: object) -> None:
             nonlocal peak
             peak = max(peak, process.memory_info().rss)
 
-        intake = take_in(JsonLines(_Endless(200)), lambda: Desk(log, _Blunt(), 65536), look)
+        intake = take_in(JsonLines(_Endless(200)), lambda: Desk(log, _Blunt()), look)
         ledger.close()
         assert intake.new + intake.known == 200
         assert peak - before < 100 * 2**20

@@ -257,7 +257,7 @@ class TestIntakeNotes:
         take_in(open_sources([str(bad)]), lambda: pytest.fail("a model was wanted"), log=log)
         assert [failure.source for failure in log.failures()] == [str(bad)]
         bad.write_text("A text after all.")
-        desk = Desk(log, FakeTokenizer(), 8)
+        desk = Desk(log, FakeTokenizer(8))
         take_in(open_sources([str(bad)], key="mine"), lambda: desk)
         assert [document.key for document in log.documents()] == ["mine"]
         assert log.failures() == []
@@ -270,7 +270,7 @@ class TestIntakeNotes:
         for file in files:
             file.write_text(f"The text of {file.name}.")
         intake = take_in(
-            open_sources(list(map(str, files))), lambda: Desk(log, FakeTokenizer(), 8), log=log
+            open_sources(list(map(str, files))), lambda: Desk(log, FakeTokenizer(8)), log=log
         )
         assert intake.new == 1
         assert "--max-documents 2" in str(intake.full)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.pipeline.chunking.chunker import chunk
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch
 from mplus_ray.pipeline.ledger.ledger import Ledger
@@ -46,7 +47,7 @@ def changed(text: list[str], count: int) -> str:
 
 
 def add(log: TenantLog, key: str, text: str) -> Accepted:
-    spans = list(chunk(text, FakeTokenizer(), 64))
+    spans = chunk_document(text, Headings(""), FakeTokenizer(64))
     return log.append(ParsedDocument(key, text), f"{key}.txt", spans, key)
 
 
@@ -133,5 +134,5 @@ def test_the_intake_lists_them(log: TenantLog) -> None:
         Incoming(key, lambda text=text: ParsedDocument("t", text), key)  # type: ignore[misc]
         for key, text in texts.items()
     ]
-    intake = take_in(items, lambda: Desk(log, FakeTokenizer(), 64))
+    intake = take_in(items, lambda: Desk(log, FakeTokenizer(64)))
     assert [(d.document, d.like, d.similarity) for d in intake.duplicates] == [("c", "a", 1.0)]
