@@ -89,6 +89,8 @@ class ModelConfig:
     votes: Votes = "layers"  # what finds blocks: the layers' retriever, the words in them, or both
     word_vote: float = 1.0  # log-odds that one unit of BM25 is worth
 
+    # What it was trained to answer where memory does not say; None if it was not.
+    refusal: str | None = None
     prompt_template: str | None = None  # how a question is asked; {question} stands for it
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = field(default=())

@@ -9,6 +9,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A slow example on a busy machine is no fault of the code.
+settings.register_profile("mplus", deadline=None)
+settings.load_profile("mplus")
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",

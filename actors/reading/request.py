@@ -12,7 +12,7 @@ from mplus_ray.actors.reading.memory_cache import Hold
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, MPlusError
-from mplus_ray.model.generation.answer import blocks_known, evidence_of
+from mplus_ray.model.generation.answer import blocks_known, evidence_of, refuses
 from mplus_ray.model.generation.generate import Generation
 from mplus_ray.model.generation.prompt import conversation_prompt
 from mplus_ray.model.generation.sampling import Sampling
@@ -127,5 +127,7 @@ class Question:
         answer = model.answer(self.generation, self.asked.citations)
         if model.confidence is None or blocks_known(self.generation) < model.confidence.fewest:
             return Told(answer)
-        confidence = model.confidence(evidence_of(self.generation))
+        # What the model refuses in words is withheld, however sure it was of them.
+        refused = refuses(self.generation)
+        confidence = 0.0 if refused else model.confidence(evidence_of(self.generation))
         return Told(answer, confidence, model.confidence.threshold)

@@ -39,8 +39,12 @@ CANDIDATES: tuple[tuple[str, ...], ...] = (
     *((name,) for name in FEATURES),
     _RETRIEVAL,
     _DECODING,
+    ("no_refusal", "least_logprob"),
+    ("no_refusal", *_DECODING),
     (*_RETRIEVAL, *_DECODING),
 )
+# What says the same of a memory of one block and of one of thousands.
+_OF_ANY_MEMORY = {*_DECODING, "no_refusal"}
 _RESAMPLES = 1_000
 
 
@@ -102,7 +106,9 @@ def abstention(
     }
     chosen, figures = choose(fitted, first, seed)
     confidence = fitted[chosen]
-    if len(order) >= 2 * FEWEST_BLOCKS:  # each tenant was told half of the documents
+    if set(chosen) <= _OF_ANY_MEMORY:
+        confidence = replace(confidence, fewest=0)
+    elif len(order) >= 2 * FEWEST_BLOCKS:  # each tenant was told half of the documents
         confidence = replace(confidence, fewest=FEWEST_BLOCKS)
     return {
         **_measure(confidence, second, seed),

@@ -61,6 +61,12 @@ def answer_of(generation: Generation, count: int = 5) -> Answer:
     )
 
 
+def refuses(generation: Generation) -> bool:
+    """Whether the model itself says that memory does not hold the answer."""
+    refusal = generation.reading.view.network.config.refusal
+    return refusal is not None and generation.shown == refusal.strip()
+
+
 def blocks_known(generation: Generation) -> int:
     """Blocks of its memory that could be read."""
     return int(generation.reading.known_votes.isfinite().sum())
@@ -70,4 +76,4 @@ def evidence_of(generation: Generation) -> Evidence:
     """What an answer shows of how much of it was in memory."""
     votes = generation.reading.known_votes
     known = votes[votes.isfinite()].cpu().numpy()
-    return Evidence.of(known, generation.logprobs, generation.entropy)
+    return Evidence.of(known, generation.logprobs, generation.entropy, generation.refusal_odds)

@@ -42,6 +42,8 @@ class Evidence:
         mean_logprob: of the answer's tokens, its end included (nats).
         least_logprob: of the token that was least likely.
         certainty: minus the entropy of the first token's distribution (nats).
+        no_refusal: minus the log-odds that the answer begins as a refusal; 0 for a checkpoint that
+            was not trained to refuse. It says the same however much else is in memory.
     """
 
     best_vote: float
@@ -50,16 +52,22 @@ class Evidence:
     mean_logprob: float
     least_logprob: float
     certainty: float
+    no_refusal: float = 0.0
 
     @classmethod
     def of(
-        cls, votes: Sequence[float] | NDArray[np.float32], logprobs: Sequence[float], entropy: float
+        cls,
+        votes: Sequence[float] | NDArray[np.float32],
+        logprobs: Sequence[float],
+        entropy: float,
+        refusal_odds: float = 0.0,
     ) -> Evidence:
         """
         Args:
             votes: of every block that can be read, as the retriever gives them; may be empty.
             logprobs: log-probability of each token of the answer.
             entropy: of the distribution that the first token was taken from.
+            refusal_odds: log-odds that the first token begins a refusal.
         """
         best, second, mean, spread = _summary(np.sort(np.asarray(votes, dtype=np.float64)))
         said = list(logprobs) or [0.0]
@@ -70,6 +78,7 @@ class Evidence:
             mean_logprob=float(np.mean(said)),
             least_logprob=min(said),
             certainty=-entropy,
+            no_refusal=-refusal_odds,
         )
 
     def values(self, names: Sequence[str]) -> list[float]:

@@ -27,6 +27,8 @@ class Generation:
         logprobs: log-probability (nats) of every token chosen, one that ends the answer included,
             at temperature 1 and without any penalty.
         entropy: of the distribution that the first of them was taken from (nats).
+        refusal_id: the token that a refusal begins with; None if the checkpoint has none.
+        refusal_odds: log-odds of it as the first token; 0 without it.
     """
 
     reading: Reading
@@ -40,6 +42,8 @@ class Generation:
     finish_reason: FinishReason | None = None
     logprobs: list[float] = field(default_factory=list)
     entropy: float = 0.0
+    refusal_id: int | None = None
+    refusal_odds: float = 0.0
     _held: str = ""  # text that may turn out to begin a stop string
 
     def cancel(self) -> None:
@@ -72,6 +76,10 @@ class Generation:
         rows = scores.log_softmax(0)
         self.logprobs.append(float(rows[token]))
         self.entropy = float(-(rows.exp() * rows).nansum())
+        if self.refusal_id is not None:
+            others = rows.clone()
+            others[self.refusal_id] = -torch.inf
+            self.refusal_odds = float(rows[self.refusal_id] - others.logsumexp(0))
 
     def _release(self, piece: str) -> None:
         """Pass text on, but for what could still become a stop string."""
@@ -105,7 +113,8 @@ def start(
     for prompt in prompts:
         if not prompt:
             raise InvalidInputError("the question is empty")
-    device = network.device
+    device, refusal = network.device, network.config.refusal
+    refusal_id = tokenizer.encode(refusal)[0] if refusal else None
     readings, logits = begin(network, views, [torch.tensor(p, device=device) for p in prompts])
     generations = [
         Generation(
@@ -115,6 +124,7 @@ def start(
             frozenset(network.config.eos_token_ids) | frozenset(sampling.stop_ids),
             tokenizer.stream(),
             sampling.generator(),
+            refusal_id=refusal_id,
         )
         for reading, prompt, sampling in zip(readings, prompts, samplings, strict=True)
     ]

@@ -11,7 +11,9 @@ import torch
 from mplus_ray.model import MPlus
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
+from mplus_ray.model.generation.answer import evidence_of, refuses
 from mplus_ray.model.generation.read_pass import begin
+from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.object_store.object_store import Files
 from mplus_ray.model.store.shards import ShardHeader, check_shard, copy_steps, write_shard
 from mplus_ray.model.training.network import passes
@@ -177,3 +179,18 @@ def test_the_config_makes_a_round_trip():
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert config.identity()["rows"] == "inputs"
     assert "rows" not in tiny_config().identity()
+
+
+def test_a_refusal_is_seen_in_the_first_token(tmp_path):
+    write_checkpoint(tmp_path / "m", **INPUTS, refusal=" not said")
+    model = MPlus.load(tmp_path / "m", precision="float32")
+    memory = grow(model)
+    (generation,) = model.start([memory], [QUESTION], Sampling(max_tokens=3))
+    first = logits(model, memory)[1][-1].log_softmax(0)
+    at = model.tokenizer.encode(" not said")[0]
+    odds = float(first[at] - torch.log1p(-first[at].exp()))
+    assert generation.refusal_odds == pytest.approx(odds, abs=1e-4)
+    assert evidence_of(generation).no_refusal == -generation.refusal_odds
+    assert not refuses(generation)
+    generation.text = " not said"
+    assert refuses(generation)
