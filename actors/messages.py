@@ -23,7 +23,7 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskRequest:
     """A question, or a conversation that ends in one, to a tenant's memory.
 
     Attributes:
@@ -42,14 +42,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TextDelta:
     """More of the answer's text."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class Told:
+class AskResult:
     """The answer is complete.
 
     Attributes:

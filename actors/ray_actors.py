@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mplus_ray.model import Answer
     from mplus_ray.model.generation.tokenizer import TextTokenizer
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class StoreUrl:
     cache: Path
     cache_bytes: int = 4 << 30
 
-    def open(self) -> Files:
-        from mplus_ray.model.object_store.object_store import Files
+    def open(self) -> ObjectStore:
+        from mplus_ray.model.object_store.object_store import ObjectStore
         from mplus_ray.model.object_store.range_cache import RangeCache
 
-        return Files.open(self.url, RangeCache(self.cache, self.cache_bytes))
+        return ObjectStore.open(self.url, RangeCache(self.cache, self.cache_bytes))
 
 
 class _WriterActor:

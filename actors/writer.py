@@ -17,10 +17,10 @@ from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
     from mplus_ray.model.store.file_refs import Shard, State
     from mplus_ray.model.store.row_format import RowFormat, StoredRows
-    from mplus_ray.model.store.writer_state import Tip
+    from mplus_ray.model.store.writer_state import WriterState
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ RESTING_BYTES = 256 << 20  # of newest blocks, kept of tenants that are not open
 class _Open:
     plan: WritePlan
     rows: RowFormat
-    tip: Tip
+    writer_state: WriterState
     step: int  # committed; rows of earlier steps are in files
     states: list[State]
     lost: list[State]  # that cannot be read; another one of the same step may take their place
@@ -43,11 +43,11 @@ class _Open:
 class Writer:
     """Memorizes for the tenants it has opened; what it seals counts once it is committed."""
 
-    def __init__(self, model: MPlus, files: Files) -> None:
+    def __init__(self, model: MPlus, files: ObjectStore) -> None:
         self._model = model
         self._files = files
         self._tenants: dict[str, _Open] = {}
-        self._resting: OrderedDict[str, tuple[str, Tip]] = OrderedDict()  # head and tip
+        self._resting: OrderedDict[str, tuple[str, WriterState]] = OrderedDict()  # head and tip
 
     def open(self, plan: WritePlan) -> int:
         """Take a tenant over; returns the step from which its chunks are wanted.
@@ -58,28 +58,30 @@ class Writer:
         from mplus_ray.model.store.row_format import RowFormat
 
         rested = self._rested(plan) or self._from_head(plan)
-        tip = rested or self._model.empty_memory().tip
+        writer_state = rested or self._model.empty_memory().writer_state
         states = [state for state in plan.states if state.step <= plan.step]
         lost: list[State] = []
         while states and rested is None:
             try:
-                tip = self._model.read_tip(self._files, states[-1])
+                writer_state = self._model.read_writer_state(self._files, states[-1])
                 break
             except DamagedFileError as error:
                 _log.warning("going back to an earlier state: %s", error)
                 lost.append(states.pop())
         rows = RowFormat.of(self._model.config, plan.precision)
         newest = states[-1].step if states else 0
-        self._tenants[plan.tenant] = _Open(plan, rows, tip, plan.step, states, lost, newest)
-        return tip.step
+        self._tenants[plan.tenant] = _Open(
+            plan, rows, writer_state, plan.step, states, lost, newest
+        )
+        return writer_state.step
 
-    def _from_head(self, plan: WritePlan) -> Tip | None:
+    def _from_head(self, plan: WritePlan) -> WriterState | None:
         """Where rows are inputs, a chunk needs nothing of those before it but the log's name."""
-        from mplus_ray.model.store.writer_state import Tip
+        from mplus_ray.model.store.writer_state import WriterState
 
         if self._model.config.rows == "outputs" or not plan.history:
             return None
-        return Tip(plan.step, bytes.fromhex(plan.history), None)
+        return WriterState(plan.step, bytes.fromhex(plan.history), None)
 
     def memorize(self, requests: Sequence[WriteRequest]) -> list[int]:
         """One step for each of different tenants; returns their steps afterwards.
@@ -90,13 +92,13 @@ class Writer:
         self._check(requests)
         opened = [self._tenants[request.tenant] for request in requests]
         written = self._model.write_steps(
-            [tenant.tip for tenant in opened], [request.token_ids for request in requests]
+            [tenant.writer_state for tenant in opened], [request.token_ids for request in requests]
         )
-        for tenant, (tip, rows) in zip(opened, written, strict=True):
-            tenant.tip = tip
-            if tip.step > tenant.step:
+        for tenant, (writer_state, rows) in zip(opened, written, strict=True):
+            tenant.writer_state = writer_state
+            if writer_state.step > tenant.step:
                 tenant.pending.append(tenant.rows.store(rows))
-        return [tenant.tip.step for tenant in opened]
+        return [tenant.writer_state.step for tenant in opened]
 
     def pending(self, tenant: str) -> int:
         """Steps of a tenant whose rows are in no file yet."""
@@ -120,27 +122,29 @@ class Writer:
         in the order in which they were got.
         """
         opened = self._tenants[tenant]
-        tip = opened.tip
-        if tip.step < opened.step:  # not yet back at the head
+        writer_state = opened.writer_state
+        if writer_state.step < opened.step:  # not yet back at the head
             return _nothing
         first, rows = opened.step, opened.pending
         newest = opened.newest_state
-        with_state = tip.step >= newest + STATE_EVERY or (leaving and tip.step > newest)
+        with_state = writer_state.step >= newest + STATE_EVERY or (
+            leaving and writer_state.step > newest
+        )
         if not rows and not with_state:
             return _nothing
-        opened.pending, opened.step = [], tip.step
+        opened.pending, opened.step = [], writer_state.step
         if with_state:
-            opened.newest_state = tip.step
+            opened.newest_state = writer_state.step
 
         def write() -> Sealed:
             shards = (self._write_shard(opened, first, rows),) if rows else ()
-            states, dropped = self._write_state(opened, tip) if with_state else ((), [])
+            states, dropped = self._write_state(opened, writer_state) if with_state else ((), [])
             dropped, opened.lost = dropped + opened.lost, []
             return Sealed(
                 tenant,
                 opened.plan.head,
-                tip.step,
-                tip.history.hex(),
+                writer_state.step,
+                writer_state.history.hex(),
                 shards,
                 states,
                 tuple(dropped),
@@ -155,26 +159,26 @@ class Writer:
         same step reads no file.
         """
         opened = self._tenants.pop(tenant, None)
-        if opened is None or opened.pending or opened.tip.step != opened.step:
+        if opened is None or opened.pending or opened.writer_state.step != opened.step:
             return
-        if opened.tip.last_block is None:  # nothing was memorized
+        if opened.writer_state.last_block is None:  # nothing was memorized
             return
-        self._resting[tenant] = (opened.plan.head, opened.tip)
+        self._resting[tenant] = (opened.plan.head, opened.writer_state)
         self._resting.move_to_end(tenant)
-        nbytes = opened.tip.last_block.nbytes
+        nbytes = opened.writer_state.last_block.nbytes
         while len(self._resting) * nbytes > RESTING_BYTES:
             self._resting.popitem(last=False)
 
-    def _rested(self, plan: WritePlan) -> Tip | None:
+    def _rested(self, plan: WritePlan) -> WriterState | None:
         """What is kept of the tenant, if nobody wrote its memory since."""
-        head, tip = self._resting.pop(plan.tenant, ("", None))
-        if tip is None or (head, tip.step, tip.history.hex()) != (
+        head, writer_state = self._resting.pop(plan.tenant, ("", None))
+        if writer_state is None or (head, writer_state.step, writer_state.history.hex()) != (
             plan.head,
             plan.step,
             plan.history,
         ):
             return None
-        return tip
+        return writer_state
 
     def _write_shard(self, opened: _Open, first: int, pending: list[StoredRows]) -> Shard:
         from mplus_ray.model.store.row_format import StoredRows
@@ -184,13 +188,15 @@ class Writer:
         rows = StoredRows.join(pending)
         return write_shard(self._files, _name(opened.plan, "rows"), header, rows)
 
-    def _write_state(self, opened: _Open, tip: Tip) -> tuple[tuple[State, ...], list[State]]:
+    def _write_state(
+        self, opened: _Open, writer_state: WriterState
+    ) -> tuple[tuple[State, ...], list[State]]:
         """The new state, and those that it replaces."""
         from mplus_ray.model.store.writer_state import write_state
 
         name = _name(opened.plan, "state")
-        state = write_state(self._files, name, tip, self._model.fingerprint)
-        dropped = _superseded(opened.states, tip.step, opened.plan.tenant)
+        state = write_state(self._files, name, writer_state, self._model.fingerprint)
+        dropped = _superseded(opened.states, writer_state.step, opened.plan.tenant)
         opened.states = [s for s in opened.states if s not in dropped] + [state]
         return (state,), dropped
 
@@ -198,10 +204,14 @@ class Writer:
         seen = set()
         for request in requests:
             opened = self._tenants.get(request.tenant)
-            if opened is None or request.tenant in seen or request.step != opened.tip.step:
+            if opened is None or request.tenant in seen or request.step != opened.writer_state.step:
                 raise InvalidInputError(
                     f"step {request.step} of tenant {request.tenant} is not the next one here: "
-                    + ("the tenant is not open" if opened is None else f"{opened.tip.step} is")
+                    + (
+                        "the tenant is not open"
+                        if opened is None
+                        else f"{opened.writer_state.step} is"
+                    )
                 )
             seen.add(request.tenant)
 

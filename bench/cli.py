@@ -122,10 +122,10 @@ def bench_index(
 ) -> None:
     """How fast a question finds its blocks in a long memory, and how many of the right ones."""
     from mplus_ray.bench.index.run import main
-    from mplus_ray.bench.index.world import Source
+    from mplus_ray.bench.index.world import QuestionSource
     from mplus_ray.services.cli.output import write_json
 
-    write_json(json, main(quick, checkpoint, Source(text, questions)))
+    write_json(json, main(quick, checkpoint, QuestionSource(text, questions)))
 
 
 @app.command("serve")

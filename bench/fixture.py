@@ -16,7 +16,7 @@ from mplus_ray.bench.names import TENANT
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.memory import link
 from mplus_ray.model.store.row_format import RowBlock
-from mplus_ray.model.store.writer_state import Tip
+from mplus_ray.model.store.writer_state import WriterState
 from mplus_ray.pipeline.chunking.chunker import Span, chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -44,12 +44,15 @@ class RandomRows(MPlus):
         )
 
     def write_steps(
-        self, tips: Sequence[Tip], chunks: Sequence[Sequence[int]]
-    ) -> list[tuple[Tip, RowBlock]]:
+        self, writer_states: Sequence[WriterState], chunks: Sequence[Sequence[int]]
+    ) -> list[tuple[WriterState, RowBlock]]:
         """The next tip and random rows of each tenant."""
         return [
-            (Tip(tip.step + 1, link(tip.history, ids), self._hidden), self._rows(tip.step))
-            for tip, ids in zip(tips, chunks, strict=True)
+            (
+                WriterState(writer_state.step + 1, link(writer_state.history, ids), self._hidden),
+                self._rows(writer_state.step),
+            )
+            for writer_state, ids in zip(writer_states, chunks, strict=True)
         ]
 
     def _rows(self, step: int) -> RowBlock:

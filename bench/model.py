@@ -30,7 +30,7 @@ from mplus_ray.model.memory.memory import Memory, memorize
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.store.row_format import RowBlock
-from mplus_ray.model.store.writer_state import Tip
+from mplus_ray.model.store.writer_state import WriterState
 
 QUESTION, DECODED, BATCH = 32, 16, 8
 STEPS_83K = 364  # 83k long-term rows per layer beside a full pool
@@ -82,7 +82,7 @@ class Bench:
             rows = bank[memory.step % _BANK]
             stretch = 1 + memory.step / 10_000  # no two steps alike
             memory = memory.append(
-                Tip(memory.step + 1, b"", hidden),
+                WriterState(memory.step + 1, b"", hidden),
                 RowBlock(rows.kv * stretch, rows.keys * stretch),
             )
         return memory

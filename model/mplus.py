@@ -35,10 +35,10 @@ from mplus_ray.model.memory import saved_memory
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.row_format import DTYPES, RowBlock, RowFormat
-from mplus_ray.model.store.writer_state import Tip, read_state
+from mplus_ray.model.store.writer_state import WriterState, read_state
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
 
@@ -152,12 +152,12 @@ class MPlus:
         return memorize(self.networks.writer, self.networks.reader, memories, chunks)
 
     def write_steps(
-        self, tips: Sequence[Tip], chunks: Sequence[Sequence[int]]
-    ) -> list[tuple[Tip, RowBlock]]:
+        self, writer_states: Sequence[WriterState], chunks: Sequence[Sequence[int]]
+    ) -> list[tuple[WriterState, RowBlock]]:
         """The next tip and the new rows of each of many tenants, in one forward pass."""
-        return write_steps(self.networks.writer, self.networks.reader, tips, chunks)
+        return write_steps(self.networks.writer, self.networks.reader, writer_states, chunks)
 
-    def read_tip(self, files: Files, state: State) -> Tip:
+    def read_writer_state(self, files: ObjectStore, state: State) -> WriterState:
         """Where a saved state says that memorizing can go on.
 
         Raises:

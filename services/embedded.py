@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mplus_ray.actors.reading.reader import Reader
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
     from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.writing.engine import Engine, Stores
 
@@ -59,7 +59,7 @@ class Embedded:
         return MPlus.load(self.settings.checkpoint, write_only=self._write_only)
 
     @cached_property
-    def files(self) -> Files:
+    def files(self) -> ObjectStore:
         return self._store.open()
 
     @property

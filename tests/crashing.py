@@ -152,7 +152,9 @@ STAGES: dict[str, Callable[[_Scenario], Any]] = {
     "fork": _Scenario._fork,
     "compact": lambda s: merge_all(s.world, s.log),
     "delete": _Scenario._delete,
-    "cool": lambda s: mplus_ray.pipeline.maintenance.tenant_lifecycle.cool(s.world.engine, s.log),
+    "cool": lambda s: mplus_ray.pipeline.maintenance.tenant_lifecycle.drop_rows(
+        s.world.engine, s.log
+    ),
     "accept e": lambda s: s._accept("e", "e", 1),
     "warm": _Scenario._catch_up,
 }

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.messages import Asked, Piece, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan, WritePlan, WriteRequest
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.reader import Reader
-from mplus_ray.actors.reading.request import Event, Ticket
+from mplus_ray.actors.reading.request import Event, RequestHandle
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import Answer, MPlus, MPlusError
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import Shard
 from tests.checkpoints import write_checkpoint
 
@@ -50,7 +50,7 @@ class Tenants:
     """Memories in files, and plans to read them at any of their steps."""
 
     model: MPlus
-    files: Files
+    files: ObjectStore
     readers: dict[ReadPlan, Reader] = field(default_factory=dict)
 
     def grow(self, tenant: str, texts: Sequence[str], seed: int = 0, per_file: int = 3) -> ReadPlan:
@@ -82,7 +82,7 @@ class Tenants:
             self.readers[plan] = Reader(self.model, self.files)
         return self.readers[plan].ask(plan, question, **sampling)
 
-    def check(self, told: Told, plan: ReadPlan, question: str, **sampling: Any) -> None:
+    def check(self, told: AskResult, plan: ReadPlan, question: str, **sampling: Any) -> None:
         """The answer is the one it would have been alone; scores may be rounded otherwise."""
         mine, alone = told.answer, self.alone(plan, question, **sampling)
         assert replace(mine, sources=[]) == replace(alone, sources=[])
@@ -100,8 +100,8 @@ def texts(name: str, count: int) -> list[str]:
     return [f"{name} said {number}" for number in range(count)]
 
 
-def asked(plan: ReadPlan, question: str, citations: int = 5, **sampling: Any) -> Asked:
-    return Asked(plan, (Turn("user", question),), sampling, citations)
+def asked(plan: ReadPlan, question: str, citations: int = 5, **sampling: Any) -> AskRequest:
+    return AskRequest(plan, (Turn("user", question),), sampling, citations)
 
 
 @dataclass
@@ -116,24 +116,24 @@ class Listener:
         assert not self.last.is_set(), f"{event} after the last event"
         self.events.append(event)
         self.first.set()
-        if not isinstance(event, Piece):
+        if not isinstance(event, TextDelta):
             self.last.set()
 
-    def wait(self) -> Told:
+    def wait(self) -> AskResult:
         """The answer, with its text checked against the pieces; or the error is raised."""
         assert self.last.wait(PATIENCE), "no answer"
         *pieces, last = self.events
         if isinstance(last, MPlusError):
             raise last
-        assert isinstance(last, Told)
-        assert "".join(piece.text for piece in pieces if isinstance(piece, Piece)) == (
+        assert isinstance(last, AskResult)
+        assert "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)) == (
             last.answer.text
         )
         return last
 
 
 @contextmanager
-def answering(model: MPlus, files: Files, **options: Any) -> Iterator[Answering]:
+def answering(model: MPlus, files: ObjectStore, **options: Any) -> Iterator[Answering]:
     engine = Answering(model, files, **{"device_bytes": PLENTY, "host_bytes": PLENTY, **options})
     try:
         yield engine
@@ -141,15 +141,15 @@ def answering(model: MPlus, files: Files, **options: Any) -> Iterator[Answering]
         engine.stop()
 
 
-def ask(engine: Answering, question: Asked) -> tuple[Listener, Ticket]:
+def ask(engine: Answering, question: AskRequest) -> tuple[Listener, RequestHandle]:
     listener = Listener()
     return listener, engine.ask(question, listener)
 
 
-class GatedFiles(Files):
+class GatedFiles(ObjectStore):
     """Files that are only read while the gate is open."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: ObjectStore) -> None:
         super().__init__(files.url, files._store)
         self.gate = threading.Event()
         self.waiting = threading.Event()
@@ -160,10 +160,10 @@ class GatedFiles(Files):
         return super().read(name)
 
 
-class FarFiles(Files):
+class FarFiles(ObjectStore):
     """Local files read as if they were far away: not mapped, by ranges."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: ObjectStore) -> None:
         super().__init__(files.url, files._store)
 
     @property

@@ -16,7 +16,7 @@ from typing import Any
 import mplus_ray.pipeline.writing.engine
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import load_model, many_files, merge_all, opened
 
@@ -50,9 +50,9 @@ def main(checkpoint: str, url: str, store: str, point: str) -> None:
     if point == "memorized":
         _stop_once(Writer, "_write_shard", before=True)
     if point == "written":
-        _stop_once(Files, "put", before=False)
+        _stop_once(ObjectStore, "put", before=False)
     if point == "deleting":
-        _stop_once(Files, "delete", before=True)
+        _stop_once(ObjectStore, "delete", before=True)
     with opened(load_model(Path(checkpoint)), url, Path(store)) as world:
         log = world.ledger.tenant("anna")
         try:

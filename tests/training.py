@@ -15,7 +15,7 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.training.loop import Phase, Trainer
 from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe, Validation
-from mplus_ray.model.training.run import Order, make_ready, open_trainer, tasks_of
+from mplus_ray.model.training.run import TrainingOrder, make_ready, open_trainer, tasks_of
 from mplus_ray.model.training.task import Task
 
 VOCABULARY = 500
@@ -78,12 +78,12 @@ def write_texts(folder: Path) -> Path:
     return folder
 
 
-def order(recipe: Recipe, folder: Path, out: str = "run", **changes: Any) -> Order:
+def order(recipe: Recipe, folder: Path, out: str = "run", **changes: Any) -> TrainingOrder:
     """To train the recipe on such texts; the folder is made ready."""
     data = folder / "data"
     if not (data / "texts.parquet").exists():
         write_texts(data)
-    result = Order(recipe, data, folder / out, "cpu", **changes)
+    result = TrainingOrder(recipe, data, folder / out, "cpu", **changes)
     make_ready(result)
     return result
 

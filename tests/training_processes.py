@@ -19,7 +19,7 @@ import torch.distributed as dist
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.loss_curves import Records
 from mplus_ray.model.training.parallel import Group
-from mplus_ray.model.training.run import Order, open_trainer, tasks_of
+from mplus_ray.model.training.run import TrainingOrder, open_trainer, tasks_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,13 +28,13 @@ ROOT = Path(__file__).parents[1]
 class Pair:
     """What both do; the second one wants to stop at its `stop`-th step (0: at none)."""
 
-    asked: Order
+    asked: TrainingOrder
     sharded: bool
     stop: int
     rendezvous: str
 
 
-def together(asked: Order, sharded: bool, stop: int = 0) -> dict[str, Any]:
+def together(asked: TrainingOrder, sharded: bool, stop: int = 0) -> dict[str, Any]:
     """Train with two processes; the state that is left."""
     job = asked.out / f"job-{stop}"
     job.write_bytes(pickle.dumps(Pair(asked, sharded, stop, f"file://{job}.rendezvous")))

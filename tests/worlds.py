@@ -26,7 +26,7 @@ from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.ledger.ledger import Ledger
@@ -106,8 +106,8 @@ class World:
         return Ledger(self.url)
 
     @cached_property
-    def files(self) -> Files:
-        return Files.open(str(self.folder))
+    def files(self) -> ObjectStore:
+        return ObjectStore.open(str(self.folder))
 
     @cached_property
     def reader(self) -> Reader:
@@ -200,9 +200,9 @@ def row_bytes(world: World, log: TenantLog, first: int, end: int) -> list[bytes]
     columns = [stored.kv, stored.keys]
     for state in serving.states:
         if first < state.step <= end:
-            tip = world.model.read_tip(world.files, state)
-            assert tip.last_block is not None
-            columns.append(tip.last_block)
+            writer_state = world.model.read_writer_state(world.files, state)
+            assert writer_state.last_block is not None
+            columns.append(writer_state.last_block)
     raws = [column.contiguous().view(torch.uint8).numpy() for column in columns]
     return [row.tobytes() for raw in raws for layer in raw for row in layer]
 

@@ -12,16 +12,16 @@ from collections import deque
 from concurrent.futures import Executor
 
 from mplus_ray.actors.reading.memory_cache import Memories, View
-from mplus_ray.actors.reading.request import Question
+from mplus_ray.actors.reading.request import ReadRequest
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 
 _OVERTAKINGS = 32  # after which a question that waits for room lets no later one pass
 
 
-class Line:
+class AdmissionQueue:
     """The questions that are not being answered yet, and the memories of all.
 
     Attributes:
@@ -32,7 +32,7 @@ class Line:
     def __init__(
         self,
         model: MPlus,
-        files: Files,
+        files: ObjectStore,
         budget: Bytes,
         changed: threading.Condition,
         pool: Executor,
@@ -43,21 +43,21 @@ class Line:
             pool: whose threads open memories.
         """
         self._changed = changed
-        self._waiting: list[Question] = []
-        self._opening: dict[View, list[Question]] = {}
-        self.ready: deque[Question] = deque()
-        self.failed: list[tuple[Question, MPlusError]] = []
+        self._waiting: list[ReadRequest] = []
+        self._opening: dict[View, list[ReadRequest]] = {}
+        self.ready: deque[ReadRequest] = deque()
+        self.failed: list[tuple[ReadRequest, MPlusError]] = []
         self.memories = Memories(model, files, budget, changed, pool, self._opened)
 
     def __len__(self) -> int:
         opening = sum(map(len, self._opening.values()))
         return len(self._waiting) + opening + len(self.ready)
 
-    def enter(self, question: Question) -> None:
+    def enter(self, question: ReadRequest) -> None:
         self._waiting.append(question)
         self.place()
 
-    def leave(self, question: Question) -> None:
+    def leave(self, question: ReadRequest) -> None:
         """It was cancelled; if it is in line, it gives up what it held."""
         for line in (self._waiting, self.ready, *self._opening.values()):
             if question in line:
@@ -65,7 +65,7 @@ class Line:
                 self.release(question)
         self.place()
 
-    def release(self, question: Question) -> None:
+    def release(self, question: ReadRequest) -> None:
         """Hold its memory no longer; others may have room now, see `place`."""
         if question.hold is not None:
             self.memories.release(question.hold)
@@ -77,7 +77,7 @@ class Line:
 
         Those that fit pass those that do not, but none is passed for ever.
         """
-        passed: list[Question] = []
+        passed: list[ReadRequest] = []
         for question in list(self._waiting):
             hold = self.memories.admit(question.asked.plan, question.own)
             if hold is None:
@@ -94,7 +94,7 @@ class Line:
             else:
                 self.ready.append(question)
 
-    def empty(self) -> list[Question]:
+    def empty(self) -> list[ReadRequest]:
         """All of them, who are in line no longer."""
         opening = [question for line in self._opening.values() for question in line]
         everybody = [*self._waiting, *opening, *self.ready]

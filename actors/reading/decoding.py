@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from mplus_ray.actors.messages import Told
-from mplus_ray.actors.reading.request import Question
+from mplus_ray.actors.messages import AskResult
+from mplus_ray.actors.reading.request import ReadRequest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.generation.generate import advance, start
@@ -14,10 +14,10 @@ from mplus_ray.model.generation.memory_view import MemoryView
 
 _log = logging.getLogger(__name__)
 
-Failures = list[tuple[Question, MPlusError]]
+Failures = list[tuple[ReadRequest, MPlusError]]
 
 
-def read_prompts(model: MPlus, questions: Sequence[Question]) -> Failures:
+def read_prompts(model: MPlus, questions: Sequence[ReadRequest]) -> Failures:
     """Read the prompts and choose each answer's first token.
 
     If that fails, each is read alone, so that one with a file that cannot be read fails by itself.
@@ -42,7 +42,7 @@ def read_prompts(model: MPlus, questions: Sequence[Question]) -> Failures:
     return []
 
 
-def decode(model: MPlus, questions: Sequence[Question]) -> Failures:
+def decode(model: MPlus, questions: Sequence[ReadRequest]) -> Failures:
     """One more token for each answer that is not complete."""
     generations = [q.generation for q in questions if q.generation is not None]
     # Questions of one memory stand together, so that its pool is attended once for all of them.
@@ -54,7 +54,7 @@ def decode(model: MPlus, questions: Sequence[Question]) -> Failures:
     return []
 
 
-def complete(model: MPlus, question: Question) -> Told | MPlusError:
+def complete(model: MPlus, question: ReadRequest) -> AskResult | MPlusError:
     """What an answer that is done has come to."""
     try:
         return question.told(model)
@@ -62,7 +62,7 @@ def complete(model: MPlus, question: Question) -> Told | MPlusError:
         return _as_ours(error)
 
 
-def _view(question: Question) -> MemoryView:
+def _view(question: ReadRequest) -> MemoryView:
     assert question.hold is not None
     view: MemoryView = question.hold.view.value
     return view

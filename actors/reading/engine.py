@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mplus_ray.actors.messages import Asked, ReaderStats
-from mplus_ray.actors.reading.admission import Line
+from mplus_ray.actors.messages import AskRequest, ReaderStats
+from mplus_ray.actors.reading.admission import AdmissionQueue
 from mplus_ray.actors.reading.decoding import complete, decode, read_prompts
-from mplus_ray.actors.reading.request import Event, Question, Ticket
+from mplus_ray.actors.reading.request import Event, ReadRequest, RequestHandle
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, OverloadedError
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 
 _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others
@@ -36,7 +36,7 @@ class Answering:
     def __init__(
         self,
         model: MPlus,
-        files: Files,
+        files: ObjectStore,
         *,
         device_bytes: int,
         host_bytes: int,
@@ -54,8 +54,8 @@ class Answering:
         self._slots, self._queue = slots, queue
         self._far = files.local is None
         self._changed = threading.Condition()
-        self._aside: list[Question] = []
-        self._running: list[Question] = []
+        self._aside: list[ReadRequest] = []
+        self._running: list[ReadRequest] = []
         self._arriving = 0
         self._stopping = self._broken = False
         self._counts = dict.fromkeys(
@@ -64,11 +64,11 @@ class Answering:
         self._openers = ThreadPoolExecutor(_OPENING, thread_name_prefix="opening")
         self._readers = ThreadPoolExecutor(_ASIDE, thread_name_prefix="aside")
         budget = Bytes(device_bytes, host_bytes)
-        self._line = Line(model, files, budget, self._changed, self._openers)
+        self._line = AdmissionQueue(model, files, budget, self._changed, self._openers)
         self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
         self._thread.start()
 
-    def ask(self, asked: Asked, deliver: Callable[[Event], None]) -> Ticket:
+    def ask(self, asked: AskRequest, deliver: Callable[[Event], None]) -> RequestHandle:
         """Take a question; everything else happens in threads of the reader's.
 
         Args:
@@ -78,8 +78,8 @@ class Answering:
         Raises:
             OverloadedError: too many questions wait already, or the reader is stopping.
         """
-        question = Question(asked)
-        question.ticket = Ticket(deliver, lambda: self._leave(question))
+        question = ReadRequest(asked)
+        question.ticket = RequestHandle(deliver, lambda: self._leave(question))
         with self._changed:
             self._check_queue()
             self._counts["asked"] += 1
@@ -148,7 +148,7 @@ class Answering:
         if self._queued() >= self._queue:
             raise OverloadedError(f"{self._queue} questions are waiting already; ask again later")
 
-    def _refuse(self, question: Question) -> MPlusError | None:
+    def _refuse(self, question: ReadRequest) -> MPlusError | None:
         """Make the prompt; an error is of this question alone."""
         try:
             question.read(self._model)
@@ -159,7 +159,7 @@ class Answering:
             return error
         return None
 
-    def _leave(self, question: Question) -> None:
+    def _leave(self, question: ReadRequest) -> None:
         """It was cancelled. What the decoding thread has in hand, it lets go of itself."""
         with self._changed:
             self._counts["cancelled"] += 1
@@ -175,11 +175,11 @@ class Answering:
     def _queued(self) -> int:
         return self._arriving + len(self._line)
 
-    def _take(self) -> list[Question]:
+    def _take(self) -> list[ReadRequest]:
         """Those whose prompts are read now; the ones that are read aside begin there."""
         free = self._slots - self._taken()
         most = min(free, _PROMPTS_BESIDE) if self._running else free
-        taken: list[Question] = []
+        taken: list[ReadRequest] = []
         tokens = 0
         while self._line.ready and free:
             size = len(self._line.ready[0].prompt)
@@ -235,11 +235,11 @@ class Answering:
         ready = bool(self._line.ready) and self._taken() < self._slots
         return self._stopping or ready or bool(self._running) or bool(self._line.failed)
 
-    def _now_running(self) -> list[Question]:
+    def _now_running(self) -> list[ReadRequest]:
         with self._changed:
             return list(self._running)
 
-    def _tell(self, questions: list[Question]) -> None:
+    def _tell(self, questions: list[ReadRequest]) -> None:
         for question in questions:
             if question.generation is None:  # it failed
                 continue
@@ -257,7 +257,7 @@ class Answering:
                     self._line.place()
                 question.ticket.tell(told)
 
-    def _fail(self, failures: Sequence[tuple[Question, MPlusError]] = ()) -> None:
+    def _fail(self, failures: Sequence[tuple[ReadRequest, MPlusError]] = ()) -> None:
         """Tell these errors and those that were noted elsewhere."""
         with self._changed:
             failed, self._line.failed = [*self._line.failed, *failures], []
@@ -270,7 +270,7 @@ class Answering:
         for question, error in failed:
             question.ticket.tell(error)
 
-    def _read_aside(self, question: Question) -> None:
+    def _read_aside(self, question: ReadRequest) -> None:
         failures = read_prompts(self._model, [question]) if question.ticket.open else []
         with self._changed:
             if question not in self._aside:  # all were told to stop

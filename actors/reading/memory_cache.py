@@ -22,7 +22,7 @@ from mplus_ray.model.errors import MemoryTooLargeError, MPlusError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Memories:
     def __init__(
         self,
         model: MPlus,
-        files: Files,
+        files: ObjectStore,
         budget: Bytes,
         lock: AbstractContextManager[Any],
         pool: Executor,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mplus_ray.model import MPlus
     from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory.memory import Memory
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
     from mplus_ray.model.store.file_refs import Shard
 
 BASE_EVERY = 512  # steps between memberships that are kept to replay earlier steps from
@@ -22,7 +22,7 @@ class OpenMemory:
     """Rows of one head, and the memory at any step of it. One thread at a time; the memories and
     views it gives may be read by any."""
 
-    def __init__(self, model: MPlus, files: Files, plan: ReadPlan) -> None:
+    def __init__(self, model: MPlus, files: ObjectStore, plan: ReadPlan) -> None:
         """Nothing is read before `reach`.
 
         Raises:
@@ -55,7 +55,7 @@ class OpenMemory:
 
     def at(self, plan: ReadPlan) -> Memory:
         """The memory after the plan's steps, replayed from the nearest step that is known."""
-        from mplus_ray.model.store.writer_state import Tip
+        from mplus_ray.model.store.writer_state import WriterState
 
         known = [m for m in (*self._bases, self._latest) if m.step <= plan.step]
         membership = max(known, key=lambda m: m.step)
@@ -67,7 +67,9 @@ class OpenMemory:
         membership = membership.replay(plan.seed, plan.step)
         if membership.step > self._latest.step:
             self._latest = membership
-        return replace(self._memory, membership=membership, tip=Tip(plan.step, b"", None))
+        return replace(
+            self._memory, membership=membership, writer_state=WriterState(plan.step, b"", None)
+        )
 
     def view(self, plan: ReadPlan) -> MemoryView:
         """The memory after the plan's steps, ready for questions."""
@@ -76,13 +78,15 @@ class OpenMemory:
 
     def _seen(self, plan: ReadPlan) -> Memory:
         """As far as questions can tell, the memory after the plan's steps."""
-        from mplus_ray.model.store.writer_state import Tip
+        from mplus_ray.model.store.writer_state import WriterState
 
         beginning = self._bases[0]
         if not beginning.is_all:
             return self.at(plan)
         known = beginning.everything(plan.step)
-        return replace(self._memory, membership=known, tip=Tip(plan.step, b"", None))
+        return replace(
+            self._memory, membership=known, writer_state=WriterState(plan.step, b"", None)
+        )
 
 
 def continues(before: ReadPlan, plan: ReadPlan, far: bool) -> bool:

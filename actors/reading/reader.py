@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus
     from mplus_ray.model.generation.memory_view import MemoryView
     from mplus_ray.model.memory.memory import Memory
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 
@@ -23,7 +23,7 @@ _ViewKey = tuple[str, str, int, tuple[tuple[int, int], ...]]
 class Reader:
     """Memories of the tenants it has opened; a later plan of the same head adds what is new."""
 
-    def __init__(self, model: MPlus, files: Files) -> None:
+    def __init__(self, model: MPlus, files: ObjectStore) -> None:
         self._model = model
         self._files = files
         self._tenants: dict[str, tuple[ReadPlan, OpenMemory]] = {}

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.actors.reading.memory_cache import Hold
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
@@ -20,10 +20,10 @@ from mplus_ray.model.generation.sampling import Sampling
 _log = logging.getLogger(__name__)
 _MOST_CITATIONS = 20
 
-Event = Piece | Told | MPlusError
+Event = TextDelta | AskResult | MPlusError
 
 
-class Ticket:
+class RequestHandle:
     """What whoever asked holds of a question."""
 
     def __init__(self, deliver: Callable[[Event], None], left: Callable[[], None]) -> None:
@@ -53,11 +53,11 @@ class Ticket:
             self._left()
 
     def tell(self, event: Event) -> None:
-        """Deliver an event, unless it was cancelled; all but a `Piece` is the last one."""
+        """Deliver an event, unless it was cancelled; all but a `TextDelta` is the last one."""
         with self._telling:
             if not self._open:
                 return
-            if not isinstance(event, Piece):
+            if not isinstance(event, TextDelta):
                 self._open = False
             try:
                 self._deliver(event)
@@ -71,7 +71,7 @@ class Ticket:
 
 
 @dataclass(eq=False)
-class Question:
+class ReadRequest:
     """One that is waiting, or being answered.
 
     Attributes:
@@ -81,8 +81,8 @@ class Question:
         overtaken: how many later ones were given room that it is still waiting for.
     """
 
-    asked: Asked
-    ticket: Ticket = field(init=False)
+    asked: AskRequest
+    ticket: RequestHandle = field(init=False)
     prompt: list[int] = field(default_factory=list)
     sampling: Sampling = field(default_factory=Sampling)
     own: Bytes = field(default_factory=Bytes)
@@ -117,17 +117,17 @@ class Question:
             return
         text = self.generation.shown
         if len(text) > self.shown:
-            piece = Piece(text[self.shown :])
+            piece = TextDelta(text[self.shown :])
             self.shown = len(text)
             self.ticket.tell(piece)
 
-    def told(self, model: MPlus) -> Told:
+    def told(self, model: MPlus) -> AskResult:
         """The whole answer, once it is done."""
         assert self.generation is not None
         answer = model.answer(self.generation, self.asked.citations)
         if model.confidence is None or blocks_known(self.generation) < model.confidence.fewest:
-            return Told(answer)
+            return AskResult(answer)
         # What the model refuses in words is withheld, however sure it was of them.
         refused = refuses(self.generation)
         confidence = 0.0 if refused else model.confidence(evidence_of(self.generation))
-        return Told(answer, confidence, model.confidence.threshold)
+        return AskResult(answer, confidence, model.confidence.threshold)

@@ -16,7 +16,7 @@ from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.catch_up import catch_up
-from mplus_ray.pipeline.writing.write_pipeline import Job
+from mplus_ray.pipeline.writing.write_pipeline import WriteJob
 from mplus_ray.services.embedded import Embedded
 
 
@@ -82,7 +82,7 @@ def _append(system: Embedded, library: Library, log: TenantLog, samples: int) ->
     library.fill(log, log.tokens() + tokens)
     sealing, committing, both = [], [], []
     with engine.lease(log) as lease:
-        job = Job.of(log, lease)
+        job = WriteJob.of(log, lease)
         chunks = log.chunks(writer.open(job.plan))
         for chunk, _ in zip(chunks, range(samples), strict=False):
             ids = engine.tokenizer.encode(chunk.text)

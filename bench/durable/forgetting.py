@@ -8,8 +8,8 @@ from typing import Any
 from mplus_ray.bench.durable.restarts import QUESTION
 from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.rebuild import settle
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
@@ -38,7 +38,7 @@ def measure_forgetting(system: Embedded) -> dict[str, Any]:
     answered = time.perf_counter()
     head = log.heads.serving().head.step
     rebuilding = time.perf_counter()
-    (receipt,) = settle(system.engine, log)
+    (receipt,) = carry_out_forgets(system.engine, log)
     done = time.perf_counter()
     assert receipt.id == forget.receipt.id
     assert receipt.purged is not None
@@ -63,7 +63,7 @@ def measure_rebuild(system: Embedded, library: Library, tokens: int) -> dict[str
     log = tenant(system, REBUILT)
     library.fill(log, tokens)
     catch_up(system.engine, [log])
-    cool(system.engine, log)
+    drop_rows(system.engine, log)
     total = log.tokens()
     began = time.perf_counter()
     steps = catch_up(system.engine, [log])

@@ -16,7 +16,7 @@ from mplus_ray.bench.durable.restarts import forget_pages
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.ids import Ids
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 from mplus_ray.model.store.row_store import RowStore
@@ -26,7 +26,7 @@ _PRECISION = "bfloat16"
 
 
 def measure_gather(
-    files: Files, shards: tuple[Shard, ...], config: ModelConfig, samples: int
+    files: ObjectStore, shards: tuple[Shard, ...], config: ModelConfig, samples: int
 ) -> dict[str, Any]:
     """Random rows, K0 of each layer; each sample has its own. Cold ones have just been attached,
     since what is mapped already cannot be dropped from the page cache."""
@@ -72,7 +72,7 @@ def measure_gather(
 
 def measure_wide_gather(folder: Path, steps: int, samples: int) -> dict[str, Any]:
     """The same from shards with the rows of an 8B model, one step a file."""
-    files = Files.open(str(folder))
+    files = ObjectStore.open(str(folder))
     rows = RowFormat.of(LLAMA_8B, _PRECISION)
     shape = (LLAMA_8B.num_hidden_layers, LLAMA_8B.num_tokens)
     block = StoredRows(

@@ -64,8 +64,8 @@ def _memorize(model: MPlus, library: Library, steps: int) -> dict[str, Memory]:
     for text in texts[:steps]:
         some = next(iter(memories.values()))
         ids = model.tokenizer.encode(text)
-        ((tip, rows),) = model.write_steps([some.tip], [ids])
-        memories = {name: memory.append(tip, rows) for name, memory in memories.items()}
+        ((writer_state, rows),) = model.write_steps([some.writer_state], [ids])
+        memories = {name: memory.append(writer_state, rows) for name, memory in memories.items()}
     return memories
 
 

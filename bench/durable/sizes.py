@@ -16,7 +16,7 @@ from mplus_ray.bench.fixture import tenant
 from mplus_ray.bench.shapes import LLAMA_8B
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.memory.membership import Membership
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 from mplus_ray.model.store.shards import ShardHeader, write_shard
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -29,7 +29,7 @@ _SHARD_STEPS = 64
 
 def measure_bytes(folder: Path, config: ModelConfig) -> dict[str, Any]:
     """Bytes per token of full chunks: of files for this checkpoint, computed for 8B."""
-    files = Files.open(str(folder / "sizes"))
+    files = ObjectStore.open(str(folder / "sizes"))
     measured = {name: _file_bytes(files, config, name) for name in _PRECISIONS}
     return {
         "checkpoint_from_files": {**measured, "hidden_float32": _hidden(config, 4)},
@@ -100,7 +100,7 @@ def _ledger_bytes(path: Path) -> int:
     return path.stat().st_size
 
 
-def _file_bytes(files: Files, config: ModelConfig, precision: str) -> float:
+def _file_bytes(files: ObjectStore, config: ModelConfig, precision: str) -> float:
     rows = RowFormat.of(config, precision)
     shape = (config.num_hidden_layers, _SHARD_STEPS * config.num_tokens)
     block = StoredRows(

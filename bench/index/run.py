@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from mplus_ray.bench.index.show import show
-from mplus_ray.bench.index.world import Source, grow, queries
+from mplus_ray.bench.index.world import QuestionSource, grow, queries
 from mplus_ray.bench.machine import Timing, describe
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.confidence import Evidence
 from mplus_ray.model.index.block_index import BlockIndex
-from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
+from mplus_ray.model.retrieval.block_search import BlockQuery, exact_votes, vote
 from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.services.settings import Settings
 
@@ -58,7 +58,7 @@ class Arm:
         }
 
 
-def main(quick: bool, checkpoint: str | None, source: Source) -> dict[str, Any]:
+def main(quick: bool, checkpoint: str | None, source: QuestionSource) -> dict[str, Any]:
     """Measure and print; returns the figures."""
     model = MPlus.load(checkpoint or Settings.read().checkpoint, device="cpu")
     if model.config.retrieval != "blocks":
@@ -97,23 +97,25 @@ def _ask(store: RowStore, asked: list[list[Tensor]]) -> tuple[list[float], Arm]:
     exact, arm = [], Arm([], [], [], [], [])
     for question in asked:
         every = np.ones(store.steps, dtype=bool)
-        seats = store.config.num_ltm_blocks
-        ballot = Ballot(question, store, store.steps, every, every, seats)
-        seconds, before, truth = _timed(exact_votes, ballot)
+        top_k = store.config.num_ltm_blocks
+        block_query = BlockQuery(question, store, store.steps, every, every, top_k)
+        seconds, before, truth = _timed(exact_votes, block_query)
         exact.append(seconds)
-        seconds, after, votes = _timed(hold, ballot)
+        seconds, after, votes = _timed(vote, block_query)
         arm.seconds.append(seconds)
         arm.work.append(before / after)
-        arm.recall.append(_common(truth, votes, seats))
+        arm.recall.append(_common(truth, votes, top_k))
         arm.cited.append(_common(truth, votes, _CITED))
         arm.standing_out.append(_standing_out(votes) - _standing_out(truth))
     return exact, arm
 
 
-def _timed(call: Callable[[Ballot], Tensor], ballot: Ballot) -> tuple[float, float, Tensor]:
+def _timed(
+    call: Callable[[BlockQuery], Tensor], block_query: BlockQuery
+) -> tuple[float, float, Tensor]:
     """Seconds by the clock and of the processor, and the votes."""
     began, worked = time.perf_counter(), time.process_time()
-    votes = call(ballot)
+    votes = call(block_query)
     return time.perf_counter() - began, time.process_time() - worked, votes
 
 

@@ -34,7 +34,7 @@ _RUN = 16  # chunks of one text after another in a stream
 
 
 @dataclass(frozen=True)
-class Source:
+class QuestionSource:
     """Where text and questions come from; None: the documents of the demo, and their sentences.
 
     Attributes:
@@ -67,19 +67,19 @@ class Source:
         return random.Random(0).sample(found, min(count, len(found)))
 
 
-def grow(model: MPlus, source: Source) -> Iterator[RowStore]:
+def grow(model: MPlus, source: QuestionSource) -> Iterator[RowStore]:
     """One store that gets longer every time; the text comes round again when it has ended."""
     config = replace(model.config, num_key_value_heads=1, head_dim=2)  # only keys are looked at
     store = RowStore(config, "bfloat16", torch.float32, torch.device("cpu"), None)
-    tips = [model.empty_memory(seed).tip for seed in range(_STREAMS)]
+    writer_states = [model.empty_memory(seed).writer_state for seed in range(_STREAMS)]
     runs = _runs(model, source.texts())
     shape = (config.num_hidden_layers, config.num_tokens, 2, 1, 2)
     while True:
         streams = [next(runs) for _ in range(_STREAMS)]
         blocks: list[list[Tensor]] = [[] for _ in streams]
         for chunks in zip(*streams, strict=True):
-            written = model.write_steps(tips, chunks)
-            tips = [tip for tip, _ in written]
+            written = model.write_steps(writer_states, chunks)
+            writer_states = [writer_state for writer_state, _ in written]
             for found, (_, rows) in zip(blocks, written, strict=True):
                 found.append(rows.keys)
         for keys in (keys for found in blocks for keys in found):

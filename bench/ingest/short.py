@@ -88,7 +88,7 @@ ARMS: dict[str, Tell] = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedFact:
     """A fact, and the step that holds it."""
 
     tenant: int
@@ -129,7 +129,7 @@ def measure_arm(
     memories = [mplus.empty_memory(seed=number) for number in range(len(told))]
     layouts = [tell(mplus, corpus, rng, facts) for facts in told]
     asked = [
-        Asked(tenant, step, fact)
+        AskedFact(tenant, step, fact)
         for tenant, (facts, (_, where)) in enumerate(zip(told, layouts, strict=True))
         for fact, step in zip(facts, where, strict=True)
     ]
@@ -158,7 +158,9 @@ def _memorize(mplus: MPlus, memory: Memory, chunks: Sequence[Sequence[int]]) -> 
     return memory
 
 
-def _score(mplus: MPlus, memories: Sequence[Memory], asked: Sequence[Asked]) -> dict[str, float]:
+def _score(
+    mplus: MPlus, memories: Sequence[Memory], asked: Sequence[AskedFact]
+) -> dict[str, float]:
     exact = found = first = 0
     for answer, one in _answers(mplus, memories, asked):
         steps = [source.step for source in answer.sources]
@@ -178,8 +180,8 @@ def _score(mplus: MPlus, memories: Sequence[Memory], asked: Sequence[Asked]) -> 
 
 
 def _answers(
-    mplus: MPlus, memories: Sequence[Memory], asked: Sequence[Asked]
-) -> Iterator[tuple[Answer, Asked]]:
+    mplus: MPlus, memories: Sequence[Memory], asked: Sequence[AskedFact]
+) -> Iterator[tuple[Answer, AskedFact]]:
     views = [mplus.view(memory) for memory in memories]
     for start in range(0, len(asked), _AT_ONCE):
         some = asked[start : start + _AT_ONCE]

@@ -94,11 +94,13 @@ def tokenized(model: MPlus, documents: Sequence[ParsedDocument]) -> Chunks:
 
 def measure_forward(model: MPlus, tenants: Sequence[Chunks]) -> float:
     """Tokens a second of the forward pass alone, all tenants' next chunks in one batch."""
-    tips = [model.empty_memory().tip] * len(tenants)
+    writer_states = [model.empty_memory().writer_state] * len(tenants)
     tokens = 0
     began = time.perf_counter()
     for chunks in zip(*tenants, strict=False):
-        tips = [tip for tip, _ in model.write_steps(tips, chunks)]
+        writer_states = [
+            writer_state for writer_state, _ in model.write_steps(writer_states, chunks)
+        ]
         tokens += sum(map(len, chunks))
     return tokens / (time.perf_counter() - began)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from mplus_ray.actors.messages import Asked, Piece, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.budget import default_device_bytes, default_host_bytes
 from mplus_ray.actors.reading.engine import Answering
@@ -59,17 +59,17 @@ class Bare:
         if asking is None:
             return 0
         turns = (Turn("user", asking.question),)
-        asked = Asked(self._plans[asking.tenant], turns, asking.options, _CITATIONS)
+        asked = AskRequest(self._plans[asking.tenant], turns, asking.options, _CITATIONS)
         pieces: list[float] = []
         began = time.perf_counter()
 
         def deliver(event: Event) -> None:
             now = time.perf_counter()
-            if isinstance(event, Piece):
+            if isinstance(event, TextDelta):
                 pieces.append(now)
                 return
             first, last = (pieces[0], pieces[-1]) if pieces else (None, None)
-            if isinstance(event, Told):
+            if isinstance(event, AskResult):
                 tokens = event.answer.usage.completion_tokens
                 done.put(Sample(began, now, first, last, tokens))
             else:

@@ -22,7 +22,7 @@ from mplus_ray.bench.serve.client import Asking, Client, counters
 from mplus_ray.bench.serve.samples import Sample, ServeBenchError
 from mplus_ray.bench.serve.world import Member, ask_about
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 from mplus_ray.services.embedded import Embedded
 
 TENANTS = 4
@@ -95,7 +95,7 @@ async def _cold(client: Client, asking: Asking, system: Embedded) -> float:
     """
     log = system.ledger.tenant(asking.tenant)
     whole = log.heads.serving().head.step
-    await asyncio.to_thread(cool, system.stores, log)
+    await asyncio.to_thread(drop_rows, system.stores, log)
     began = time.perf_counter()
     while True:
         sample = await client.ask(asking)

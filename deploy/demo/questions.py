@@ -9,7 +9,7 @@ DOCUMENTS = Path(__file__).parent / "documents"
 
 
 @dataclass(frozen=True)
-class Question:
+class DemoQuestion:
     """A question, and the answer its document gives."""
 
     text: str
@@ -21,7 +21,7 @@ class DemoTenant:
     """A tenant, its documents and what it is asked."""
 
     name: str
-    questions: tuple[Question, ...]
+    questions: tuple[DemoQuestion, ...]
 
     @property
     def folder(self) -> Path:
@@ -32,33 +32,33 @@ TENANTS = (
     DemoTenant(
         "anna",
         (
-            Question("Where was Maren Tolva born?", "Brelin"),
-            Question("What does Maren Tolva work as?", "watchmaker"),
-            Question("How old is Pavel Strand?", "47"),
-            Question("Which instrument does Pavel Strand play?", "cello"),
-            Question("In which room does Ilse Corbin stay?", "316"),
-            Question("What is Hugo Vannis allergic to?", "walnuts"),
-            Question("Who bought Canterville Chase?", "Hiram B. Otis"),
-            Question("What is the name of Ichabod Crane's horse?", "Gunpowder"),
+            DemoQuestion("Where was Maren Tolva born?", "Brelin"),
+            DemoQuestion("What does Maren Tolva work as?", "watchmaker"),
+            DemoQuestion("How old is Pavel Strand?", "47"),
+            DemoQuestion("Which instrument does Pavel Strand play?", "cello"),
+            DemoQuestion("In which room does Ilse Corbin stay?", "316"),
+            DemoQuestion("What is Hugo Vannis allergic to?", "walnuts"),
+            DemoQuestion("Who bought Canterville Chase?", "Hiram B. Otis"),
+            DemoQuestion("What is the name of Ichabod Crane's horse?", "Gunpowder"),
             # The other tenant knows.
-            Question("Which animal does Nadia Kelm keep?", None),
-            Question("What is the capital of Iceland?", None),
+            DemoQuestion("Which animal does Nadia Kelm keep?", None),
+            DemoQuestion("What is the capital of Iceland?", None),
         ),
     ),
     DemoTenant(
         "bruno",
         (
-            Question("Where was Nadia Kelm born?", "Osterun"),
-            Question("Which animal does Nadia Kelm keep?", "tortoise"),
-            Question("Who is married to Greta Sorn?", "Victor Lane"),
-            Question("When is the appointment of Otto Brandt?", "9:30"),
-            Question("Which day does Otto Brandt have off?", "Thursday"),
-            Question("What is the capital of Iceland?", "Reykjavik"),
-            Question("What is the highest point of Kenya?", "Mount Kenya"),
-            Question("What is the maximum length of a line of Python code?", "79"),
+            DemoQuestion("Where was Nadia Kelm born?", "Osterun"),
+            DemoQuestion("Which animal does Nadia Kelm keep?", "tortoise"),
+            DemoQuestion("Who is married to Greta Sorn?", "Victor Lane"),
+            DemoQuestion("When is the appointment of Otto Brandt?", "9:30"),
+            DemoQuestion("Which day does Otto Brandt have off?", "Thursday"),
+            DemoQuestion("What is the capital of Iceland?", "Reykjavik"),
+            DemoQuestion("What is the highest point of Kenya?", "Mount Kenya"),
+            DemoQuestion("What is the maximum length of a line of Python code?", "79"),
             # The other tenant knows.
-            Question("Where was Maren Tolva born?", None),
-            Question("In which room does Ilse Corbin stay?", None),
+            DemoQuestion("Where was Maren Tolva born?", None),
+            DemoQuestion("In which room does Ilse Corbin stay?", None),
         ),
     ),
 )

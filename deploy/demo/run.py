@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mplus_ray.actors.ray_actors import ModelCard, RemoteReader, RemoteWriter, StoreUrl
-from mplus_ray.deploy.demo.questions import TENANTS, DemoTenant, Question
-from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
+from mplus_ray.deploy.demo.questions import TENANTS, DemoQuestion, DemoTenant
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ray_cluster import Resources
@@ -34,7 +34,7 @@ class Reply:
     """One question's outcome."""
 
     tenant: DemoTenant
-    question: Question
+    question: DemoQuestion
     answer: str
     seconds: float
     citations: list[Citation]
@@ -81,7 +81,7 @@ def memorize_documents(
 def _accept(tenant: DemoTenant, writer: RemoteWriter, ledger: Ledger) -> TenantLog:
     card = writer.card
     log = ledger.create_tenant(tenant.name, card.fingerprint)
-    desk = Desk(log, card.tokenizer)
+    desk = DocumentChunker(log, card.tokenizer)
     take_in(open_sources([str(tenant.folder)]), lambda: desk)
     return log
 
@@ -108,7 +108,7 @@ def ask_questions(
     return replies
 
 
-def _ask(reader: RemoteReader, log: TenantLog, tenant: DemoTenant, question: Question) -> Reply:
+def _ask(reader: RemoteReader, log: TenantLog, tenant: DemoTenant, question: DemoQuestion) -> Reply:
     began = time.monotonic()
     reply = ask(log, reader, question.text, max_tokens=_MAX_TOKENS, stop=("\n",))
     seconds = time.monotonic() - began

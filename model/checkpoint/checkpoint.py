@@ -35,7 +35,7 @@ _ONE_LAYER = re.compile(r"(\.(?:query|key)_proj)\.0\.weight$")
 
 
 @dataclass(frozen=True)
-class Source:
+class TensorSource:
     """Where one network parameter comes from: W, plus (scale) · B·A when adapted."""
 
     base: str
@@ -101,11 +101,11 @@ def complete_config(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> 
 
 def check_layout(
     config: ModelConfig, shapes: dict[str, tuple[int, ...]], where: str
-) -> dict[str, dict[str, Source]]:
+) -> dict[str, dict[str, TensorSource]]:
     """Compare a checkpoint's tensors with what `config` needs; returns sources by role."""
     network = _empty(config)
     parameters = dict(network.named_parameters())
-    sources: dict[str, dict[str, Source]] = {"write": {}, "read": {}}
+    sources: dict[str, dict[str, TensorSource]] = {"write": {}, "read": {}}
     problems: list[str] = []
     used: set[str] = set()
     for role, adapter in _adapters(config).items():
@@ -149,18 +149,23 @@ def _adapters(config: ModelConfig) -> dict[str, str | None]:
     return {"write": "default", "read": "decoder_adapter" if config.add_decoder_lora else "default"}
 
 
-def _source(name: str, adapter: str | None, shapes: Iterable[str]) -> Source:
+def _source(name: str, adapter: str | None, shapes: Iterable[str]) -> TensorSource:
     if name not in shapes and (plain := _ONE_LAYER.sub(r"\1.weight", name)) in shapes:
-        return Source(plain)
+        return TensorSource(plain)
     module, _, leaf = name.rpartition(".")
     base = f"{module}.base_layer.{leaf}"
     if adapter is None or leaf == "bias" or base not in shapes:
-        return Source(name if base not in shapes else base)
-    return Source(base, f"{module}.lora_A.{adapter}.weight", f"{module}.lora_B.{adapter}.weight")
+        return TensorSource(name if base not in shapes else base)
+    return TensorSource(
+        base, f"{module}.lora_A.{adapter}.weight", f"{module}.lora_B.{adapter}.weight"
+    )
 
 
 def _mismatches(
-    source: Source, shape: tuple[int, ...], shapes: dict[str, tuple[int, ...]], config: ModelConfig
+    source: TensorSource,
+    shape: tuple[int, ...],
+    shapes: dict[str, tuple[int, ...]],
+    config: ModelConfig,
 ) -> list[str]:
     wanted = {source.base: shape}
     if source.a and source.b and config.lora_config:
@@ -204,7 +209,7 @@ def _empty(config: ModelConfig) -> Network:
 
 def _fill(
     network: Network,
-    sources: dict[str, Source],
+    sources: dict[str, TensorSource],
     tensors: TensorFolder,
     config: ModelConfig,
     device: torch.device,

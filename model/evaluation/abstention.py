@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.asking import ask, batches
-from mplus_ray.model.evaluation.telling import Advance, Document, tell
+from mplus_ray.model.evaluation.telling import Advance, ToldDocument, tell
 from mplus_ray.model.evaluation.text import RunningText, TextReader
 from mplus_ray.model.generation import answer
 from mplus_ray.model.generation.confidence import (
@@ -73,7 +73,7 @@ class Sample:
 
 def abstention(
     mplus: MPlus,
-    documents: Sequence[Document],
+    documents: Sequence[ToldDocument],
     seed: int = 0,
     advance: Advance = lambda tokens: None,
     after: After | None = None,
@@ -121,7 +121,7 @@ def abstention(
 
 def collect(
     mplus: MPlus,
-    documents: Sequence[Document],
+    documents: Sequence[ToldDocument],
     seed: int,
     advance: Advance,
     after: After | None = None,
@@ -136,7 +136,7 @@ def collect(
     Random(seed).shuffle(order)
     halves = [order[0::2], order[1::2]]
     told = [
-        [Document(asked[number].chunks) for number in half[:-1]] + [asked[half[-1]]]
+        [ToldDocument(asked[number].chunks) for number in half[:-1]] + [asked[half[-1]]]
         for half in halves
     ]
     # A question to wait for stands in the last document only: then the tenant has been told all.

@@ -8,11 +8,11 @@ from random import Random
 from mplus_ray.model.corpus.facts import Unseen, draw_fact, draw_update
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.evaluation.telling import Chunk, Document
+from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
 from mplus_ray.model.evaluation.text import TextReader
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
-Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[Document]]
+Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[ToldDocument]]
 
 _BETWEEN = 4  # chunks of other text between a fact and the one that overrides it
 _TRIES = 1_000  # of facts, of which one has to fit into a chunk
@@ -20,25 +20,25 @@ _TRIES = 1_000  # of facts, of which one has to fit into a chunk
 
 def in_prose(
     rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
-) -> list[Document]:
+) -> list[ToldDocument]:
     """A full chunk of running text with the fact's sentence somewhere in it."""
     fact = draw_fact(rng, unseen)
     question = Question(fact.question, (fact.answer,))
-    return [Document([_surrounded(rng, reader, tokenizer, fact.statement, size)], [question])]
+    return [ToldDocument([_surrounded(rng, reader, tokenizer, fact.statement, size)], [question])]
 
 
 def in_one_sentence(
     rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
-) -> list[Document]:
+) -> list[ToldDocument]:
     """A document of this one sentence."""
     fact = draw_fact(rng, unseen)
     chunk = Chunk(fact.statement, _fitting(tokenizer, fact.statement, size))
-    return [Document([chunk], [Question(fact.question, (fact.answer,))])]
+    return [ToldDocument([chunk], [Question(fact.question, (fact.answer,))])]
 
 
 def updated(
     rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
-) -> list[Document]:
+) -> list[ToldDocument]:
     """A fact, some text, and a fact that overrides it: the latest is the answer."""
     older, newer = draw_update(rng, unseen)
     question = Question(newer.question, (newer.answer,))
@@ -46,8 +46,8 @@ def updated(
         _surrounded(rng, reader, tokenizer, statement, size)
         for statement in (older, newer.statement)
     )
-    between = [Document([reader.chunk(size)]) for _ in range(_BETWEEN)]
-    return [Document([first]), *between, Document([last], [question])]
+    between = [ToldDocument([reader.chunk(size)]) for _ in range(_BETWEEN)]
+    return [ToldDocument([first]), *between, ToldDocument([last], [question])]
 
 
 WAYS: dict[str, Told] = {"prose": in_prose, "sentence": in_one_sentence, "update": updated}
@@ -60,7 +60,7 @@ def tell_fact(
     tokenizer: TextTokenizer,
     size: int,
     unseen: Unseen = "questions",
-) -> list[Document]:
+) -> list[ToldDocument]:
     """Documents that tell one fact, the last of them with the question.
 
     Args:

@@ -9,7 +9,7 @@ from random import Random
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.questions import Passage, answerable, draw
-from mplus_ray.model.evaluation.telling import Chunk, Document
+from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
 from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
@@ -55,13 +55,13 @@ class Logs:
         tokens: roughly how many will be memorized.
     """
 
-    told: list[list[Document]]
-    others: list[Iterator[Document]]
+    told: list[list[ToldDocument]]
+    others: list[Iterator[ToldDocument]]
     contexts: dict[int, str]
     unanswered: int
     tokens: int
 
-    def context(self, document: Document) -> str:
+    def context(self, document: ToldDocument) -> str:
         """The passage as the file has it."""
         return self.contexts[id(document)]
 
@@ -88,7 +88,7 @@ def lay_out(
     count = min(plan.tenants, len(asked))
     shares = [asked[number::count] for number in range(count)]
     chunks = {passage.context: cut(passage.context) for passage in usable}
-    documents = [[Document(chunks[p.context], p.questions) for p in share] for share in shares]
+    documents = [[ToldDocument(chunks[p.context], p.questions) for p in share] for share in shares]
     pairs = zip(shares, documents, strict=True)
     contexts = {id(d): p.context for share, told in pairs for p, d in zip(share, told, strict=True)}
     others = [_others(share, usable, chunks, rng, text) for share in shares]
@@ -102,12 +102,12 @@ def _others(
     chunks: Mapping[str, Sequence[Chunk]],
     rng: Random,
     text: RunningText | None,
-) -> Iterator[Document]:
+) -> Iterator[ToldDocument]:
     """What a tenant is told that is not asked about its own passages."""
     if text is not None:
         size = max(len(chunk.ids) for parts in chunks.values() for chunk in parts)
         return text.reader(rng).documents(size)
     contexts = {passage.context for passage in own}
-    rest = [Document(chunks[p.context]) for p in passages if p.context not in contexts]
+    rest = [ToldDocument(chunks[p.context]) for p in passages if p.context not in contexts]
     rng.shuffle(rest)
     return cycle(rest)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mplus_ray.model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
+from mplus_ray.model.evaluation.asking import AT_ONCE, Reply, ask, batches, views_of
 from mplus_ray.model.evaluation.bm25 import BM25
 from mplus_ray.model.evaluation.intervals import mean_of, share_of
 from mplus_ray.model.evaluation.passages import Logs, Plan
@@ -87,7 +87,7 @@ def qa(
     due = tell(mplus, logs.told, logs.others, distances, plan.seed, advance)
     ones = (_One(one, question) for one in due for question in one.document.questions)
 
-    def note(arm: str, batch: Sequence[_One], answers: Sequence[Asked], at: int | None) -> None:
+    def note(arm: str, batch: Sequence[_One], answers: Sequence[Reply], at: int | None) -> None:
         for one, asked in zip(batch, answers, strict=True):
             distance = one.due.distance if at is None else at
             scores[arm, distance].add(asked.text, one.question.answers)
@@ -119,5 +119,5 @@ def _joined(one: _One, steps: Sequence[int]) -> str:
 
 def _with_context(
     mplus: MPlus, blank: Memory, questions: Sequence[str], contexts: Sequence[str]
-) -> list[Asked]:
+) -> list[Reply]:
     return ask(mplus, views_of(mplus, [blank] * len(questions)), questions, contexts)

@@ -17,7 +17,7 @@ from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tok
 from mplus_ray.model.evaluation.qa import qa
 from mplus_ray.model.evaluation.questions import Passage
 from mplus_ray.model.evaluation.retention import Plan, retention
-from mplus_ray.model.evaluation.telling import Advance, Document
+from mplus_ray.model.evaluation.telling import Advance, ToldDocument
 from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.mplus import MPlus
 
@@ -78,7 +78,7 @@ def quick(
     return result
 
 
-def fact_documents(mplus: MPlus, text: RunningText, count: int, seed: int) -> list[Document]:
+def fact_documents(mplus: MPlus, text: RunningText, count: int, seed: int) -> list[ToldDocument]:
     """Documents of one chunk with one invented fact each."""
     rng = Random(seed)
     reader, size = text.reader(rng), mplus.config.chunk_tokens

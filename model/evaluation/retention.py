@@ -12,10 +12,10 @@ import numpy as np
 
 from mplus_ray.model.corpus.facts import Unseen
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.asking import AT_ONCE, Asked, ask, batches, views_of
+from mplus_ray.model.evaluation.asking import AT_ONCE, Reply, ask, batches, views_of
 from mplus_ray.model.evaluation.facts import tell_fact
 from mplus_ray.model.evaluation.intervals import share
-from mplus_ray.model.evaluation.telling import Advance, Document, Due, tell
+from mplus_ray.model.evaluation.telling import Advance, Due, ToldDocument, tell
 from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
@@ -109,20 +109,20 @@ def _check(plan: Plan) -> None:
 
 def _logs(
     mplus: MPlus, text: RunningText, plan: Plan
-) -> tuple[list[list[Document]], list[Iterator[Document]]]:
+) -> tuple[list[list[ToldDocument]], list[Iterator[ToldDocument]]]:
     """What each tenant is told, and the text that follows."""
     size, rng = mplus.config.chunk_tokens, Random(plan.seed)
     tenants = min(plan.tenants, plan.questions)
     readers = [text.reader(rng) for _ in range(tenants)]
-    logs: list[list[Document]] = [[] for _ in readers]
+    logs: list[list[ToldDocument]] = [[] for _ in readers]
     for number in range(plan.questions):
         log, reader = logs[number % tenants], readers[number % tenants]
         log += tell_fact(plan.told, rng, reader, mplus.tokenizer, size, plan.unseen)
-        log.append(Document([reader.chunk(size)]))
+        log.append(ToldDocument([reader.chunk(size)]))
     return logs, [reader.documents(size) for reader in readers]
 
 
-def _ask_blank(mplus: MPlus, documents: Sequence[Document]) -> list[bool]:
+def _ask_blank(mplus: MPlus, documents: Sequence[ToldDocument]) -> list[bool]:
     """Whether each question is answered by somebody who was told nothing."""
     view = mplus.view(mplus.empty_memory())
     hits: list[bool] = []
@@ -142,7 +142,7 @@ class _Found:
     first: bool
 
 
-def _look(mplus: MPlus, due: Due, asked: Asked) -> _Found:
+def _look(mplus: MPlus, due: Due, asked: Reply) -> _Found:
     size = mplus.config.num_tokens
     block = np.arange(due.first * size, (due.first + 1) * size)
     reading = asked.generation.reading

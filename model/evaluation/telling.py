@@ -27,7 +27,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Document:
+class ToldDocument:
     """Chunks, and what is asked about them."""
 
     chunks: Sequence[Chunk]
@@ -48,7 +48,7 @@ class Due:
     tenant: int
     memory: Memory
     distance: int
-    document: Document
+    document: ToldDocument
     first: int
     log: Sequence[Chunk]
 
@@ -63,14 +63,14 @@ class _Tenant:
     """One log being written."""
 
     memory: Memory
-    documents: Iterator[Document]
-    others: Iterator[Document]
+    documents: Iterator[ToldDocument]
+    others: Iterator[ToldDocument]
     waiting: int  # documents with questions that are not told yet
     log: list[Chunk] = field(default_factory=list)
     tokens: int = 0
-    current: Document | None = None
+    current: ToldDocument | None = None
     told: int = 0  # chunks of the current document
-    due: list[tuple[int, int, int, Document]] = field(default_factory=list)  # a heap
+    due: list[tuple[int, int, int, ToldDocument]] = field(default_factory=list)  # a heap
 
     @property
     def finished(self) -> bool:
@@ -100,8 +100,8 @@ class _Tenant:
 
 def tell(
     mplus: MPlus,
-    logs: Sequence[Sequence[Document]],
-    others: Sequence[Iterable[Document]],
+    logs: Sequence[Sequence[ToldDocument]],
+    others: Sequence[Iterable[ToldDocument]],
     distances: Sequence[int],
     seed: int = 0,
     advance: Advance = lambda tokens: None,

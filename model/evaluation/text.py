@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mplus_ray.model.corpus.held_out import is_held_out
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.model.evaluation.telling import Chunk, Document
+from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 
@@ -77,10 +77,10 @@ class TextReader:
         ids = self.take(count)
         return Chunk(self._text.tokenizer.decode(ids), ids)
 
-    def documents(self, size: int) -> Iterator[Document]:
+    def documents(self, size: int) -> Iterator[ToldDocument]:
         """Documents of one chunk of `size` tokens, for ever."""
         while True:
-            yield Document([self.chunk(size)])
+            yield ToldDocument([self.chunk(size)])
 
 
 def _read(path: Path, tokenizer: TextTokenizer) -> NDArray[np.int64]:

@@ -29,7 +29,7 @@ from mplus_ray.model.network.attention import (
 )
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.rope import rotate
-from mplus_ray.model.retrieval.block_search import Ballot, hold
+from mplus_ray.model.retrieval.block_search import BlockQuery, vote
 from mplus_ray.model.retrieval.retriever import retrieve_rows, rows_of_best_blocks
 
 
@@ -153,11 +153,11 @@ def _retrieve_blocks(
     if config.has_retriever:
         by_layers = [*hear(network, [reading.view for reading in readings], prompts)]
     for reading, queries, prompt in zip(readings, by_layers, prompts, strict=True):
-        view, seats = reading.view, config.num_ltm_blocks
+        view, top_k = reading.view, config.num_ltm_blocks
         memory, known, eligible = view.memory, view.known_steps, view.eligible_steps
         votes = torch.zeros(memory.step, device=network.device)
         if queries is not None:
-            votes = hold(Ballot(queries, memory.store, memory.step, known, eligible, seats))
+            votes = vote(BlockQuery(queries, memory.store, memory.step, known, eligible, top_k))
         if config.votes != "layers":
             votes = votes + _word_votes(view, prompt)
         reading.votes = votes
@@ -166,7 +166,7 @@ def _retrieve_blocks(
             eligible,
             view.retrievable,
             config.num_tokens,
-            seats,
+            top_k,
             config.num_recent_blocks,
             config.max_vote_gap,
         )

@@ -22,7 +22,7 @@ from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
-from mplus_ray.model.store.writer_state import Tip
+from mplus_ray.model.store.writer_state import WriterState
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def first_memory(
         seed=seed,
         fingerprint=fingerprint,
         membership=genesis.membership if genesis else Membership.genesis(config),
-        tip=Tip(0, b"", genesis.last_block if genesis else None),
+        writer_state=WriterState(0, b"", genesis.last_block if genesis else None),
         store=RowStore(
             config, precision, reader.dtype, reader.device, genesis.rows if genesis else None
         ),

@@ -25,7 +25,7 @@ from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.write_pass import layer_inputs, write
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
-from mplus_ray.model.store.writer_state import Tip
+from mplus_ray.model.store.writer_state import WriterState
 
 
 @dataclass(frozen=True)
@@ -43,29 +43,31 @@ class Memory:
     seed: int
     fingerprint: str
     membership: Membership
-    tip: Tip
+    writer_state: WriterState
     store: RowStore
 
     @property
     def step(self) -> int:
         """Chunks memorized so far."""
-        return self.tip.step
+        return self.writer_state.step
 
     @property
     def history(self) -> bytes:
         """Names the log that made this memory; empty at step 0."""
-        return self.tip.history
+        return self.writer_state.history
 
     @property
     def last_block(self) -> Tensor | None:
         """Hidden rows [L, K, d] of the newest step."""
-        return self.tip.last_block
+        return self.writer_state.last_block
 
     def unbounded(self) -> Memory:
         """The same memory with a long-term memory that forgets nothing."""
         return replace(self, membership=self.membership.unbounded())
 
-    def append(self, tip: Tip, rows: RowBlock, positions: Ids | None = None) -> Memory:
+    def append(
+        self, writer_state: WriterState, rows: RowBlock, positions: Ids | None = None
+    ) -> Memory:
         """The memory one step later.
 
         Args:
@@ -77,9 +79,9 @@ class Memory:
             positions = self.membership.draw(self.seed)
         # Rows are only ever added at the end; a second future of the same past gets its own end.
         store = self.store if self.store.steps == self.step else self.store.prefix(self.step)
-        store.append(store.format.store(rows), tip.history)
+        store.append(store.format.store(rows), writer_state.history)
         membership = self.membership.advance(positions)
-        return Memory(self.seed, self.fingerprint, membership, tip, store)
+        return Memory(self.seed, self.fingerprint, membership, writer_state, store)
 
 
 def memorize(
@@ -101,22 +103,25 @@ def memorize(
         InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.
     """
     dropped = positions if positions is not None else [None] * len(memories)
-    written = write_steps(writer, reader, [memory.tip for memory in memories], chunks)
+    written = write_steps(writer, reader, [memory.writer_state for memory in memories], chunks)
     return [
-        memory.append(tip, rows, drop)
-        for memory, (tip, rows), drop in zip(memories, written, dropped, strict=True)
+        memory.append(writer_state, rows, drop)
+        for memory, (writer_state, rows), drop in zip(memories, written, dropped, strict=True)
     ]
 
 
 def write_steps(
-    writer: Network, reader: Network, tips: Sequence[Tip], chunks: Sequence[Sequence[int]]
-) -> list[tuple[Tip, RowBlock]]:
+    writer: Network,
+    reader: Network,
+    writer_states: Sequence[WriterState],
+    chunks: Sequence[Sequence[int]],
+) -> list[tuple[WriterState, RowBlock]]:
     """The forward pass of `memorize`: the next tip and the new rows of each of B tenants.
 
     Raises:
         InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.
     """
-    if not tips:
+    if not writer_states:
         return []
     check_chunks(writer.config, chunks)
     with torch.no_grad():
@@ -125,16 +130,23 @@ def write_steps(
             rows = encode_rows(reader, layer_inputs(writer, ids))
             return [
                 (
-                    Tip(tip.step + 1, link(tip.history, chunk), None),
+                    WriterState(writer_state.step + 1, link(writer_state.history, chunk), None),
                     replace(block, tokens=tokens.int()),
                 )
-                for tip, chunk, block, tokens in zip(tips, chunks, rows, ids, strict=True)
+                for writer_state, chunk, block, tokens in zip(
+                    writer_states, chunks, rows, ids, strict=True
+                )
             ]
-        hidden = write(writer, ids, [tip.last_block for tip in tips])
+        hidden = write(writer, ids, [writer_state.last_block for writer_state in writer_states])
         return [
-            (Tip(tip.step + 1, link(tip.history, chunk), block.clone()), rows)
-            for tip, chunk, block, rows in zip(
-                tips, chunks, hidden, encode_rows(reader, hidden), strict=True
+            (
+                WriterState(
+                    writer_state.step + 1, link(writer_state.history, chunk), block.clone()
+                ),
+                rows,
+            )
+            for writer_state, chunk, block, rows in zip(
+                writer_states, chunks, hidden, encode_rows(reader, hidden), strict=True
             )
         ]
 

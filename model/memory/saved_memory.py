@@ -18,7 +18,7 @@ from typing import Any
 
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.object_store.object_store import Files, checksum
+from mplus_ray.model.object_store.object_store import ObjectStore, checksum
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.model.store.row_store import attach
 from mplus_ray.model.store.shards import ShardHeader, write_shard
@@ -75,7 +75,7 @@ def save_memory(memory: Memory, folder: Path) -> None:
     shards = _continued(before, memory, folder)
     if before is not None and before.step == memory.step:
         return
-    files = Files.open(str(folder))
+    files = ObjectStore.open(str(folder))
     done = shards[-1].end if shards else 0
     if memory.step > done:
         name = f"rows-{done:08d}-{memory.step:08d}-{uuid.uuid4().hex}.arrow"
@@ -88,7 +88,7 @@ def save_memory(memory: Memory, folder: Path) -> None:
         precision=memory.store.format.precision,
         seed=str(memory.seed),
         step=memory.step,
-        state=write_state(files, name, memory.tip, memory.fingerprint),
+        state=write_state(files, name, memory.writer_state, memory.fingerprint),
         shards=shards,
     )
     fields = json.loads(json.dumps(asdict(manifest)))
@@ -128,15 +128,15 @@ def restore_memory(empty: Memory, folder: Path) -> Memory:
             f"the memory in {folder} holds {manifest.precision} rows, but the model was loaded for "
             f"{precision}; load it with precision={manifest.precision!r}"
         )
-    files, seed = Files.open(str(folder)), int(manifest.seed)
-    tip = read_state(files, manifest.state, manifest.fingerprint, empty.store.device)
-    if tip.last_block is None:  # the checkpoint's own
-        tip = replace(tip, last_block=empty.last_block)
+    files, seed = ObjectStore.open(str(folder)), int(manifest.seed)
+    writer_state = read_state(files, manifest.state, manifest.fingerprint, empty.store.device)
+    if writer_state.last_block is None:  # the checkpoint's own
+        writer_state = replace(writer_state, last_block=empty.last_block)
     store = empty.store.prefix(0)
     attach(store, files, manifest.shards, manifest.fingerprint)
-    store.links[tip.step] = tip.history
+    store.links[writer_state.step] = writer_state.history
     membership = empty.membership.replay(seed, manifest.step)
-    return Memory(seed, manifest.fingerprint, membership, tip, store)
+    return Memory(seed, manifest.fingerprint, membership, writer_state, store)
 
 
 def _continued(before: _Manifest | None, memory: Memory, folder: Path) -> list[Shard]:

@@ -30,7 +30,7 @@ def checksum(data: pa.Buffer | bytes | memoryview) -> str:
     return xxhash.xxh3_128_hexdigest(data)
 
 
-class Files:
+class ObjectStore:
     """The files below one URL; any number of processes may use it at once."""
 
     def __init__(self, url: str, store: LocalStore | RemoteStore) -> None:
@@ -39,7 +39,7 @@ class Files:
         self._store = store
 
     @classmethod
-    def open(cls, url: str, cache: RangeCache | None = None) -> Files:
+    def open(cls, url: str, cache: RangeCache | None = None) -> ObjectStore:
         """Files at a path, `file://…`, `s3://bucket/prefix?region=…` or `gs://bucket/prefix`.
 
         Nothing is read or made yet. S3 takes `endpoint_override=host:port` and `scheme=http` for

@@ -36,7 +36,7 @@ _ONE_IN = 4  # of all blocks: then all may as well be scored
 
 
 @dataclass(frozen=True)
-class Ballot:
+class BlockQuery:
     """One question to one memory.
 
     Attributes:
@@ -52,68 +52,70 @@ class Ballot:
     steps: int
     known: Steps
     eligible: Steps
-    seats: int
+    top_k: int
 
 
-def hold(ballot: Ballot) -> Tensor:
+def vote(block_query: BlockQuery) -> Tensor:
     """The layers' votes for every step's block [steps]: exact for the best, near for the others."""
-    index = ballot.store.index
-    if index is None or ballot.steps < index.start or not ballot.known.any():
-        return exact_votes(ballot)
-    ballot.store.extend_index(ballot.steps)
-    lists, listed = index.listed(ballot.steps)
+    index = block_query.store.index
+    if index is None or block_query.steps < index.start or not block_query.known.any():
+        return exact_votes(block_query)
+    block_query.store.extend_index(block_query.steps)
+    lists, listed = index.listed(block_query.steps)
     if lists is not None and listed:
-        votes = _from_lists(ballot, index, lists, listed)
+        votes = _from_lists(block_query, index, lists, listed)
     else:
-        votes = _from_copies(ballot, index)
-    return exact_votes(ballot) if votes is None else votes
+        votes = _from_copies(block_query, index)
+    return exact_votes(block_query) if votes is None else votes
 
 
-def exact_votes(ballot: Ballot, first: int = 0) -> Tensor:
+def exact_votes(block_query: BlockQuery, first: int = 0) -> Tensor:
     """Votes for the steps from `first` on, every row scored."""
     return torch.stack(
         [
-            block_votes(query, ballot.store, layer, first, ballot.steps)
-            for layer, query in enumerate(ballot.queries)
+            block_votes(query, block_query.store, layer, first, block_query.steps)
+            for layer, query in enumerate(block_query.queries)
         ]
     ).sum(0)
 
 
-def _estimated(ballot: Ballot, index: BlockIndex, first: int) -> Tensor:
+def _estimated(block_query: BlockQuery, index: BlockIndex, first: int) -> Tensor:
     """Votes for the steps from `first` on: near where there are copies, exact behind them."""
-    near = index.near_votes(ballot.queries, first, ballot.steps)
-    return torch.cat([near, exact_votes(ballot, first + len(near))])
+    near = index.near_votes(block_query.queries, first, block_query.steps)
+    return torch.cat([near, exact_votes(block_query, first + len(near))])
 
 
-def _from_copies(ballot: Ballot, index: BlockIndex) -> Tensor | None:
+def _from_copies(block_query: BlockQuery, index: BlockIndex) -> Tensor | None:
     """None if that is not sure."""
-    near = _estimated(ballot, index, 0)
+    near = _estimated(block_query, index, 0)
     count = _LOOKED
-    while count * _ONE_IN < ballot.steps:
-        chosen = _best(near, ballot, count)
-        exact = votes_of(ballot.queries, ballot.store, chosen)
+    while count * _ONE_IN < block_query.steps:
+        chosen = _best(near, block_query, count)
+        exact = votes_of(block_query.queries, block_query.store, chosen)
         votes = near.clone()
         votes[chosen] = exact
-        left = near.masked_fill(~torch.from_numpy(ballot.eligible), -torch.inf)
+        left = near.masked_fill(~torch.from_numpy(block_query.eligible), -torch.inf)
         left[chosen] = -torch.inf
         error = float((exact - near[chosen]).abs().max())
-        if float(left.max()) + 2 * error <= _last_seat(votes, ballot):
+        if float(left.max()) + 2 * error <= _last_seat(votes, block_query):
             return votes
         count *= _MORE
     return None
 
 
-def _from_lists(ballot: Ballot, index: BlockIndex, lists: Lists, listed: int) -> Tensor | None:
+def _from_lists(
+    block_query: BlockQuery, index: BlockIndex, lists: Lists, listed: int
+) -> Tensor | None:
     """None if more candidates would be needed than pays."""
-    found, sample, sampled = lists.estimates(ballot.queries, ballot.known[:listed])
-    near = torch.cat([found, _estimated(ballot, index, listed)])
+    found, sample, sampled = lists.estimates(block_query.queries, block_query.known[:listed])
+    near = torch.cat([found, _estimated(block_query, index, listed)])
     count = _LISTED
-    while count * _ONE_IN < ballot.steps:
-        chosen = _best(near, ballot, count)
-        front = _best(near, ballot, count // _FRONT)
+    while count * _ONE_IN < block_query.steps:
+        chosen = _best(near, block_query, count)
+        front = _best(near, block_query, count // _FRONT)
         votes = near.clone()
-        votes[chosen] = votes_of(ballot.queries, ballot.store, chosen)
-        winners = _top(votes, ballot.eligible, ballot.seats)
+        votes[chosen] = votes_of(block_query.queries, block_query.store, chosen)
+        winners = _top(votes, block_query.eligible, block_query.top_k)
         if np.isin(winners, front).all():
             _fill(votes[:listed], chosen[chosen < listed], sample, sampled)
             return votes
@@ -135,9 +137,11 @@ def _fill(votes: Tensor, scored: Ids, sample: Ids, sampled: Tensor) -> None:
         votes[others] = values[torch.arange(int(others.sum())) % len(values)]
 
 
-def _best(votes: Tensor, ballot: Ballot, count: int) -> Ids:
+def _best(votes: Tensor, block_query: BlockQuery, count: int) -> Ids:
     """The `count` best of the eligible, and of the known, ascending."""
-    return np.union1d(*(_top(votes, mask, count) for mask in (ballot.eligible, ballot.known)))
+    return np.union1d(
+        *(_top(votes, mask, count) for mask in (block_query.eligible, block_query.known))
+    )
 
 
 def _top(votes: Tensor, mask: Steps, count: int) -> Ids:
@@ -146,8 +150,8 @@ def _top(votes: Tensor, mask: Steps, count: int) -> Ids:
     return steps[best.numpy()]
 
 
-def _last_seat(votes: Tensor, ballot: Ballot) -> float:
+def _last_seat(votes: Tensor, block_query: BlockQuery) -> float:
     """The vote of the worst that is retrieved."""
-    eligible = votes[torch.from_numpy(ballot.eligible)]
-    seats = min(ballot.seats, len(eligible))
-    return float(eligible.topk(seats).values.min()) if seats else -torch.inf
+    eligible = votes[torch.from_numpy(block_query.eligible)]
+    top_k = min(block_query.top_k, len(eligible))
+    return float(eligible.topk(top_k).values.min()) if top_k else -torch.inf

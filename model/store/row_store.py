@@ -18,7 +18,7 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.index.block_index import BlockIndex
 from mplus_ray.model.index.word_index import Split, WordIndex
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowBlock, RowFormat, StoredRows
 from mplus_ray.model.store.segments import Gap, Segment, ShardSegment, Slab
@@ -104,7 +104,7 @@ class RowStore:
         self.steps += 1
         self.links[self.steps] = history
 
-    def attach(self, files: Files, shards: Sequence[Shard]) -> None:
+    def attach(self, files: ObjectStore, shards: Sequence[Shard]) -> None:
         """Add the rows of shard files, from where the store ends; what they leave out is gone.
 
         Raises:
@@ -280,7 +280,7 @@ class RowStore:
                 yield keys[layer, : end - segment.first], scales[layer, : end - segment.first]
 
 
-def attach(store: RowStore, files: Files, shards: Sequence[Shard], fingerprint: str) -> None:
+def attach(store: RowStore, files: ObjectStore, shards: Sequence[Shard], fingerprint: str) -> None:
     """Add shards to a store, from the step where it ends; nothing of their rows is copied.
 
     Raises:

@@ -18,7 +18,7 @@ from torch import Tensor
 from mplus_ray.model.errors import StorageError
 from mplus_ray.model.index.int8_keys import quantize
 from mplus_ray.model.object_store.failures import needed
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
@@ -226,7 +226,7 @@ class ShardSegment:
 
     def __init__(
         self,
-        files: Files,
+        files: ObjectStore,
         shard: Shard,
         rows: RowFormat,
         shape: tuple[int, int],

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
 from mplus_ray.model.object_store.failures import needed
-from mplus_ray.model.object_store.object_store import Files, checksum
+from mplus_ray.model.object_store.object_store import ObjectStore, checksum
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.row_format import RowFormat, StoredRows
 
@@ -44,7 +44,7 @@ class ShardHeader:
     lengths: tuple[int, ...] | None = None
 
 
-def write_shard(files: Files, name: str, header: ShardHeader, rows: StoredRows) -> Shard:
+def write_shard(files: ObjectStore, name: str, header: ShardHeader, rows: StoredRows) -> Shard:
     """Write rows [L, R, …] to a new file; it is durable on return.
 
     Raises:
@@ -73,7 +73,9 @@ def encode_shard(header: ShardHeader, rows: StoredRows) -> tuple[pa.Buffer, tupl
     return _encode(replace(header, lengths=rows.lengths), batches)
 
 
-def copy_steps(files: Files, shards: Sequence[Shard], first: int, end: int, name: str) -> Shard:
+def copy_steps(
+    files: ObjectStore, shards: Sequence[Shard], first: int, end: int, name: str
+) -> Shard:
     """Steps first … end - 1 of consecutive shards as one new shard, bit for bit.
 
     Raises:
@@ -134,7 +136,7 @@ def read_header(data: pa.Buffer) -> ShardHeader:
     return ShardHeader(**{**raw, "rows": RowFormat(**raw["rows"]), "lengths": lengths})
 
 
-def check_shard(files: Files, shard: Shard, fingerprint: str) -> None:
+def check_shard(files: ObjectStore, shard: Shard, fingerprint: str) -> None:
     """Read a whole shard and compare it with what was written.
 
     Raises:
@@ -149,7 +151,7 @@ def check_shard(files: Files, shard: Shard, fingerprint: str) -> None:
         )
 
 
-def read_checked(files: Files, name: str, expected: str) -> pa.Buffer:
+def read_checked(files: ObjectStore, name: str, expected: str) -> pa.Buffer:
     """A file's bytes, if they are what was written.
 
     Raises:

@@ -57,14 +57,14 @@ def check_tip(data: pa.Buffer, state: State, config: ModelConfig, fingerprint: s
         DamagedFileError: it is no state, or of another step or shape.
     """
     try:
-        tip = decode_state(data, state, fingerprint, torch.device("cpu"))
+        writer_state = decode_state(data, state, fingerprint, torch.device("cpu"))
     except FingerprintMismatchError as error:
         raise DamagedFileError(state.file, str(error)) from error
     shape = (config.num_hidden_layers, config.num_tokens, config.hidden_size)
     if config.rows == "inputs":
-        if tip.last_block is not None:
+        if writer_state.last_block is not None:
             raise DamagedFileError(state.file, "it has a block, which the model has no use for")
-    elif tip.last_block is None or tuple(tip.last_block.shape) != shape:
+    elif writer_state.last_block is None or tuple(writer_state.last_block.shape) != shape:
         raise DamagedFileError(state.file, "it has no block of the model's shape")
 
 

@@ -15,25 +15,37 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
-from mplus_ray.model.object_store.object_store import Files, checksum
+from mplus_ray.model.object_store.object_store import ObjectStore, checksum
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.shards import read_checked
 
 
-def write_state(files: Files, name: str, tip: Tip, fingerprint: str) -> State:
+def write_state(
+    files: ObjectStore, name: str, writer_state: WriterState, fingerprint: str
+) -> State:
     """Write a tip to a new file; it is durable on return.
 
     Raises:
         StorageError: the storage refused; nothing of the file stays.
     """
-    facts = {"step": tip.step, "history": tip.history.hex(), "fingerprint": fingerprint}
-    tensors = {} if tip.last_block is None else {"last_block": tip.last_block.cpu().contiguous()}
+    facts = {
+        "step": writer_state.step,
+        "history": writer_state.history.hex(),
+        "fingerprint": fingerprint,
+    }
+    tensors = (
+        {}
+        if writer_state.last_block is None
+        else {"last_block": writer_state.last_block.cpu().contiguous()}
+    )
     data = pa.py_buffer(save(tensors, {"mplus": json.dumps(facts)}))
     files.put(name, data)
-    return State(name, checksum(data), tip.step, data.size, tip.history.hex())
+    return State(name, checksum(data), writer_state.step, data.size, writer_state.history.hex())
 
 
-def read_state(files: Files, state: State, fingerprint: str, device: torch.device) -> Tip:
+def read_state(
+    files: ObjectStore, state: State, fingerprint: str, device: torch.device
+) -> WriterState:
     """The tip that was written.
 
     Raises:
@@ -44,7 +56,9 @@ def read_state(files: Files, state: State, fingerprint: str, device: torch.devic
     return decode_state(data, state, fingerprint, device)
 
 
-def decode_state(buffer: pa.Buffer, state: State, fingerprint: str, device: torch.device) -> Tip:
+def decode_state(
+    buffer: pa.Buffer, state: State, fingerprint: str, device: torch.device
+) -> WriterState:
     """The tip of a state file's bytes; raises as `read_state` does."""
     data = buffer.to_pybytes()
     try:
@@ -60,13 +74,13 @@ def decode_state(buffer: pa.Buffer, state: State, fingerprint: str, device: torc
             f"{state.file} was made with weights {facts['fingerprint']}, not {fingerprint}"
         )
     block = tensors.get("last_block")
-    return Tip(
+    return WriterState(
         state.step, bytes.fromhex(state.history), None if block is None else block.to(device)
     )
 
 
 @dataclass(frozen=True)
-class Tip:
+class WriterState:
     """Where a log can be memorized further: all that writing needs of the past.
 
     Attributes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.training.export import export
 from mplus_ray.model.training.recipe import Recipe
-from mplus_ray.model.training.run import Order, train
+from mplus_ray.model.training.run import TrainingOrder, train
 
 parser = argparse.ArgumentParser(
     prog="python -m mplus_ray.model.training", description=train.__doc__
@@ -37,7 +37,9 @@ try:
         parser.error("training needs --data, the folder of the training texts")
     else:
         train(
-            Order(recipe, options.data, options.out, options.device, options.resume, options.steps)
+            TrainingOrder(
+                recipe, options.data, options.out, options.device, options.resume, options.steps
+            )
         )
 except MPlusError as error:
     sys.exit(f"error: {error}")

@@ -38,7 +38,7 @@ _DRAWERS = 8  # at most, for a GPU
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingOrder:
     """What is to be trained.
 
     Attributes:
@@ -75,7 +75,7 @@ class Order:
         return torch.device(name)
 
 
-def train(order: Order) -> bool:
+def train(order: TrainingOrder) -> bool:
     """Train in this process. False if it was asked to stop before the end (SIGTERM, Ctrl-C): what
     it had is saved, to be resumed."""
     make_ready(order)
@@ -89,7 +89,7 @@ def train(order: Order) -> bool:
     return not trainer.stopping
 
 
-def make_ready(order: Order) -> None:
+def make_ready(order: TrainingOrder) -> None:
     """Make the run's folder, its tokenizer and its texts, once for all workers.
 
     Raises:
@@ -116,7 +116,7 @@ def make_ready(order: Order) -> None:
 
 
 def open_trainer(
-    order: Order, group: Group, device: torch.device, keep: Keep | None = None
+    order: TrainingOrder, group: Group, device: torch.device, keep: Keep | None = None
 ) -> Trainer:
     """One worker's trainer, at the beginning of the run."""
     recipe, out = order.recipe, order.out
@@ -128,7 +128,7 @@ def open_trainer(
     return Trainer(recipe, whole, out, group, keep, validation, order.steps, drawers)
 
 
-def tasks_of(order: Order) -> Callable[[Phase], Task]:
+def tasks_of(order: TrainingOrder) -> Callable[[Phase], Task]:
     """What makes the task of a phase."""
     recipe = order.recipe
     tokenizer, corpus = _tokenizer(order), Corpus.open(order.out / "corpus.npy")
@@ -154,7 +154,7 @@ def _tokenizer_of(start: Path) -> Path:
     return path
 
 
-def _tokenizer(order: Order) -> Tokenizer:
+def _tokenizer(order: TrainingOrder) -> Tokenizer:
     return prepare(order.data, order.recipe.corpus, order.recipe.model.vocab_size, order.out)
 
 

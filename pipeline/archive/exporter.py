@@ -43,7 +43,7 @@ from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import chunks, documents, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.writing.engine import Stores
 
@@ -151,7 +151,7 @@ def _read_log(
     return serving, named, (count, steps)
 
 
-def _documents(connection: Connection, scope: Scope) -> Iterator[dict[str, Any]]:
+def _documents(connection: Connection, scope: TenantScope) -> Iterator[dict[str, Any]]:
     """One by one: texts may be large."""
     query = scope.select(documents, documents.c.id).order_by(documents.c.first_step)
     for number in connection.execute(query).scalars().all():

@@ -32,7 +32,7 @@ from mplus_ray.pipeline.ledger.heads.snapshots import check_name
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads, snapshots
 from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import remove
 from mplus_ray.pipeline.writing.engine import Stores
 
@@ -232,7 +232,7 @@ def _copy_files(
 
 def _fill(
     connection: Connection,
-    scope: Scope,
+    scope: TenantScope,
     archive: Archive,
     rows: list[Shard],
     states: list[State],

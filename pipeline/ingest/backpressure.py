@@ -47,7 +47,7 @@ class Pressure:
         """So many more are in the log."""
         self.waiting += chunks
 
-    def hold(self, on_wait: Callable[[], None] = lambda: None) -> None:
+    def wait_for_room(self, on_wait: Callable[[], None] = lambda: None) -> None:
         """Return when there is room for another document, or nobody is to wait any more.
 
         Args:

@@ -42,7 +42,7 @@ class Duplicate:
 
 
 @dataclass
-class Intake:
+class IngestReport:
     """What became of the documents.
 
     Attributes:
@@ -92,7 +92,7 @@ def entry_of(document: ParsedDocument, source: str, key: str | None, tokenizer: 
 
 
 @dataclass(frozen=True)
-class Desk:
+class DocumentChunker:
     """Where documents are handed in: whose log, and how its model cuts them."""
 
     log: TenantLog
@@ -112,13 +112,13 @@ class Desk:
 
 def take_in(
     items: Iterable[Item],
-    open_desk: Callable[[], Desk],
-    on_document: Callable[[Intake, str], None] = lambda intake, source: None,
-    on_idle: Callable[[Intake], None] = lambda intake: None,
+    open_desk: Callable[[], DocumentChunker],
+    on_document: Callable[[IngestReport, str], None] = lambda intake, source: None,
+    on_idle: Callable[[IngestReport], None] = lambda intake: None,
     *,
     log: TenantLog | None = None,
-    intake: Intake | None = None,
-) -> Intake:
+    intake: IngestReport | None = None,
+) -> IngestReport:
     """Accept every document that can be parsed; one that cannot leaves the others alone.
 
     A large one is in memory by itself, small ones share a transaction. Its source is told when
@@ -133,7 +133,7 @@ def take_in(
         log: of the tenant, if it exists already.
         intake: to be filled, for who looks at it even if this is interrupted.
     """
-    counter = _Counter(open_desk, on_document, log, intake or Intake())
+    counter = _Counter(open_desk, on_document, log, intake or IngestReport())
     try:
         for item in items:
             if isinstance(item, Idle):
@@ -169,15 +169,15 @@ class _Counter:
 
     def __init__(
         self,
-        open_desk: Callable[[], Desk],
-        on_document: Callable[[Intake, str], None],
+        open_desk: Callable[[], DocumentChunker],
+        on_document: Callable[[IngestReport, str], None],
         log: TenantLog | None,
-        intake: Intake,
+        intake: IngestReport,
     ) -> None:
         self.intake = intake
         self._open_desk = open_desk
         self._on_document = on_document
-        self._desk: Desk | None = None
+        self._desk: DocumentChunker | None = None
         self._log = log
         self._noted = _noted(log)
         self._unnoted: list[tuple[Failure, Incoming]] = []  # while there is no tenant
@@ -246,7 +246,7 @@ class _Counter:
             self._opened()  # so many are worth a tenant
         self._note()
 
-    def _opened(self) -> Desk:
+    def _opened(self) -> DocumentChunker:
         if self._desk is None:
             self._desk = self._open_desk()
             self._log = self._desk.log

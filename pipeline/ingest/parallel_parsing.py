@@ -18,7 +18,7 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.ray_cluster import local_ray
-from mplus_ray.pipeline.sources import Finished, Incoming, Item, Source, divided
+from mplus_ray.pipeline.sources import DocumentSource, Finished, Incoming, Item, divided
 from mplus_ray.pipeline.sources.records import OneFile
 
 _MOST_WORKERS = 64
@@ -66,7 +66,7 @@ def count_workers(text: str) -> int:
 
 
 @contextmanager
-def parsed_by(workers: int, source: Source) -> Iterator[Source]:
+def parsed_by(workers: int, source: DocumentSource) -> Iterator[DocumentSource]:
     """A source whose files are parsed by so many processes of a Ray of its own.
 
     Raises:
@@ -85,7 +85,7 @@ def parsed_by(workers: int, source: Source) -> Iterator[Source]:
 class Parallel:
     """The files of a source; Ray is running, with a CPU for each of the workers."""
 
-    source: Source
+    source: DocumentSource
     workers: int
     endless = False
 

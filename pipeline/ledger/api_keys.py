@@ -25,7 +25,7 @@ from mplus_ray.model.errors import (
     UnauthorizedError,
 )
 from mplus_ray.pipeline.ledger.database import Database
-from mplus_ray.pipeline.ledger.deferred_writes import Notes
+from mplus_ray.pipeline.ledger.deferred_writes import DeferredWrites
 from mplus_ray.pipeline.ledger.schema import heads, keys, tenants
 from mplus_ray.pipeline.ledger.tenant import Tenant, to_tenant
 
@@ -106,7 +106,9 @@ class Credentials:
     Every check reads the ledger, so a key that is revoked is refused from then on everywhere.
     """
 
-    def __init__(self, database: Database, notes: Notes, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, notes: DeferredWrites, clock: Callable[[], float]
+    ) -> None:
         self._database = database
         self._notes = notes
         self._clock = clock
@@ -160,7 +162,7 @@ class Credentials:
         if not key.live(now):
             raise _refused()
         if key.used is None or now - key.used >= _NOTED_EVERY:
-            self._notes.take(f"key {key.id}", lambda: self._note_use(key.id, now))
+            self._notes.submit(f"key {key.id}", lambda: self._note_use(key.id, now))
         return key, None if key.tenant is None else to_tenant(row, _OWNER)
 
     def list(self, tenant: TenantLog | None) -> builtins.list[Key]:

@@ -12,7 +12,7 @@ from mplus_ray.model.errors import MPlusError
 _ROOM = 1000  # notes that wait; more than that are not worth taking
 
 
-class Notes:
+class DeferredWrites:
     """Writes them one after the other in a thread of its own, which begins with the first.
 
     A note that cannot be written is left out: the same one comes again with the next use.
@@ -24,7 +24,7 @@ class Notes:
         self._lock = threading.Lock()
         self._closed = False
 
-    def take(self, name: str, write: Callable[[], object]) -> None:
+    def submit(self, name: str, write: Callable[[], object]) -> None:
         """Have `write` called soon; while one of that name waits, another is not taken."""
         with self._lock:
             if self._closed or name in self._waiting or len(self._waiting) >= _ROOM:

@@ -16,7 +16,7 @@ from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, select_size, select_waiting
 from mplus_ray.pipeline.ledger.database import Database
-from mplus_ray.pipeline.ledger.deferred_writes import Notes
+from mplus_ray.pipeline.ledger.deferred_writes import DeferredWrites
 from mplus_ray.pipeline.ledger.heads.fork import copy_past
 from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
 from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
@@ -43,7 +43,7 @@ from mplus_ray.pipeline.ledger.tenant_queries import (
     with_head,
 )
 from mplus_ray.pipeline.ledger.tenant_removal import begin_removal, finish_removal
-from mplus_ray.pipeline.ledger.tenant_scope import Scope, now
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope, now
 
 _AT_ONCE = 500  # file names in one query
 
@@ -59,7 +59,7 @@ class Ledger:
     def __init__(self, url: str, clock: Callable[[], float] = now) -> None:
         self._database = Database(url)
         self._clock = clock
-        self.notes = Notes()
+        self.notes = DeferredWrites()
         self.credentials = Credentials(self._database, self.notes, clock)
 
     def tenant(self, name: str) -> TenantLog:
@@ -283,7 +283,7 @@ class Ledger:
             add_head(connection, log.scope, new_head(tenant.fingerprint, self._clock()))
         return log
 
-    def admit(self, log: TenantLog, fill: Callable[[Connection, Scope], None]) -> None:
+    def admit(self, log: TenantLog, fill: Callable[[Connection, TenantScope], None]) -> None:
         """Let everybody find a reserved tenant, with what `fill` inserts, in one transaction.
 
         Raises:
@@ -327,12 +327,12 @@ class Ledger:
         It can be done again until `remove_tenant`: the names of the files are still there.
         """
         with self._database.writing() as connection:
-            return begin_removal(connection, Scope(self._database, tenant_id, self._clock))
+            return begin_removal(connection, TenantScope(self._database, tenant_id, self._clock))
 
     def remove_tenant(self, tenant_id: str) -> None:
         """Delete every row of a tenant that is marked; one that is gone already is fine."""
         with self._database.writing() as connection:
-            finish_removal(connection, Scope(self._database, tenant_id, self._clock))
+            finish_removal(connection, TenantScope(self._database, tenant_id, self._clock))
 
     def referenced_files(self, files: Iterable[str]) -> set[str]:
         """Which of these files any head of any tenant names; the others are garbage."""

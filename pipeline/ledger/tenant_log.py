@@ -34,12 +34,12 @@ from mplus_ray.pipeline.ledger.documents.forget_requests import Forgets
 from mplus_ray.pipeline.ledger.documents.idempotency import Answered
 from mplus_ray.pipeline.ledger.documents.jobs import Jobs
 from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, read_passages
-from mplus_ray.pipeline.ledger.heads.renumbering import exclusion
+from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 __all__ = [
@@ -87,7 +87,7 @@ class TenantLog:
 
     def __init__(self, database: Database, tenant: Tenant, clock: Callable[[], float]) -> None:
         self.tenant = tenant
-        self.scope = Scope(database, tenant.id, clock)
+        self.scope = TenantScope(database, tenant.id, clock)
         self.heads = TenantHeads(self.scope)
         self.forgets = Forgets(self.scope)
         self.snapshots = Snapshots(self.scope)
@@ -131,7 +131,7 @@ class TenantLog:
     def length(self, excluded: Collection[str] = ()) -> int:
         """Steps in the log, without those of the documents with these internal ids."""
         with self.scope.reading() as connection:
-            left_out = exclusion(connection, self.scope, excluded)
+            left_out = step_map(connection, self.scope, excluded)
             return left_out.to_head(next_step(connection, self.scope))
 
     def waiting(self) -> int:
@@ -159,7 +159,7 @@ class TenantLog:
                 numbering: a swap changes it.
         """
         with self.scope.reading() as connection:
-            left_out = exclusion(connection, self.scope, excluded)
+            left_out = step_map(connection, self.scope, excluded)
         step = from_step
         while found := self._document_at(left_out.to_log(step)):
             document, spans = found
@@ -291,13 +291,13 @@ class TenantLog:
         with self.scope.writing() as connection:
             self.scope.set(connection, used=self.scope.clock())
 
-    def want(self) -> None:
+    def request_warmup(self) -> None:
         """Note that somebody waits for a memory that was dropped; a writer makes it again."""
         with self.scope.writing() as connection:
             now = self.scope.clock()
             self.scope.set(connection, wanted=now, used=now)
 
-    def unwant(self) -> None:
+    def cancel_warmup(self) -> None:
         """The memory is about to be dropped, and nobody waits for it."""
         with self.scope.writing() as connection:
             self.scope.set(connection, wanted=None)

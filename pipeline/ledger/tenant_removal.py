@@ -9,12 +9,12 @@ from sqlalchemy import Connection, delete, select
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES, garbage, heads, shards, states, tenants
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 _UNTIL_THE_END = (heads, shards, states, garbage)  # they say which files are the tenant's
 
 
-def begin_removal(connection: Connection, scope: Scope) -> set[str]:
+def begin_removal(connection: Connection, scope: TenantScope) -> set[str]:
     """See `Ledger.begin_removal`."""
     _require_marked(connection, scope)
     scope.set(connection, status="removing")  # from here on an import cannot have it back
@@ -30,7 +30,7 @@ def begin_removal(connection: Connection, scope: Scope) -> set[str]:
     return own
 
 
-def finish_removal(connection: Connection, scope: Scope) -> None:
+def finish_removal(connection: Connection, scope: TenantScope) -> None:
     """See `Ledger.remove_tenant`."""
     _require_marked(connection, scope)
     for table in TENANT_TABLES:
@@ -38,7 +38,7 @@ def finish_removal(connection: Connection, scope: Scope) -> None:
     connection.execute(delete(tenants).where(tenants.c.id == scope.tenant))
 
 
-def _require_marked(connection: Connection, scope: Scope) -> None:
+def _require_marked(connection: Connection, scope: TenantScope) -> None:
     status = connection.execute(
         select(tenants.c.status).where(tenants.c.id == scope.tenant).with_for_update()
     ).scalar_one_or_none()

@@ -32,7 +32,7 @@ def now() -> float:
     return round(time.time(), 6)
 
 
-class Scope:
+class TenantScope:
     """Transactions and statements that see one tenant.
 
     Attributes:
@@ -97,7 +97,7 @@ class Scope:
 
 
 @contextmanager
-def writing_together(scopes: Sequence[Scope]) -> Iterator[tuple[Connection, set[str]]]:
+def writing_together(scopes: Sequence[TenantScope]) -> Iterator[tuple[Connection, set[str]]]:
     """One transaction for several tenants of one ledger, and the ids of those that are there.
 
     They are locked in one order for everybody, so that two such transactions cannot wait for each

@@ -13,15 +13,15 @@ from mplus_ray.pipeline.chunking.chunker import Span, chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.heads.leases import Lease
-from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
+from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
+from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
-def settle(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:
+def carry_out_forgets(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:
     """Carry out every forgetting that was asked for; returns the receipts that are complete now.
 
     The tenant is rebuilt without the documents from the last state before the first of them; the
@@ -67,7 +67,7 @@ def upgrade(engine: Engine, log: TenantLog, step_bytes: int, on_step: OnStep = q
             pass  # documents came while the last ones were memorized
         log.set_step_bytes(step_bytes)
         purge(engine, log, lease)
-    settle(engine, log, on_step)
+    carry_out_forgets(engine, log, on_step)
 
 
 def _upgraded(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> bool:
@@ -79,8 +79,8 @@ def _upgraded(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> 
     building = log.heads.building()
     assert building is not None
     head = building.head
-    cut_rest(log.scope, lease, head.id, head.excluded, cut_document)
-    memorize([Job.of(log, lease, building=True)], engine.writer, engine.tokenizer, on_step)
+    rechunk(log.scope, lease, head.id, head.excluded, cut_document)
+    memorize([WriteJob.of(log, lease, building=True)], engine.writer, engine.tokenizer, on_step)
     try:
         log.heads.swap(lease, head.id)
     except BehindError:
@@ -115,6 +115,6 @@ def _prepare(engine: Engine, log: TenantLog, lease: Lease, excluded: Sequence[st
 
 def _finish(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> None:
     """Bring the building head up to the log and let it serve."""
-    job = Job.of(log, lease, building=True)
+    job = WriteJob.of(log, lease, building=True)
     memorize([job], engine.writer, engine.tokenizer, on_step)
     log.heads.swap(lease, job.plan.head)

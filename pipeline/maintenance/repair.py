@@ -11,11 +11,11 @@ from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet, remake
+from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet, rewrite_shard
 
 
 @dataclass
-class Verdict:
+class VerifyReport:
     """What looking at every file of a tenant found.
 
     Attributes:
@@ -29,7 +29,7 @@ class Verdict:
     repaired: list[str] = field(default_factory=list)
 
 
-def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> Verdict:
+def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> VerifyReport:
     """Read every file of a tenant's memory, and make damaged ones again from the log.
 
     Raises:
@@ -39,7 +39,7 @@ def verify(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> Verdict:
     from mplus_ray.model.store.shards import check_shard, read_checked
 
     engine.check(log)
-    verdict = Verdict()
+    verdict = VerifyReport()
     with engine.lease(log) as lease:
         serving = log.heads.serving()
         bad_shards: list[Shard] = []
@@ -76,8 +76,8 @@ def repair(
     head = log.heads.serving().head
     if states:
         log.heads.commit(lease, head.id, step=head.step, history=head.history, drop_states=states)
-    job = Job.of(log, lease)
+    job = WriteJob.of(log, lease)
     for shard in shards:
-        made = remake(job, shard, engine.writer, engine.tokenizer, on_step)
+        made = rewrite_shard(job, shard, engine.writer, engine.tokenizer, on_step)
         log.heads.replace_shards(lease, head.id, [shard], [made])
     purge(engine, log, lease)

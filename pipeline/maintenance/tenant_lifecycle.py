@@ -28,11 +28,12 @@ def fork_at(
     return engine.ledger.fork_tenant(log, name, step, history, last)
 
 
-def cool(engine: Stores, log: TenantLog) -> None:
+def drop_rows(engine: Stores, log: TenantLog) -> None:
     """Drop a tenant's rows; its log makes the same memory again when it is wanted."""
     with engine.lease(log) as lease:
         log.heads.drop_build(lease)
-        log.unwant()  # before: who wants it from now on sees a whole memory, or waits for one
+        # Before the rows go: who asks from now on sees a whole memory, or waits for one.
+        log.cancel_warmup()
         log.heads.reset(lease, log.heads.serving().head.id)
         purge(engine, log, lease)
 
@@ -43,7 +44,7 @@ def sweep(engine: Stores) -> dict[str, int]:
     idle = engine.ledger.idle_tenants()
     for log in idle:
         if log.heads.serving().head.step:
-            cool(engine, log)
+            drop_rows(engine, log)
     cooled = {log.tenant.id for log in idle}
     rest = [s.tenant.name for s in engine.ledger.tenants() if s.tenant.id not in cooled]
     merged = sum(compact(engine, engine.ledger.tenant(name)) for name in rest)

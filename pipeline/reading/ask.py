@@ -96,7 +96,7 @@ def ask(
 def _unheard(piece: str) -> None: ...
 
 
-class Source(Protocol):
+class RankedStep(Protocol):
     """A step that an answer drew on, as the model ranks it."""
 
     @property
@@ -114,7 +114,7 @@ class Citation:
     score: float
 
 
-def cite(sources: Iterable[Source], log: TenantLog, head: str | None = None) -> list[Citation]:
+def cite(sources: Iterable[RankedStep], log: TenantLog, head: str | None = None) -> list[Citation]:
     """Sources as passages, in their order.
 
     Args:

@@ -26,7 +26,7 @@ from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 if TYPE_CHECKING:
     pass
@@ -130,7 +130,7 @@ class Plans:
             if min_step is not None and min_step > kept.plan.step:
                 needed = max(needed, min(min_step, next_step(connection, log.scope)))
         if kept.whole and row.wanted is None:
-            log.want()
+            log.request_warmup()
         self._note_use(log, row)
         lacking = needed - kept.plan.step
         if lacking > 0:
@@ -171,10 +171,10 @@ class Plans:
         if row.cold_after is None:
             return
         if log.scope.clock() - row.used >= min(_USE_NOTED_EVERY, row.cold_after / 10):
-            self._ledger.notes.take(f"tenant {log.tenant.id}", log.touch)
+            self._ledger.notes.submit(f"tenant {log.tenant.id}", log.touch)
 
 
-def serving_row(connection: Connection, scope: Scope) -> Row[Any]:
+def serving_row(connection: Connection, scope: TenantScope) -> Row[Any]:
     """Which head serves, in which version, and what is to be known of its tenant.
 
     Raises:
@@ -192,7 +192,7 @@ def serving_row(connection: Connection, scope: Scope) -> Row[Any]:
     return row
 
 
-def _whole(connection: Connection, scope: Scope, step: int) -> int:
+def _whole(connection: Connection, scope: TenantScope, step: int) -> int:
     """How many steps were memorized once, if the head lacks some of them; otherwise 0.
 
     Writers take a document with a date for memorized, so nobody makes these unasked.

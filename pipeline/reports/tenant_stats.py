@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, func
 
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, forgets, shards, states
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.reading.read_plans import serving_row
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class TenantStats:
     """A tenant at one moment.
 
     Attributes:
@@ -46,7 +46,7 @@ class Anatomy:
     states: Kind
 
 
-def read_anatomy(log: TenantLog) -> Anatomy:
+def read_tenant_stats(log: TenantLog) -> TenantStats:
     """Count all of it, as of one moment.
 
     Raises:
@@ -57,7 +57,7 @@ def read_anatomy(log: TenantLog) -> Anatomy:
         head = serving_row(connection, scope)
         tokens = scope.select(chunks, func.coalesce(func.sum(chunks.c.tokens), 0))
         forgetting = _count(connection, scope, forgets, forgets.c.rebuilt.is_(None))
-        return Anatomy(
+        return TenantStats(
             steps=head.step,
             waiting=max(0, next_step(connection, scope) - head.step),
             documents=_count(connection, scope, documents) - forgetting,
@@ -69,12 +69,12 @@ def read_anatomy(log: TenantLog) -> Anatomy:
         )
 
 
-def _count(connection: Connection, scope: Scope, table: Table, *which: Any) -> int:
+def _count(connection: Connection, scope: TenantScope, table: Table, *which: Any) -> int:
     query = scope.select(table, func.count()).where(*which)
     return int(connection.execute(query).scalar_one())
 
 
-def _kind(connection: Connection, scope: Scope, table: Table, head: str) -> Kind:
+def _kind(connection: Connection, scope: TenantScope, table: Table, head: str) -> Kind:
     sums = func.count(), func.coalesce(func.sum(table.c.nbytes), 0)
     row = connection.execute(scope.select(table, *sums).where(table.c.head == head)).one()
     return Kind(int(row[0]), int(row[1]))

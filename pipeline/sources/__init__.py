@@ -2,14 +2,14 @@
 
 from mplus_ray.pipeline.sources.files import find_files
 from mplus_ray.pipeline.sources.resolve import divided, open_sources, read_again
-from mplus_ray.pipeline.sources.source import Finished, Idle, Incoming, Item, Source, Until
+from mplus_ray.pipeline.sources.source import DocumentSource, Finished, Idle, Incoming, Item, Until
 
 __all__ = [
+    "DocumentSource",
     "Finished",
     "Idle",
     "Incoming",
     "Item",
-    "Source",
     "Until",
     "divided",
     "find_files",

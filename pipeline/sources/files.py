@@ -17,7 +17,7 @@ from mplus_ray.pipeline.sources.source import Item
 
 
 @dataclass(frozen=True)
-class Files:
+class FileSource:
     """Files in the order given; each is read when its turn comes.
 
     Attributes:

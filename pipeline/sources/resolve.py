@@ -12,11 +12,11 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
 from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
-from mplus_ray.pipeline.sources.files import Files, find_files, local_file
+from mplus_ray.pipeline.sources.files import FileSource, find_files, local_file
 from mplus_ray.pipeline.sources.follow import Folder
 from mplus_ray.pipeline.sources.kafka import SCHEME, Topic
 from mplus_ray.pipeline.sources.records import OneFile, broken
-from mplus_ray.pipeline.sources.source import Item, Source, Until
+from mplus_ray.pipeline.sources.source import DocumentSource, Item, Until
 from mplus_ray.pipeline.sources.stdin import JsonLines
 
 
@@ -24,7 +24,7 @@ from mplus_ray.pipeline.sources.stdin import JsonLines
 class InTurn:
     """Several sources, one after the other; only the last may be endless."""
 
-    sources: Sequence[Source]
+    sources: Sequence[DocumentSource]
 
     @property
     def endless(self) -> bool:
@@ -41,7 +41,7 @@ def open_sources(
     follow: bool = False,
     until: Until | None = None,
     key: str | None = None,
-) -> Source:
+) -> DocumentSource:
     """Paths, globs, `-`, and URLs of buckets and topics; nothing of them is read yet.
 
     Args:
@@ -56,7 +56,7 @@ def open_sources(
     if follow:
         return _followed(names, until)
     files = find_files(name for name in names if _is_path(name))
-    sources: list[Source] = [Files(files, key)] if files else []
+    sources: list[DocumentSource] = [FileSource(files, key)] if files else []
     sources += [_stream(name, until, key) for name in dict.fromkeys(names) if not _is_path(name)]
     if key is not None:
         _require_one_document(names, files)
@@ -66,16 +66,16 @@ def open_sources(
     return sources[0] if len(sources) == 1 else InTurn(sources)
 
 
-def divided(source: Source) -> Iterator[OneFile] | None:
+def divided(source: DocumentSource) -> Iterator[OneFile] | None:
     """A source's files, each to be read by itself; None of a stream."""
     if isinstance(source, InTurn):
         parts = [divided(part) for part in source.sources]
         known = [part for part in parts if part is not None]
         return chain.from_iterable(known) if len(known) == len(parts) else None
-    return source.files() if isinstance(source, Files | Bucket) else None
+    return source.files() if isinstance(source, FileSource | Bucket) else None
 
 
-def read_again(failures: Iterable[FailedDocument]) -> Source:
+def read_again(failures: Iterable[FailedDocument]) -> DocumentSource:
     """What could not be read; a stream's failures stay as they are.
 
     Rows of one file are read in one pass.
@@ -120,13 +120,13 @@ def _without_place(source: str) -> tuple[str, int | None]:
     return source, None
 
 
-def _followed(names: Sequence[str], until: Until) -> Source:
+def _followed(names: Sequence[str], until: Until) -> DocumentSource:
     if len(names) != 1 or not Path(names[0]).expanduser().is_dir():
         raise InvalidInputError("--follow watches one folder; name one that exists")
     return Folder(Path(names[0]).expanduser(), until)
 
 
-def _stream(name: str, until: Until, key: str | None) -> Source:
+def _stream(name: str, until: Until, key: str | None) -> DocumentSource:
     """What is no path."""
     if name == "-":
         return JsonLines(sys.stdin.buffer)

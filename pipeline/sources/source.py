@@ -50,7 +50,7 @@ class Idle:
 Item = Incoming | Finished | Idle
 
 
-class Source(Protocol):
+class DocumentSource(Protocol):
     """Documents one after another; it reads on only when it is asked for the next."""
 
     @property

@@ -18,7 +18,7 @@ from ray.train.torch import TorchTrainer
 from mplus_ray.model.errors import InvalidInputError, TrainingError
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.run import CHECKPOINT, Order, make_ready
+from mplus_ray.model.training.run import CHECKPOINT, TrainingOrder, make_ready
 from mplus_ray.pipeline.training.follow import following
 from mplus_ray.pipeline.training.worker import LOG, work
 
@@ -27,7 +27,7 @@ _FOLDER = "workers"  # of the run's folder: what Ray keeps while it is at work
 _FAILURES = 8  # of workers, before the run gives up
 
 
-def train_on_cluster(order: Order, workers: int, strategy: Strategy, gpu: bool) -> None:
+def train_on_cluster(order: TrainingOrder, workers: int, strategy: Strategy, gpu: bool) -> None:
     """Train with so many workers on the Ray that this process is connected to.
 
     Args:

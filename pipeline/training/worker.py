@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.progress import Display
-from mplus_ray.model.training.run import Order, open_trainer, tasks_of
+from mplus_ray.model.training.run import TrainingOrder, open_trainer, tasks_of
 
 LOG = "progress.log"  # what the first worker says, in the run's folder
 
@@ -25,7 +25,7 @@ def work(settings: dict[str, Any]) -> None:
     Args:
         settings: "order" and "sharded".
     """
-    asked: Order = settings["order"]
+    asked: TrainingOrder = settings["order"]
     context = ray.train.get_context()
     group = Group(context.get_world_rank(), context.get_world_size(), settings["sharded"])
     trainer = open_trainer(asked, group, ray.train.torch.get_device(), _keep)

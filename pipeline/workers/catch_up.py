@@ -7,9 +7,9 @@ from contextlib import ExitStack
 
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_job import Job, OnStep, quiet
+from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
@@ -27,10 +27,10 @@ def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet)
     with ExitStack() as leases:
         # In one order, so that two callers with the same tenants do not wait for each other.
         ordered = sorted(logs, key=lambda log: log.tenant.id)
-        jobs = [Job.of(log, leases.enter_context(engine.lease(log))) for log in ordered]
+        jobs = [WriteJob.of(log, leases.enter_context(engine.lease(log))) for log in ordered]
         steps = memorize(jobs, engine.writer, engine.tokenizer, on_step)
     for log in logs:
-        settle(engine, log)
+        carry_out_forgets(engine, log)
         if compact(engine, log):
             drop_forgotten(engine, log)
     return steps

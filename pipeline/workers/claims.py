@@ -13,12 +13,12 @@ from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import heads, states
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import writing_together
-from mplus_ray.pipeline.writing.write_job import Job
+from mplus_ray.pipeline.writing.write_job import WriteJob
 
 
 def claim_together(
     logs: Sequence[TenantLog], owner: str, ttl: float, gone: Collection[str]
-) -> list[Job]:
+) -> list[WriteJob]:
     """Claim those of the tenants that are free; what others hold, or was deleted, is left out.
 
     Args:
@@ -44,9 +44,9 @@ def claim_together(
     return jobs
 
 
-def _job(connection: Connection, log: TenantLog, lease: Lease) -> Job:
+def _job(connection: Connection, log: TenantLog, lease: Lease) -> WriteJob:
     """What the serving head lacks, without its shards: a writer only adds to them."""
     scope = log.scope
     head = to_head(connection.execute(scope.select(heads).where(heads.c.serving)).one())
     at = scope.select(states).where(states.c.head == head.id).order_by(states.c.step)
-    return Job.at(log, lease, head, tuple(to_state(row) for row in connection.execute(at)))
+    return WriteJob.at(log, lease, head, tuple(to_state(row) for row in connection.execute(at)))

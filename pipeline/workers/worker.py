@@ -24,12 +24,12 @@ from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone, new_owner
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.workers.claims import claim_together
 from mplus_ray.pipeline.writing.engine import LEASE_SECONDS, Engine
 from mplus_ray.pipeline.writing.observer import Observer, Unobserved
-from mplus_ray.pipeline.writing.write_job import Job
-from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH, Ended, Line
+from mplus_ray.pipeline.writing.write_job import WriteJob
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH, Ended, WritePipeline
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ _COUNTED = 4096  # tenants whose shards are counted; who has not been here for l
 class _Held:
     """A tenant that is claimed, and when its lease was renewed last."""
 
-    job: Job
+    job: WriteJob
     renewed: float = field(default_factory=time.monotonic)
 
 
@@ -120,7 +120,7 @@ class Worker:
         engine, steps = self._engine, 0
         with (
             ThreadPoolExecutor(1, "chores") as chores,
-            Line(
+            WritePipeline(
                 engine.writer,
                 engine.tokenizer,
                 room=self._slots,
@@ -148,7 +148,7 @@ class Worker:
         self._collect_chores()
         return steps
 
-    def _is_time(self, line: Line) -> bool:
+    def _is_time(self, line: WritePipeline) -> bool:
         """Whether to look at the ledger: now and then, and when a slot is free for who waits."""
         free = self._more and line.active < self._slots
         return free or time.monotonic() >= self._look_again
@@ -167,7 +167,7 @@ class Worker:
         waiting = self._engine.ledger.waiting()
         return [one for one in waiting if one.log.tenant.fingerprint == fingerprint]
 
-    def _look(self, line: Line, chores: ThreadPoolExecutor) -> None:
+    def _look(self, line: WritePipeline, chores: ThreadPoolExecutor) -> None:
         """Claim tenants for the free slots, and take slots from those that had their share."""
         self._collect_chores()
         try:
@@ -190,7 +190,7 @@ class Worker:
             if count >= _COMPACT_AFTER and idle:
                 self._begin_chore(chores, log)
 
-    def _make_room(self, line: Line, lacking: Sequence[Waiting]) -> None:
+    def _make_room(self, line: WritePipeline, lacking: Sequence[Waiting]) -> None:
         """Dismiss as many as others need, of those that had their share, the longest first."""
         visits = sorted(((line.visit(tenant), tenant) for tenant in self._held), reverse=True)
         crowd = lacking[self._slots - line.active :]
@@ -211,7 +211,7 @@ class Worker:
         held = one.owner not in ("", self._owner) and one.expires > one.log.scope.clock()
         return not held or is_gone(one.owner)
 
-    def _claim(self, line: Line, chosen: Sequence[Waiting]) -> None:
+    def _claim(self, line: WritePipeline, chosen: Sequence[Waiting]) -> None:
         """Take these over; some may be in other hands by now."""
         waiting = {one.log.tenant.id: one for one in chosen}
         # Whoever held one of them is nobody, has let it run out, or is known to be gone.
@@ -286,7 +286,7 @@ class Worker:
     def _begin_chore(self, chores: ThreadPoolExecutor, log: TenantLog) -> None:
         def work() -> None:
             engine = replace(self._engine, patience=0.0)
-            settle(engine, log)
+            carry_out_forgets(engine, log)
             if compact(engine, log):
                 drop_forgotten(engine, log)
 

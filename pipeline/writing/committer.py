@@ -23,7 +23,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.pipeline.ledger.heads.commit import Advance, commit_together
 from mplus_ray.pipeline.ledger.heads.head import Committed
-from mplus_ray.pipeline.writing.write_job import Job
+from mplus_ray.pipeline.writing.write_job import WriteJob
 
 # Under way at a time; more, and the forward pass waits. The last one may go beyond the bytes.
 _MOST, _MOST_BYTES = 32, 256 << 20
@@ -58,7 +58,7 @@ class Task:
         done: whether it was committed, or what ended it.
     """
 
-    job: Job
+    job: WriteJob
     write: Callable[[], Sealed | None] | None
     nbytes: int
     release: bool

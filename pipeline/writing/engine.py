@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
 
 LivingSteps = Callable[[int, str, Sequence[int]], "NDArray[np.bool_] | None"]
 
@@ -37,7 +37,7 @@ class Stores:
     """
 
     ledger: Ledger
-    files: Files
+    files: ObjectStore
     patience: float = field(default=24 * 3600.0, kw_only=True)
 
     @contextmanager

@@ -13,7 +13,7 @@ from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.head import Head
 from mplus_ray.pipeline.ledger.heads.leases import Lease
-from mplus_ray.pipeline.ledger.heads.rechunk import cut_chunks
+from mplus_ray.pipeline.ledger.heads.rechunk import rechunked
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import Chunk, TenantLog
 
@@ -39,7 +39,7 @@ class WriterLike(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class WriteJob:
     """A head that is to catch up with its log.
 
     Attributes:
@@ -56,14 +56,14 @@ class Job:
     recut: bool = False
 
     @classmethod
-    def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> Job:
+    def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> WriteJob:
         """For the serving head, or for the one that is being built."""
         found = log.heads.building() if building else log.heads.serving()
         assert found is not None
         return cls.at(log, lease, found.head, found.states)
 
     @classmethod
-    def at(cls, log: TenantLog, lease: Lease, head: Head, states: tuple[State, ...]) -> Job:
+    def at(cls, log: TenantLog, lease: Lease, head: Head, states: tuple[State, ...]) -> WriteJob:
         """For a head of the tenant, which has these states."""
         plan = WritePlan(
             tenant=log.tenant.id,
@@ -81,7 +81,7 @@ class Job:
         """What is to be memorized, from a step of the head on."""
         if not self.recut:
             return self.log.chunks(from_step, excluded=self.excluded)
-        cut = cut_chunks(self.log.scope, self.plan.head, from_step)
+        cut = rechunked(self.log.scope, self.plan.head, from_step)
         return (Chunk(*chunk) for chunk in cut)
 
 
@@ -95,14 +95,14 @@ class Ended:
         released: its last commit gave its lease back.
     """
 
-    job: Job
+    job: WriteJob
     steps: int
     error: MPlusError | None = None
     released: bool = False
 
 
-def remake(
-    job: Job, shard: Shard, writer: WriterLike, tokenizer: Tokenizer, on_step: OnStep = quiet
+def rewrite_shard(
+    job: WriteJob, shard: Shard, writer: WriterLike, tokenizer: Tokenizer, on_step: OnStep = quiet
 ) -> Shard:
     """Memorize the steps of a shard again, into a new file that no head names yet."""
     states = tuple(state for state in job.plan.states if state.step <= shard.first_step)

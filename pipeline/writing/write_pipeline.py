@@ -23,9 +23,9 @@ from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.tenant_log import Chunk
 from mplus_ray.pipeline.writing.committer import Committer, Task, Written
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved
-from mplus_ray.pipeline.writing.write_job import Ended, Job, OnStep, WriterLike, quiet
+from mplus_ray.pipeline.writing.write_job import Ended, OnStep, WriteJob, WriterLike, quiet
 
-__all__ = ["MAX_BATCH", "Ended", "Job", "Line", "OnStep", "memorize", "quiet"]
+__all__ = ["MAX_BATCH", "Ended", "OnStep", "WriteJob", "WritePipeline", "memorize", "quiet"]
 
 MAX_BATCH = 8  # tenants in one forward pass
 # Committed together, at most.
@@ -39,7 +39,7 @@ Ready = tuple[Chunk, list[int]]  # a chunk and its token ids
 class _Work:
     """A job in the line; `visit` counts its steps since it came, `told` is (step, tokens)."""
 
-    job: Job
+    job: WriteJob
     chunks: Iterator[Chunk]
     head: int  # steps that are committed
     ready: deque[Ready] = field(default_factory=deque)
@@ -65,7 +65,7 @@ class _Work:
         )
 
 
-class Line:
+class WritePipeline:
     """Jobs on their way: one thread reads and tokenizes ahead of the forward pass, which runs in
     the caller's, and one behind it writes files and commits.
 
@@ -120,7 +120,7 @@ class Line:
         """Jobs that it has, also those whose last commit is under way."""
         return len(self._works) + len(self._leaving)
 
-    def add(self, job: Job) -> None:
+    def add(self, job: WriteJob) -> None:
         """Take a job, whose tenant the line has no other of."""
         step = self._writer.open(job.plan)
         work = _Work(job, job.chunks(step), head=job.plan.step)
@@ -313,7 +313,7 @@ class Line:
 
 
 def memorize(
-    jobs: Sequence[Job],
+    jobs: Sequence[WriteJob],
     writer: WriterLike,
     tokenizer: Tokenizer,
     on_step: OnStep = quiet,
@@ -326,7 +326,7 @@ def memorize(
         StorageError: the storage refused; everything committed so far stands.
     """
     steps = 0
-    with Line(writer, tokenizer, on_step, max_batch) as line:
+    with WritePipeline(writer, tokenizer, on_step, max_batch) as line:
         for job in jobs:
             line.add(job)
         try:

@@ -16,10 +16,10 @@ from mplus_ray.services.api.ask_service import Answers
 from mplus_ray.services.api.body_limit import BodyLimit
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.parser_pool import Parsers
-from mplus_ray.services.api.ingest.service import Intake
-from mplus_ray.services.api.mcp_tools import Tools
-from mplus_ray.services.api.metrics import Figures
-from mplus_ray.services.api.middleware import Envelope
+from mplus_ray.services.api.ingest.service import IngestService
+from mplus_ray.services.api.mcp_tools import McpTools
+from mplus_ray.services.api.metrics import ApiMetrics
+from mplus_ray.services.api.middleware import RequestMiddleware
 from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.routes import (
     chat,
@@ -54,11 +54,11 @@ def build(deps: Deps) -> FastAPI:
     It adds its figures and the ledger's to `deps.registry`.
     """
     disable_created_metrics()  # a second series beside each counter, which nothing reads
-    figures = Figures(deps.registry)
+    figures = ApiMetrics(deps.registry)
     deps.registry.register(LedgerMetrics(deps.ledger))
     meter = Meter(deps.limits, figures, deps.clock)
-    answers, intake = Answers(deps, meter, figures), Intake(deps, meter)
-    tools = Tools(deps, answers, intake)
+    answers, intake = Answers(deps, meter, figures), IngestService(deps, meter)
+    tools = McpTools(deps, answers, intake)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -90,5 +90,5 @@ def build(deps: Deps) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     app.add_middleware(BodyLimit, limits=deps.limits)
-    app.add_middleware(Envelope, figures=figures)  # outermost
+    app.add_middleware(RequestMiddleware, figures=figures)  # outermost
     return app

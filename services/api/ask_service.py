@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mplus_ray.actors.messages import Asked, Piece, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
@@ -19,7 +19,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.ask import Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.streaming import within
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Question:
+class AskQuery:
     """What is asked, of which moment of the memory.
 
     Attributes:
@@ -60,7 +60,7 @@ class Reply:
         waiting: steps of the log that are not memorized yet.
     """
 
-    told: Told
+    told: AskResult
     text: str
     citations: list[Citation]
     abstained: bool
@@ -71,7 +71,7 @@ class Reply:
 class Answers:
     """Asks readers what tenants want to know."""
 
-    def __init__(self, deps: Deps, meter: Meter, figures: Figures) -> None:
+    def __init__(self, deps: Deps, meter: Meter, figures: ApiMetrics) -> None:
         self._deps = deps
         self._meter = meter
         self._figures = figures
@@ -104,8 +104,8 @@ class Answers:
             )
 
     async def stream(
-        self, log: TenantLog, question: Question
-    ) -> AsyncGenerator[Piece | Reply, None]:
+        self, log: TenantLog, question: AskQuery
+    ) -> AsyncGenerator[TextDelta | Reply, None]:
         """Pieces as they come, then the reply. Closing this cancels the answer at once.
 
         What was said by a first try cannot be taken back, so a second one is silent: the reply's
@@ -134,7 +134,7 @@ class Answers:
                     self._figures.cancelled()
                 raise
 
-    async def reply(self, log: TenantLog, question: Question) -> Reply:
+    async def reply(self, log: TenantLog, question: AskQuery) -> Reply:
         """The whole answer, which is cheaper than its pieces."""
         async with aclosing(self.stream(log, replace(question, whole=True))) as answer:
             async for each in answer:
@@ -154,22 +154,22 @@ class Answers:
         await asyncio.gather(*self._mending.values(), return_exceptions=True)
 
     async def _answer(
-        self, log: TenantLog, question: Question
-    ) -> AsyncGenerator[Piece | Reply, None]:
+        self, log: TenantLog, question: AskQuery
+    ) -> AsyncGenerator[TextDelta | Reply, None]:
         as_of = None
         if question.as_of is not None or question.snapshot is not None:
             as_of = await asyncio.to_thread(step_of, log, question)
         heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in range(_TRIES):
             plan = await self._plan(log, question, as_of)
-            told: Told | None = None
-            asked = Asked(
+            told: AskResult | None = None
+            asked = AskRequest(
                 plan, question.turns, question.sampling, question.citations, question.whole
             )
             asking = self._deps.readers.ask(asked)
             try:
                 async for each in asking:
-                    if isinstance(each, Told):
+                    if isinstance(each, AskResult):
                         told = each
                     elif heard in (None, attempt):
                         heard = attempt
@@ -194,7 +194,7 @@ class Answers:
             yield reply
             return
 
-    async def _plan(self, log: TenantLog, question: Question, as_of: int | None) -> ReadPlan:
+    async def _plan(self, log: TenantLog, question: AskQuery, as_of: int | None) -> ReadPlan:
         seconds = self._deps.limits.catch_up_seconds
         return await self._plans.wait(log, question.min_step, as_of, seconds)
 
@@ -218,7 +218,7 @@ class Answers:
             _log.error("a memory was not mended", exc_info=error, extra={"tenant": log.tenant.id})
 
 
-def _to_reply(log: TenantLog, plan: ReadPlan, told: Told) -> Reply:
+def _to_reply(log: TenantLog, plan: ReadPlan, told: AskResult) -> Reply:
     """With its passages; for a thread, because it reads the ledger."""
     citations = cite(told.answer.sources, log, plan.head)
     abstained = abstains(log.tenant, told)
@@ -226,7 +226,7 @@ def _to_reply(log: TenantLog, plan: ReadPlan, told: Told) -> Reply:
     return Reply(told, text, citations, abstained, plan.step, log.waiting())
 
 
-def abstains(tenant: Tenant, told: Told) -> bool:
+def abstains(tenant: Tenant, told: AskResult) -> bool:
     """Whether an answer is to be withheld."""
     threshold = told.threshold if tenant.threshold is None else tenant.threshold
     if threshold is None or told.confidence is None:
@@ -239,7 +239,7 @@ def may_abstain(tenant: Tenant, confident: bool) -> bool:
     return confident and tenant.threshold != 0
 
 
-def step_of(log: TenantLog, question: Question) -> int | None:
+def step_of(log: TenantLog, question: AskQuery) -> int | None:
     """The step that a question's `as_of` or `snapshot` names; None for now.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
@@ -19,7 +19,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:
-    from mplus_ray.model.object_store.object_store import Files
+    from mplus_ray.model.object_store.object_store import ObjectStore
 
 _MB = 1 << 20
 
@@ -27,7 +27,7 @@ _MB = 1 << 20
 class ReaderClient(Protocol):
     """The readers, wherever they are."""
 
-    def ask(self, asked: Asked) -> AsyncIterator[Piece | Told]:
+    def ask(self, asked: AskRequest) -> AsyncIterator[TextDelta | AskResult]:
         """Pieces of the answer, then what it came to; closing the iterator cancels it.
 
         Raises:
@@ -104,7 +104,7 @@ class Deps:
     """
 
     ledger: Ledger
-    files: Files | None
+    files: ObjectStore | None
     tokenizer: Tokenizer
     fingerprint: str
     model_name: str

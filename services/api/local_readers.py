@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model.errors import MPlusError
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ class LocalReaders:
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
 
-    async def ask(self, asked: Asked) -> AsyncGenerator[Piece | Told, None]:
+    async def ask(self, asked: AskRequest) -> AsyncGenerator[TextDelta | AskResult, None]:
         """See `ReaderClient.ask`."""
         loop = asyncio.get_running_loop()
-        queue: asyncio.Queue[Piece | Told | MPlusError] = asyncio.Queue()
+        queue: asyncio.Queue[TextDelta | AskResult | MPlusError] = asyncio.Queue()
         ticket = self._answering.ask(
             asked, lambda told: void(loop.call_soon_threadsafe(queue.put_nowait, told))
         )
@@ -32,7 +32,7 @@ class LocalReaders:
                 if isinstance(told, MPlusError):
                     raise told
                 yield told
-                if isinstance(told, Told):
+                if isinstance(told, AskResult):
                     return
         finally:
             ticket.cancel()

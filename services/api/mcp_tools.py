@@ -19,11 +19,11 @@ from starlette.types import Receive, Scope, Send
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.services.api.ask_service import Answers, Question
+from mplus_ray.services.api.ask_service import Answers, AskQuery
 from mplus_ray.services.api.auth import Caller, identify
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.request_body import one_by_one
-from mplus_ray.services.api.ingest.service import Intake, job_url
+from mplus_ray.services.api.ingest.service import IngestService, job_url
 from mplus_ray.services.api.ingest.uploads import as_arrived
 from mplus_ray.services.api.problems import describe, respond
 from mplus_ray.services.api.routes.query import to_answer
@@ -59,10 +59,10 @@ class Forget(_Arguments):
     document: str = Field(min_length=1, max_length=1000, description="The document's id.")
 
 
-class Tools:
+class McpTools:
     """The three tools, for whoever the key of a request names."""
 
-    def __init__(self, deps: Deps, answers: Answers, intake: Intake) -> None:
+    def __init__(self, deps: Deps, answers: Answers, intake: IngestService) -> None:
         self._deps = deps
         self._answers = answers
         self._intake = intake
@@ -147,7 +147,7 @@ class Tools:
         caller.key.require(KeyScope.QUERY)
         turns = (Turn("user", sent.question),)
         self._answers.check(turns, 1)
-        question = Question(turns=turns, sampling={"max_tokens": 64})
+        question = AskQuery(turns=turns, sampling={"max_tokens": 64})
         return to_answer(await self._answers.reply(caller.tenant, question)).model_dump()
 
     async def _forget(self, caller: Caller, sent: Forget) -> dict[str, Any]:

@@ -8,7 +8,7 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
-class Figures:
+class ApiMetrics:
     """What this process was asked, and how it went."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.problems import describe, respond
 from mplus_ray.services.api.streaming import ClientGoneError
 
@@ -34,13 +34,13 @@ class BrokenOffError(Exception):
     """A response that had begun cannot be finished; the connection is cut."""
 
 
-class Envelope:
+class RequestMiddleware:
     """Middleware round everything else; errors that nobody foresaw end here.
 
     A line of the log has the route's template, never a path, a text or a key.
     """
 
-    def __init__(self, app: ASGIApp, figures: Figures) -> None:
+    def __init__(self, app: ASGIApp, figures: ApiMetrics) -> None:
         self._app = app
         self._figures = figures
 

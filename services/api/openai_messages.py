@@ -8,7 +8,7 @@ from typing import Any
 
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.api.ask_service import Question
+from mplus_ray.services.api.ask_service import AskQuery
 from mplus_ray.services.api.errors import UnknownModelError
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
 from mplus_ray.services.api.schemas.documents import NewDocument
@@ -27,7 +27,7 @@ _LEAST_TOP_P = 1e-6  # 0 means the likeliest only
 _REFUSED = ("tools", "functions", "tool_choice", "function_call", "audio", "prediction")
 
 
-def to_question(chat: ChatRequest, model_name: str) -> Question:
+def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
     """What a chat request asks.
 
     Raises:
@@ -45,7 +45,7 @@ def to_question(chat: ChatRequest, model_name: str) -> Question:
         raise InvalidInputError("citations may be 0 … 20")
     if sum(each is not None for each in (chat.min_step, chat.as_of, chat.snapshot)) > 1:
         raise InvalidInputError("as_of, snapshot and min_step exclude one another")
-    return Question(
+    return AskQuery(
         turns=to_turns(chat.messages),
         sampling={
             "max_tokens": chat.max_completion_tokens or chat.max_tokens or _MAX_TOKENS,

@@ -80,7 +80,7 @@ _UNEXPECTED = (
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ProblemDetails:
     """What is to be said of something that went wrong.
 
     Attributes:
@@ -99,16 +99,18 @@ class Trouble:
         return self.kind.replace("-", " ").capitalize()
 
 
-_INTERNAL = Trouble(500, "internal-error", _UNEXPECTED, {})
+_INTERNAL = ProblemDetails(500, "internal-error", _UNEXPECTED, {})
 
 
-def describe(error: Exception) -> Trouble:
+def describe(error: Exception) -> ProblemDetails:
     """Any error, as far as its sender may know it."""
     if isinstance(error, RequestValidationError):
         found = error.errors()[:_SHOWN]
         reasons = [_reason(each) for each in found]
         said = "; ".join(f"{one.field}: {one.reason}" for one in reasons[:3])
-        return Trouble(422, "invalid-request", f"the request is not valid: {said}", {}, reasons)
+        return ProblemDetails(
+            422, "invalid-request", f"the request is not valid: {said}", {}, reasons
+        )
     if isinstance(error, HTTPException):
         return _http(error)
     if isinstance(error, MPlusError):
@@ -116,7 +118,7 @@ def describe(error: Exception) -> Trouble:
     return _INTERNAL
 
 
-def respond(trouble: Trouble, path: str, request_id: str) -> Response:
+def respond(trouble: ProblemDetails, path: str, request_id: str) -> Response:
     """A problem as a response."""
     if path.startswith(_OPENAI_PATHS):
         content = openai_body(trouble).model_dump()
@@ -125,7 +127,7 @@ def respond(trouble: Trouble, path: str, request_id: str) -> Response:
     return JSONResponse(body, trouble.status, dict(trouble.headers), MEDIA_TYPE)
 
 
-def to_problem(trouble: Trouble, path: str, request_id: str) -> Problem:
+def to_problem(trouble: ProblemDetails, path: str, request_id: str) -> Problem:
     """A problem as it is written down."""
     return Problem(
         type=f"urn:mplus:problem:{trouble.kind}",
@@ -149,7 +151,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer)
 
 
-def _own(error: MPlusError) -> Trouble:
+def _own(error: MPlusError) -> ProblemDetails:
     kind = _kebab(type(error).__name__.removesuffix("Error"))
     headers: dict[str, str] = {}
     failed: Sequence[Any] = ()
@@ -168,10 +170,10 @@ def _own(error: MPlusError) -> Trouble:
         detail, headers = _STORAGE, _later(_RETRY)
     elif not isinstance(error, _OPEN):
         return _INTERNAL
-    return Trouble(error.http_status, kind, detail, headers, (), failed)
+    return ProblemDetails(error.http_status, kind, detail, headers, (), failed)
 
 
-def _http(error: HTTPException) -> Trouble:
+def _http(error: HTTPException) -> ProblemDetails:
     status = HTTPStatus(error.status_code)
     details = {
         HTTPStatus.NOT_FOUND: "there is nothing at this path; /openapi.json lists what there is",
@@ -179,10 +181,10 @@ def _http(error: HTTPException) -> Trouble:
         HTTPStatus.BAD_REQUEST: "the body cannot be read as what its content type says",
     }
     detail = details.get(status, str(error.detail))
-    return Trouble(status, _kebab(status.phrase), detail, error.headers or {})
+    return ProblemDetails(status, _kebab(status.phrase), detail, error.headers or {})
 
 
-def openai_body(trouble: Trouble) -> OpenAIError:
+def openai_body(trouble: ProblemDetails) -> OpenAIError:
     """A problem as OpenAI's clients read it."""
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     default = "invalid_request_error" if trouble.status < 500 else "server_error"

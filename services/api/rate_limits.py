@@ -15,7 +15,7 @@ from typing import Literal
 from mplus_ray.model.errors import RateLimitedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.metrics import ApiMetrics
 
 Kind = Literal["documents", "tokens"]
 
@@ -54,7 +54,7 @@ class Rates:
 class Meter:
     """Counts what tenants do."""
 
-    def __init__(self, limits: Limits, figures: Figures, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, figures: ApiMetrics, clock: Callable[[], float]) -> None:
         self._limits = limits
         self._figures = figures
         self._clock = clock

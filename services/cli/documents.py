@@ -142,7 +142,7 @@ def retry(
     What came over standard input or from a topic cannot be read again and stays on the list.
     """
     from mplus_ray.pipeline.sources import read_again
-    from mplus_ray.services.cli.ingest import Order, carry_out
+    from mplus_ray.services.cli.ingest import IngestOrder, carry_out
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
@@ -155,7 +155,7 @@ def retry(
                 log.clear_failure(failure.source)
             failures = []
         source = read_again(failures) if failures else None
-        carry_out(system, Order(tenant, source), began, json)
+        carry_out(system, IngestOrder(tenant, source), began, json)
 
 
 def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
@@ -182,14 +182,14 @@ def find_key(log: TenantLog, text: str, forgotten: bool = False) -> str:
 
 def _settle(system: Embedded, log: TenantLog) -> None:
     """Carry out all forgetting, showing what is memorized again for it."""
-    from mplus_ray.pipeline.maintenance.rebuild import settle
+    from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
     from mplus_ray.services.cli.output import stderr
     from mplus_ray.services.cli.progress import memorizing
 
     log.tenant.check_fingerprint(system.model.fingerprint)
     first = min((start for start, _ in log.heads.serving().masks), default=0)
     with memorizing(stderr(), {log: log.length() - first}) as on_step:
-        settle(system.engine, log, on_step)
+        carry_out_forgets(system.engine, log, on_step)
 
 
 def _as_json(document: Document) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def eval_abstention(
     from mplus_ray.model.evaluation.plots import draw_roc
     from mplus_ray.model.evaluation.questions import draw, read_questions
     from mplus_ray.model.evaluation.quick import fact_documents
-    from mplus_ray.model.evaluation.telling import Document
+    from mplus_ray.model.evaluation.telling import ToldDocument
     from mplus_ray.services.cli.eval_tables import abstention_line
     from mplus_ray.services.cli.output import human, write_json
 
@@ -210,7 +210,7 @@ def eval_abstention(
         documents = fact_documents(mplus, running, limit or 300, seed)
         source = f"invented facts in {running.source}"
     else:
-        documents = [Document(cut(passage.context), passage.questions) for passage in passages]
+        documents = [ToldDocument(cut(passage.context), passage.questions) for passage in passages]
         source = data.name
     total = sum(len(chunk.ids) for document in documents for chunk in document.chunks)
     after = After(running, tokens) if tokens else None

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mplus_ray.services.cli.ingest_session import MAX_BACKLOG, Order, Run
+from mplus_ray.services.cli.ingest_session import MAX_BACKLOG, IngestOrder, Run
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ingest.ingestor import Intake
+    from mplus_ray.pipeline.ingest.ingestor import IngestReport
     from mplus_ray.services.embedded import Embedded
 
-__all__ = ["Order", "carry_out", "ingest"]
+__all__ = ["IngestOrder", "carry_out", "ingest"]
 
 
 def ingest(
@@ -113,11 +113,11 @@ def ingest(
             log = system.existing_tenant(tenant)
             log.tenant.check_fingerprint(system.model.fingerprint)
         with stopped_by_signals(until.stop, endless):
-            order = Order(tenant, source, seed, wait, max_backlog, parsers, until.stop)
+            order = IngestOrder(tenant, source, seed, wait, max_backlog, parsers, until.stop)
             carry_out(system, order, began, json)
 
 
-def carry_out(system: Embedded, order: Order, began: float, json: str | None) -> None:
+def carry_out(system: Embedded, order: IngestOrder, began: float, json: str | None) -> None:
     """Take documents in, memorize what waits, and say what became of them.
 
     Interrupted, it says that and what is safe, and the same order goes on from there.
@@ -178,7 +178,7 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
     write_json(json, result)
 
 
-def _print_duplicates(intake: Intake, json: str | None) -> None:
+def _print_duplicates(intake: IngestReport, json: str | None) -> None:
     from mplus_ray.services.cli.output import human, printable
 
     for pair in intake.duplicates[:10]:
@@ -188,7 +188,7 @@ def _print_duplicates(intake: Intake, json: str | None) -> None:
         human(json).print(f"  … {len(intake.duplicates) - 10} more; see --json")
 
 
-def _all_failed(intake: Intake) -> Exception:
+def _all_failed(intake: IngestReport) -> Exception:
     from mplus_ray.model.errors import DocumentError
 
     reasons = "\n  ".join(failure.reason for failure in intake.failed)

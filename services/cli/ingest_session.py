@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.backpressure import Pressure
-    from mplus_ray.pipeline.ingest.ingestor import Desk, Intake
+    from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport
     from mplus_ray.pipeline.ledger.tenant import Tenant
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-    from mplus_ray.pipeline.sources import Source
+    from mplus_ray.pipeline.sources import DocumentSource
     from mplus_ray.pipeline.writing.write_job import OnStep
     from mplus_ray.services.cli.progress import Ingesting
     from mplus_ray.services.embedded import Embedded
@@ -24,7 +24,7 @@ MAX_BACKLOG = 100_000  # chunks that wait for other processes
 
 
 @dataclass(frozen=True)
-class Order:
+class IngestOrder:
     """What is to be ingested for whom.
 
     Attributes:
@@ -37,7 +37,7 @@ class Order:
     """
 
     tenant: str
-    source: Source | None
+    source: DocumentSource | None
     seed: int | None = None
     wait: bool = True
     max_backlog: int = MAX_BACKLOG
@@ -54,11 +54,11 @@ class Run:
         took_all: the source has no more.
     """
 
-    def __init__(self, system: Embedded, order: Order, progress: Ingesting) -> None:
-        from mplus_ray.pipeline.ingest.ingestor import Intake
+    def __init__(self, system: Embedded, order: IngestOrder, progress: Ingesting) -> None:
+        from mplus_ray.pipeline.ingest.ingestor import IngestReport
 
         self.order = order
-        self.intake = Intake()
+        self.intake = IngestReport()
         self.steps = self.tokens = 0
         self.took_all = False
         self._system = system
@@ -112,7 +112,7 @@ class Run:
         return f"{begin}{self.steps} chunks, {self.tokens:,} tokens memorized in {seconds:.1f} s"
 
     @contextmanager
-    def _parsed(self, source: Source) -> Iterator[Source]:
+    def _parsed(self, source: DocumentSource) -> Iterator[DocumentSource]:
         if not self.order.parsers:
             yield source
             return
@@ -122,14 +122,14 @@ class Run:
         with parsed_by(self.order.parsers, source) as parsed:
             yield parsed
 
-    def _open_desk(self) -> Desk:
-        from mplus_ray.pipeline.ingest.ingestor import Desk
+    def _open_desk(self) -> DocumentChunker:
+        from mplus_ray.pipeline.ingest.ingestor import DocumentChunker
 
         self._progress.doing(f"loading {self._system.settings.checkpoint}")
         model = self._system.model
         log = self._system.create_tenant(self.order.tenant, seed=self.order.seed)
         self._watch(log)
-        return Desk(log, model.tokenizer)
+        return DocumentChunker(log, model.tokenizer)
 
     def _watch(self, log: TenantLog) -> None:
         from mplus_ray.pipeline.ingest.backpressure import Pressure
@@ -139,7 +139,7 @@ class Run:
             self._pressure.look()
             self._make_room()
 
-    def _on_document(self, intake: Intake, name: str) -> None:
+    def _on_document(self, intake: IngestReport, name: str) -> None:
         self._documents += 1
         if self._pressure is not None:
             self._pressure.add(intake.chunks - self._chunks)
@@ -153,7 +153,7 @@ class Run:
         if pressure is None:
             return
         if not order.wait:
-            pressure.hold(lambda: self._progress.held(pressure.waiting))
+            pressure.wait_for_room(lambda: self._progress.held(pressure.waiting))
             return
         most = min(order.max_backlog or _MEMORIZE_CHUNKS, _MEMORIZE_CHUNKS)
         endless = order.source is not None and order.source.endless
@@ -162,7 +162,7 @@ class Run:
         ):
             self._memorize()
 
-    def _on_idle(self, intake: Intake) -> None:
+    def _on_idle(self, intake: IngestReport) -> None:
         if self._documents and intake.new + intake.known:
             self._memorize()
         self._progress.doing("waiting for more")

@@ -26,7 +26,7 @@ from rich.text import Text
 from mplus_ray.services.cli.output import printable
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ingest.ingestor import Intake
+    from mplus_ray.pipeline.ingest.ingestor import IngestReport
     from mplus_ray.pipeline.ledger.tenant_log import Tenant, TenantLog
     from mplus_ray.pipeline.writing.write_job import OnStep
 
@@ -140,7 +140,7 @@ class Ingesting:
         """Show what is done at the moment, such as the name of a document."""
         self._show(doing=escape(printable(what)))
 
-    def taken(self, intake: Intake, name: str, waiting: int) -> None:
+    def taken(self, intake: IngestReport, name: str, waiting: int) -> None:
         """A document was taken in, or left out.
 
         Args:

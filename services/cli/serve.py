@@ -107,8 +107,8 @@ def serve(
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.serving.application import Budget, Readership
     from mplus_ray.services.serving.deployment import Address
-    from mplus_ray.services.serving.placement import Demand
-    from mplus_ray.services.serving.service import Service, Wanted
+    from mplus_ray.services.serving.placement import ResourceRequest
+    from mplus_ray.services.serving.service import Service, ServiceSpec
     from mplus_ray.services.serving.signals import Signals
     from mplus_ray.services.settings import Settings
 
@@ -118,13 +118,13 @@ def serve(
     smallest, largest = bounds("--writers", writers)
     scale = Scale(smallest, largest) if largest else None
     system = Embedded(settings)
-    wanted = Wanted(
+    wanted = ServiceSpec(
         installation=system.installation,
         model_name=_check_checkpoint(settings.checkpoint),
         address=Address(host, port),
         readership=readership,
         writers=scale,
-        demand=Demand(
+        demand=ResourceRequest(
             readership.largest, largest, reader_cpus, reader_gpus, writer_cpus, writer_gpus
         ),
         ray_address=ray_address,

@@ -12,7 +12,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.cli.options import RayAddressOption
 
 if TYPE_CHECKING:
-    from mplus_ray.model.training.run import Order
+    from mplus_ray.model.training.run import TrainingOrder
 
 
 class _Strategy(StrEnum):
@@ -85,7 +85,7 @@ def train(
     """
     from mplus_ray.model.training.export import export as write
     from mplus_ray.model.training.recipe import Recipe
-    from mplus_ray.model.training.run import Order
+    from mplus_ray.model.training.run import TrainingOrder
     from mplus_ray.services.cli.output import stderr
 
     loaded = Recipe.load(_shipped(recipe), backbone)
@@ -96,7 +96,7 @@ def train(
         raise InvalidInputError("--last says what --export writes; without it, it means nothing")
     if data is None:
         raise InvalidInputError("training needs --data, the folder of the training texts")
-    order = Order(loaded, data.absolute(), out.absolute(), device, resume, steps)
+    order = TrainingOrder(loaded, data.absolute(), out.absolute(), device, resume, steps)
     if workers is None:
         ended = _alone(order)
     else:
@@ -107,13 +107,13 @@ def train(
     stderr().print(f"{out}: {said}", soft_wrap=True)
 
 
-def _alone(order: Order) -> bool:
+def _alone(order: TrainingOrder) -> bool:
     from mplus_ray.model.training.run import train as run
 
     return run(order)
 
 
-def _together(order: Order, workers: int, strategy: _Strategy, address: str | None) -> None:
+def _together(order: TrainingOrder, workers: int, strategy: _Strategy, address: str | None) -> None:
     from mplus_ray.pipeline.ray_cluster import local_ray, ray_at
 
     gpu = order.device_of().type == "cuda"

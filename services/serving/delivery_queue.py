@@ -6,17 +6,17 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from mplus_ray.actors.messages import Piece, Told
+from mplus_ray.actors.messages import AskResult, TextDelta
 from mplus_ray.model.errors import MPlusError
 
-Said = Piece | Told | MPlusError
+Said = TextDelta | AskResult | MPlusError
 
 # Seconds between two messages with pieces: nobody reads faster, and each message costs the thread
 # that decodes a millisecond.
 PACE = 0.025
 
 
-class Outbox:
+class DeliveryQueue:
     """What was said and not taken away yet; it holds no more than one answer.
 
     Make it in the coroutine that will take.
@@ -38,7 +38,7 @@ class Outbox:
         """From any thread. It wakes the coroutine if that has nothing yet, or nothing follows."""
         with self._lock:
             self._said.append(said)
-            if isinstance(said, Piece) and (self._resting or len(self._said) > 1):
+            if isinstance(said, TextDelta) and (self._resting or len(self._said) > 1):
                 return
         with suppress(RuntimeError):  # the loop is closed, and nobody will take it
             self._loop.call_soon_threadsafe(self._filled.set)
@@ -77,8 +77,8 @@ def _joined(said: list[Said]) -> list[Said]:
     joined: list[Said] = []
     for one in said:
         last = joined[-1] if joined else None
-        if isinstance(one, Piece) and isinstance(last, Piece):
-            joined[-1] = Piece(last.text + one.text)
+        if isinstance(one, TextDelta) and isinstance(last, TextDelta):
+            joined[-1] = TextDelta(last.text + one.text)
         else:
             joined.append(one)
     return joined

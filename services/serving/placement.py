@@ -19,7 +19,7 @@ _TRIES = 8
 
 
 @dataclass(frozen=True)
-class Demand:
+class ResourceRequest:
     """What somebody asked for on the command line; None is a share of what there is.
 
     Attributes:
@@ -33,7 +33,7 @@ class Demand:
     writer_cpus: float | None = None
     writer_gpus: float | None = None
 
-    def settled(self, cpus: int, gpus: int) -> Demand:
+    def settled(self, cpus: int, gpus: int) -> ResourceRequest:
         """With a share of these CPUs and GPUs for each, where nothing was asked for.
 
         CPUs are counted, not bound: they also say how many computing threads an actor has,

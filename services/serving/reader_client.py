@@ -11,7 +11,7 @@ from grpc.aio import AioRpcError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from mplus_ray.actors.messages import Asked, Piece, ReaderStats, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, ReaderStats, TextDelta
 from mplus_ray.model.errors import MPlusError, OverloadedError, ReaderLostError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ServeReaders:
         self._handle = handle
         self._patience = patience
 
-    async def ask(self, asked: Asked) -> AsyncGenerator[Piece | Told, None]:
+    async def ask(self, asked: AskRequest) -> AsyncGenerator[TextDelta | AskResult, None]:
         """See `services.api.deps.ReaderClient`."""
         # The same tenant is hashed to the same reader as long as that one lives.
         options = self._handle.options(stream=True, session_id=asked.plan.tenant)
@@ -69,10 +69,12 @@ class ServeReaders:
             card: Card = await self._handle.card.remote()
         return card
 
-    async def _taken(self, call: Any) -> Sequence[Piece | Told]:
+    async def _taken(self, call: Any) -> Sequence[TextDelta | AskResult]:
         """Wait for the first thing that a question's stream has, which may be nothing yet."""
         try:
-            first: Sequence[Piece | Told] = await asyncio.wait_for(anext(call), self._patience)
+            first: Sequence[TextDelta | AskResult] = await asyncio.wait_for(
+                anext(call), self._patience
+            )
         except TimeoutError:
             raise OverloadedError(
                 f"no reader took the question within {self._patience:.0f} s; ask again later",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model.errors import DamagedFileError, MPlusError, OverloadedError
 from mplus_ray.services.serving import log_pipe
-from mplus_ray.services.serving.delivery_queue import Outbox
+from mplus_ray.services.serving.delivery_queue import DeliveryQueue
 from mplus_ray.services.serving.model_card import Card, card_of
 from mplus_ray.services.serving.scaling import ASKED
 
@@ -80,7 +80,7 @@ class Readers:
             raise self._failed
         return card_of(self._model)
 
-    async def ask(self, asked: Asked) -> AsyncIterator[list[Piece | Told]]:
+    async def ask(self, asked: AskRequest) -> AsyncIterator[list[TextDelta | AskResult]]:
         """What is said, several things at a time if they pile up; first an empty list, as a sign
         that the question is taken, unless something is said so soon that this is the sign.
         Closing this, or cancelling the request, frees the slot.
@@ -89,18 +89,18 @@ class Readers:
             MPlusError: as it was told.
         """
         answering = self._ready()
-        outbox = Outbox()
+        outbox = DeliveryQueue()
         ticket = answering.ask(asked, outbox.put)
         try:
             if not await outbox.filled(_SOON_SECONDS):
                 yield []
             done = False
             while not done:
-                said: list[Piece | Told] = []
+                said: list[TextDelta | AskResult] = []
                 for one in await outbox.take():
                     if isinstance(one, MPlusError):
                         raise one
-                    done = isinstance(one, Told)
+                    done = isinstance(one, AskResult)
                     said.append(one)
                 yield said
         except DamagedFileError:

@@ -17,7 +17,7 @@ from mplus_ray.services.serving import log_pipe
 from mplus_ray.services.serving.deployment import Address, Running, running
 from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
 from mplus_ray.services.serving.haproxy import haproxy
-from mplus_ray.services.serving.placement import Demand, check_reach, free_port
+from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -36,7 +36,7 @@ _WRITERS_SECONDS = 7.0  # in which writers commit what they have, before they ar
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ServiceSpec:
     """What is to be run.
 
     Attributes:
@@ -49,7 +49,7 @@ class Wanted:
     address: Address
     readership: Readership
     writers: Scale | None
-    demand: Demand
+    demand: ResourceRequest
     ray_address: str | None = None
 
 
@@ -61,7 +61,7 @@ class Service:
         report: is told what is going on, in a few words.
     """
 
-    wanted: Wanted
+    wanted: ServiceSpec
     ledger: Ledger
     signals: Signals
     report: Callable[[str], None]
@@ -109,7 +109,7 @@ class Service:
         return Address(host, port if port and self._cluster else free_port(host, port))
 
     @contextmanager
-    def _on_ray(self) -> Iterator[Demand]:
+    def _on_ray(self) -> Iterator[ResourceRequest]:
         """A connection to Ray, and what everybody gets there."""
         from mplus_ray.pipeline.ray_cluster import local_ray, ray_at
 
@@ -134,7 +134,7 @@ class Service:
         ):
             yield demand.settled(cores, found.gpus)
 
-    def _application(self, demand: Demand) -> Application:
+    def _application(self, demand: ResourceRequest) -> Application:
         from mplus_ray.services.serving.application import application
 
         wanted = self.wanted

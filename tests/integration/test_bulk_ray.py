@@ -20,12 +20,12 @@ from reportlab.pdfgen.canvas import Canvas
 
 import tests.s3
 from mplus_ray.model.errors import StorageError
-from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ingest.parallel_parsing import _TRIES, _WINDOW, Parallel
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.sources import Incoming, Source, open_sources
-from mplus_ray.pipeline.sources.files import Files, local_file
+from mplus_ray.pipeline.sources import DocumentSource, Incoming, open_sources
+from mplus_ray.pipeline.sources.files import FileSource, local_file
 from mplus_ray.pipeline.sources.records import OneFile
 from tests.integration.command import Command
 from tests.integration.tiny import make_tiny_checkpoint
@@ -65,12 +65,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def taken(path: Path, source: Source, **limits: Any) -> tuple[Any, Any, Intake]:
+def taken(path: Path, source: DocumentSource, **limits: Any) -> tuple[Any, Any, IngestReport]:
     """What a new ledger holds of a source."""
     ledger = Ledger(f"sqlite:///{path}")
     log = ledger.create_tenant("anna", "weights", **limits)
     log.add_failure(str(path), "of earlier")
-    intake = take_in(source, lambda: Desk(log, FakeTokenizer(16)), log=log)
+    intake = take_in(source, lambda: DocumentChunker(log, FakeTokenizer(16)), log=log)
     failures = [(failure.source, failure.reason) for failure in log.failures()]
     held = log_of(log)
     ledger.close()
@@ -97,7 +97,7 @@ def test_the_outcome_is_that_of_one_process(
 
 
 @dataclass(frozen=True)
-class Dying(Files):
+class Dying(FileSource):
     """Files, of which those of a name kill who parses them, so many times."""
 
     name: str = "1-page.html"
@@ -122,7 +122,7 @@ class Dying(Files):
 @pytest.mark.usefixtures("local_ray")
 def test_a_document_that_nobody_survives_is_left_out(folder: Path, tmp_path: Path) -> None:
     files = open_sources([str(folder)])
-    assert isinstance(files, Files)
+    assert isinstance(files, FileSource)
     alone = taken(tmp_path / "alone.db", files)
     deadly = Dying(files.paths, notes=tmp_path / "notes")
     held, failures, intake = taken(tmp_path / "together.db", Parallel(deadly, WORKERS))
@@ -139,7 +139,7 @@ def test_a_document_that_nobody_survives_is_left_out(folder: Path, tmp_path: Pat
 @pytest.mark.usefixtures("local_ray")
 def test_a_process_that_dies_once_is_replaced(folder: Path, tmp_path: Path) -> None:
     files = open_sources([str(folder)])
-    assert isinstance(files, Files)
+    assert isinstance(files, FileSource)
     alone = taken(tmp_path / "ledger.db", files)
     (tmp_path / "ledger.db").unlink()
     deadly = Dying(files.paths, times=1, notes=tmp_path / "notes")
@@ -148,7 +148,7 @@ def test_a_process_that_dies_once_is_replaced(folder: Path, tmp_path: Path) -> N
 
 
 @dataclass(frozen=True)
-class Refusing(Files):
+class Refusing(FileSource):
     """Files in a storage that does not answer."""
 
     def files(self) -> Iterator[OneFile]:
@@ -166,7 +166,7 @@ def test_an_error_that_is_no_documents_ends_it_as_ever(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Counted(Files):
+class Counted(FileSource):
     """Files that note how many of them were asked for."""
 
     notes: Path = Path()

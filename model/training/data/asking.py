@@ -22,7 +22,7 @@ _PLAIN_KINDS = ("recall", "following")
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionBatch:
     """Questions with their answers.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
     kinds: Tensor
 
     @classmethod
-    def of(cls, asks: Sequence[tuple[int, Ask]], chunks: int) -> Asked:
+    def of(cls, asks: Sequence[tuple[int, Ask]], chunks: int) -> QuestionBatch:
         """Of (document, question) pairs, where every document has so many chunks."""
         longest = max(len(ask.prompt) + len(ask.target) for _, ask in asks)
         ids = np.full((len(asks), longest), PAD)
@@ -64,23 +64,23 @@ class Asked:
             torch.tensor([_KINDS.index(ask.kind) for _, ask in asks]),
         )
 
-    def to(self, device: torch.device) -> Asked:
+    def to(self, device: torch.device) -> QuestionBatch:
         """The same on a device."""
         return self._map(lambda part: part.to(device))
 
-    def first(self, count: int) -> Asked:
+    def first(self, count: int) -> QuestionBatch:
         """The first `count` of them."""
         return self._map(lambda part: part[:count])
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Asked:
-        return Asked(*(change(getattr(self, field.name)) for field in fields(self)))
+    def _map(self, change: Callable[[Tensor], Tensor]) -> QuestionBatch:
+        return QuestionBatch(*(change(getattr(self, field.name)) for field in fields(self)))
 
 
 def accuracies(kinds: Tensor, hits: Tensor, wanted: Tensor) -> dict[str, float]:
     """Share of the wanted tokens that are right, by kind of question, and of whole answers.
 
     Args:
-        kinds: [Q], see `Asked`.
+        kinds: [Q], see `QuestionBatch`.
         hits: whether each wanted token is right, in the order of `wanted` [Q, n - 1].
     """
     wanted = wanted.cpu()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import Random
 
-from mplus_ray.model.training.data.documents import Ask, Document, Documents
+from mplus_ray.model.training.data.documents import Ask, Documents, TrainingDocument
 
 
 class Continuing:
@@ -17,13 +17,15 @@ class Continuing:
     def __init__(self, documents: Documents, share: float) -> None:
         self.documents, self.share = documents, share
 
-    def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]:
+    def draw_many(
+        self, rng: Random, count: int, chunks: int, length: int
+    ) -> list[TrainingDocument]:
         """The documents of one step, `chunks` chunks of `length` tokens each."""
         if rng.random() >= self.share:
             return self.documents.draw_many(rng, count, chunks, length)
         return [self._draw(rng, chunks, length) for _ in range(count)]
 
-    def _draw(self, rng: Random, chunks: int, length: int) -> Document:
+    def _draw(self, rng: Random, chunks: int, length: int) -> TrainingDocument:
         ids = self.documents.corpus.span(rng, (chunks + 1) * length)
         *parts, rest = (ids[i * length : (i + 1) * length] for i in range(chunks + 1))
-        return Document(parts, [Ask(rest[:1], rest[1:], -1, "following")])
+        return TrainingDocument(parts, [Ask(rest[:1], rest[1:], -1, "following")])

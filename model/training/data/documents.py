@@ -29,7 +29,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Document:
+class TrainingDocument:
     chunks: list[list[int]]  # all of one length
     asks: list[Ask]
 
@@ -51,14 +51,16 @@ class Documents:
         self.real, self.recall, self.following = real, recall, following
         self.unseen = unseen
 
-    def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]:
+    def draw_many(
+        self, rng: Random, count: int, chunks: int, length: int
+    ) -> list[TrainingDocument]:
         """The documents of one step. Text that goes on has long prompts, so it goes together."""
         if rng.random() < self.following:
             given = rng.randrange(*_GIVEN)
             return [self._followed(rng, chunks, length, given) for _ in range(count)]
         return [self.draw(rng, chunks, length) for _ in range(count)]
 
-    def draw(self, rng: Random, chunks: int, length: int) -> Document:
+    def draw(self, rng: Random, chunks: int, length: int) -> TrainingDocument:
         """A document of `chunks` chunks of `length` tokens."""
         kind = rng.random()
         if kind < self.recall and length > _CUE:
@@ -67,7 +69,7 @@ class Documents:
             return self._passage(rng, chunks, length)
         return self.facts(rng, chunks, length)
 
-    def facts(self, rng: Random, chunks: int, length: int) -> Document:
+    def facts(self, rng: Random, chunks: int, length: int) -> TrainingDocument:
         """Statements scattered over running text."""
         statements: list[list[list[int]]] = [[] for _ in range(chunks)]
         asks = []
@@ -76,7 +78,7 @@ class Documents:
                 asks.append(self.ask(fact, where))
         if rng.random() < 0.03:
             asks.append(self.ask(draw_unanswerable(rng, self.unseen), -1))
-        return Document([self._fill(rng, s, length) for s in statements], asks)
+        return TrainingDocument([self._fill(rng, s, length) for s in statements], asks)
 
     def ask(self, fact: Fact, chunk: int) -> Ask:
         prompt = question_ids(self.tokenizer, fact.question)
@@ -116,7 +118,7 @@ class Documents:
             position = cut
         return chunk + self.corpus.span(rng, free - position)
 
-    def _text(self, rng: Random, chunks: int, length: int) -> Document:
+    def _text(self, rng: Random, chunks: int, length: int) -> TrainingDocument:
         """Running text, to be recalled from its first words."""
         ids = self.corpus.span(rng, chunks * length)
         parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
@@ -126,16 +128,16 @@ class Documents:
             start = rng.randrange(max(1, length - _CUE - _RECALLED))
             span = parts[chunk][start : start + _CUE + _RECALLED]
             asks.append(Ask(span[:_CUE], span[_CUE:], chunk, "recall"))
-        return Document(parts, asks)
+        return TrainingDocument(parts, asks)
 
-    def _followed(self, rng: Random, chunks: int, length: int, given: int) -> Document:
+    def _followed(self, rng: Random, chunks: int, length: int, given: int) -> TrainingDocument:
         """Running text that goes on in the prompt; the block just before it is to be found."""
         ids = self.corpus.span(rng, chunks * length + given + _FOLLOWING)
         parts = [ids[i * length : (i + 1) * length] for i in range(chunks)]
         rest = ids[chunks * length :]
-        return Document(parts, [Ask(rest[:given], rest[given:], chunks - 1, "following")])
+        return TrainingDocument(parts, [Ask(rest[:given], rest[given:], chunks - 1, "following")])
 
-    def _passage(self, rng: Random, chunks: int, length: int) -> Document:
+    def _passage(self, rng: Random, chunks: int, length: int) -> TrainingDocument:
         """A window of a real passage around an answer, and the questions it can answer."""
         passage, total = rng.choice(self.passages), chunks * length
         anchor = rng.choice(passage.questions)[2]
@@ -149,4 +151,4 @@ class Documents:
             for prompt, target, where in passage.questions
             if start <= where and where + len(target) <= start + total
         ]
-        return Document(parts, asks)
+        return TrainingDocument(parts, asks)

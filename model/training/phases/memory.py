@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.training.data.asking import Asked, accuracies
-from mplus_ray.model.training.data.documents import Ask, Document
+from mplus_ray.model.training.data.asking import QuestionBatch, accuracies
+from mplus_ray.model.training.data.documents import Ask, TrainingDocument
 from mplus_ray.model.training.network.passes import write
 from mplus_ray.model.training.network.read_pass import read, read_asking
 from mplus_ray.model.training.phases import retrieval
@@ -35,7 +35,9 @@ _READ_BUDGET = 5_000_000  # prompt tokens × shared rows of one step: bounds tim
 class Drawn(Protocol):
     """Where documents come from: `Documents`, or something round it."""
 
-    def draw_many(self, rng: Random, count: int, chunks: int, length: int) -> list[Document]: ...
+    def draw_many(
+        self, rng: Random, count: int, chunks: int, length: int
+    ) -> list[TrainingDocument]: ...
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class MemoryBatch:
     """
 
     chunks: Tensor
-    asked: Asked
+    asked: QuestionBatch
     pool: int
     beside: int
 
@@ -74,7 +76,7 @@ class MemoryTask:
         drawn = self.documents.draw_many(rng, max(2, phase.documents // chunks), chunks, length)
         asks = self._asks(drawn, rng, pool * self.config.num_tokens)
         ids = torch.tensor([document.chunks for document in drawn])
-        return MemoryBatch(ids.transpose(0, 1), Asked.of(asks, chunks), pool, beside)
+        return MemoryBatch(ids.transpose(0, 1), QuestionBatch.of(asks, chunks), pool, beside)
 
     def loss(self, roles: Roles, batch: MemoryBatch, draws: Draws) -> Step:
         phase, rng, device = self.phase, draws.own, roles.reader.device
@@ -116,7 +118,7 @@ class MemoryTask:
             blocks.append(previous)
         return torch.stack(blocks, dim=1)
 
-    def _asks(self, drawn: list[Document], rng: Random, rows: int) -> list[tuple[int, Ask]]:
+    def _asks(self, drawn: list[TrainingDocument], rng: Random, rows: int) -> list[tuple[int, Ask]]:
         """(document, question) pairs, as many as the read budget allows."""
         asks = []
         for owner, document in enumerate(drawn):
@@ -130,7 +132,7 @@ class MemoryTask:
         return asks[: max(4, _READ_BUDGET // (longest * max(rows, 1)))]
 
     def _read(
-        self, reader: Network, fresh: Tensor, asked: Asked, layout: Layout, rng: Random
+        self, reader: Network, fresh: Tensor, asked: QuestionBatch, layout: Layout, rng: Random
     ) -> tuple[Tensor, Tensor, float]:
         """Last hidden states [Q, n - 1, d], the retriever's loss, and the share that it found."""
         phase, blocks, ids = self.phase, fresh.flatten(0, 1), asked.ids[:, :-1]

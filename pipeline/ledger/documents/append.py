@@ -15,7 +15,7 @@ from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
-    Alike,
+    NearDuplicate,
     Pending,
     Sketch,
     find_alike,
@@ -23,7 +23,7 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
 )
 from mplus_ray.pipeline.ledger.documents.quota import Room
 from mplus_ray.pipeline.ledger.schema import chunks, documents
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 MAX_KEY = 1000  # bytes; what an index of either database takes
@@ -48,7 +48,7 @@ class Accepted:
     chunks: int
     new: bool
     replaced: str | None = None
-    alike: Alike | None = None
+    alike: NearDuplicate | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Entry:
 Outcome = Accepted | InvalidInputError | QuotaError
 
 
-def accept(scope: Scope, entries: Sequence[Entry]) -> list[Outcome]:
+def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
     """See `TenantLog.append_many`."""
     drafts = [_draft(entry) for entry in entries]
     good = [draft for draft in drafts if isinstance(draft, _Draft)]
@@ -139,9 +139,9 @@ class _Group:
     def __init__(
         self,
         connection: Connection,
-        scope: Scope,
+        scope: TenantScope,
         current: dict[str, _Current],
-        alike: Mapping[int, Alike | None],
+        alike: Mapping[int, NearDuplicate | None],
     ) -> None:
         self._connection = connection
         self._scope = scope
@@ -188,7 +188,7 @@ class _Group:
         if self._used is not None:
             self._scope.set(self._connection, used=self._used)
 
-    def _alike(self, draft: _Draft) -> Alike | None:
+    def _alike(self, draft: _Draft) -> NearDuplicate | None:
         if id(draft) in self._known:
             return self._known[id(draft)]
         return find_alike(
@@ -209,7 +209,7 @@ class _Group:
         self._documents, self._chunks, self._pending = [], [], []
 
 
-def next_step(connection: Connection, scope: Scope) -> int:
+def next_step(connection: Connection, scope: TenantScope) -> int:
     """One past the last step of the log."""
     last = connection.execute(scope.select(chunks, func.max(chunks.c.step))).scalar_one()
     return 0 if last is None else int(last) + 1
@@ -248,7 +248,9 @@ def _draft(entry: Entry) -> _Draft | InvalidInputError:
     return _Draft(entry, name, hashlib.sha256(entry.document.text.encode()).hexdigest())
 
 
-def _current(connection: Connection, scope: Scope, drafts: Sequence[_Draft]) -> dict[str, _Current]:
+def _current(
+    connection: Connection, scope: TenantScope, drafts: Sequence[_Draft]
+) -> dict[str, _Current]:
     c = documents.c
     query = scope.select(documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count).where(
         c.key.in_({draft.name for draft in drafts}), c.forget.is_(None)

@@ -16,7 +16,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.pipeline.chunking.headers import section_at
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 DocumentState = Literal["forgetting", "memorized", "waiting"]
 
@@ -69,7 +69,7 @@ class Passage:
 
 
 def list_documents(
-    connection: Connection, scope: Scope, limit: int | None, after: str | None
+    connection: Connection, scope: TenantScope, limit: int | None, after: str | None
 ) -> list[Document]:
     """Documents in the log's order, from the one after the internal id `after` on."""
     query = select_shown(scope).order_by(documents.c.first_step).limit(limit)
@@ -85,7 +85,7 @@ def list_documents(
     return [to_document(row, memorized) for row in connection.execute(query)]
 
 
-def find_document(connection: Connection, scope: Scope, key: str) -> Document:
+def find_document(connection: Connection, scope: TenantScope, key: str) -> Document:
     """The current version of a document; while only forgotten ones are left, the last of them."""
     query = (
         select_shown(scope)
@@ -100,7 +100,7 @@ def find_document(connection: Connection, scope: Scope, key: str) -> Document:
 
 
 def find_passages(
-    connection: Connection, scope: Scope, steps: Sequence[int], head: str | None
+    connection: Connection, scope: TenantScope, steps: Sequence[int], head: str | None
 ) -> list[Passage]:
     """The texts of `steps`, in the numbering of the serving head.
 
@@ -128,7 +128,7 @@ def find_passages(
     return [to_passage(rows[s.document], s, s.text) for s in (spans[step] for step in steps)]
 
 
-def head_step(connection: Connection, scope: Scope) -> int:
+def head_step(connection: Connection, scope: TenantScope) -> int:
     """How many steps the serving head has."""
     return int(_serving(connection, scope).step)
 
@@ -139,13 +139,13 @@ def unknown_document(key: str) -> DocumentNotFoundError:
     )
 
 
-def _serving(connection: Connection, scope: Scope) -> Row[Any]:
+def _serving(connection: Connection, scope: TenantScope) -> Row[Any]:
     return connection.execute(
         scope.select(heads, heads.c.id, heads.c.step).where(heads.c.serving)
     ).one()
 
 
-def select_shown(scope: Scope) -> Select[Any]:
+def select_shown(scope: TenantScope) -> Select[Any]:
     """All but the texts."""
     columns: list[ColumnElement[Any]] = [c for c in documents.c if c is not documents.c.text]
     return scope.select(documents, *columns)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from mplus_ray.model.errors import DocumentNotFoundError
 from mplus_ray.pipeline.ledger.documents.documents import unknown_document
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Forget:
 class Forgets:
     """The forget requests of one tenant."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
     def request(self, key: str) -> Forget:
@@ -107,7 +107,7 @@ class Forgets:
             )
 
 
-def mark_forgotten(connection: Connection, scope: Scope, document: str, key: str) -> Forget:
+def mark_forgotten(connection: Connection, scope: TenantScope, document: str, key: str) -> Forget:
     """Mask a document from this transaction on; the document has no request yet."""
     now = scope.clock()
     receipt = Receipt(uuid.uuid4().hex, key, now, now, None, None)

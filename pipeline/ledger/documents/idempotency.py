@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from mplus_ray.model.errors import ConflictError, InvalidInputError
 from mplus_ray.pipeline.ledger.schema import answers
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 _KEPT = 24 * 3600.0  # seconds
 _AT_WORK = 300.0  # seconds after which the first request is taken for dead
@@ -33,7 +33,7 @@ class Answered:
     it failed and may be tried again.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
     def claim(self, key: str, digest: str) -> Answer | None:

@@ -17,7 +17,7 @@ from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
 from mplus_ray.pipeline.ledger.documents.append import short, storable
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, to_receipt
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 JobKind = Literal["ingest", "forget"]
 JobState = Literal["waiting", "running", "done", "failed"]
@@ -60,7 +60,7 @@ class Job:
 class Jobs:
     """The jobs of one tenant. A forget request is a job by itself, under its receipt's id."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
     def create(self, accepted: Iterable[str], failed: Iterable[Refused] = ()) -> Job:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from mplus_ray.pipeline.ledger.schema import documents, likenesses
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 SIMILAR = 0.8  # least share of common shingles (Jaccard) that is reported
 
@@ -49,7 +49,7 @@ _FOLD = _constants("fold", _BANDS, _ROWS)
 
 
 @dataclass(frozen=True)
-class Alike:
+class NearDuplicate:
     """Another document of the tenant: its id, and the share of common shingles (1.0: equal)."""
 
     key: str
@@ -99,12 +99,14 @@ class Pending:
     bands: Sequence[int]
 
 
-def remember(connection: Connection, scope: Scope, document: str, sketch: Sketch) -> None:
+def remember(connection: Connection, scope: TenantScope, document: str, sketch: Sketch) -> None:
     """Keep what later documents are compared with; it goes with the document."""
     remember_all(connection, scope, {document: sketch.bands})
 
 
-def remember_all(connection: Connection, scope: Scope, bands: Mapping[str, Sequence[int]]) -> None:
+def remember_all(
+    connection: Connection, scope: TenantScope, bands: Mapping[str, Sequence[int]]
+) -> None:
     """The same for the bands of several documents."""
     rows = [
         {"document": document, "band": band}
@@ -116,12 +118,12 @@ def remember_all(connection: Connection, scope: Scope, bands: Mapping[str, Seque
 
 def find_alike(
     connection: Connection,
-    scope: Scope,
+    scope: TenantScope,
     key: str,
     sha256: str,
     sketch: Sketch,
     pending: Sequence[Pending] = (),
-) -> Alike | None:
+) -> NearDuplicate | None:
     """A document under another key than `key` that says the same, if there is one.
 
     Args:
@@ -134,7 +136,7 @@ def find_alike(
     if found is None:
         found = next((other.key for other in pending if other.sha256 == sha256), None)
     if found is not None:
-        return Alike(found, 1.0)
+        return NearDuplicate(found, 1.0)
     if not sketch.bands:
         return None
     bands = scope.select(likenesses, likenesses.c.document).where(
@@ -153,7 +155,7 @@ def find_alike(
     if len(rows) < len(candidates):
         rows += [(row.key, row.text) for row in connection.execute(texts)]
     best = max(
-        (Alike(other, sketch.similarity(text)) for other, text in rows),
+        (NearDuplicate(other, sketch.similarity(text)) for other, text in rows),
         key=lambda alike: alike.similarity,
         default=None,
     )

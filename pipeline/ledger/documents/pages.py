@@ -21,7 +21,7 @@ from mplus_ray.pipeline.ledger.documents.documents import (
     unknown_document,
 )
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 _CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)
 
@@ -40,7 +40,7 @@ class DocumentPage:
 
 def read_page(
     connection: Connection,
-    scope: Scope,
+    scope: TenantScope,
     limit: int,
     cursor: str | None = None,
     state: DocumentState | None = None,
@@ -63,7 +63,11 @@ def read_page(
 
 
 def read_passages(
-    connection: Connection, scope: Scope, key: str, from_step: int = 0, limit: int | None = None
+    connection: Connection,
+    scope: TenantScope,
+    key: str,
+    from_step: int = 0,
+    limit: int | None = None,
 ) -> list[Passage]:
     """See `TenantLog.passages`."""
     current = scope.select(documents).where(documents.c.key == key, documents.c.forget.is_(None))
@@ -88,7 +92,7 @@ def _cursor(last: Document) -> str:
     return f"{last.id}-{round(last.created * 1e6):x}"
 
 
-def _behind(connection: Connection, scope: Scope, cursor: str) -> ColumnElement[bool]:
+def _behind(connection: Connection, scope: TenantScope, cursor: str) -> ColumnElement[bool]:
     """Documents after the one that a cursor names; if that is gone, those that came later."""
     form = _CURSOR.fullmatch(cursor)
     if form is None:
@@ -103,7 +107,7 @@ def _behind(connection: Connection, scope: Scope, cursor: str) -> ColumnElement[
     return documents.c.created >= int(form[2], 16) / 1e6
 
 
-def _in_state(scope: Scope, state: DocumentState, memorized: int) -> ColumnElement[bool]:
+def _in_state(scope: TenantScope, state: DocumentState, memorized: int) -> ColumnElement[bool]:
     """So that rows of other states are hardly looked at: a row lies behind its text."""
     d = documents.c
     asked: Select[Any] = scope.select(forgets, forgets.c.document).where(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, func
 
 from mplus_ray.model.errors import QuotaError
 from mplus_ray.pipeline.ledger.schema import documents
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 class Room:
@@ -22,7 +22,7 @@ class Room:
         self._steps = steps
 
     @classmethod
-    def of(cls, connection: Connection, scope: Scope) -> Room:
+    def of(cls, connection: Connection, scope: TenantScope) -> Room:
         """As of now, for a transaction that keeps other writers of the tenant away."""
         limits = scope.lock(connection)
         if limits.max_documents is None and limits.max_bytes is None:

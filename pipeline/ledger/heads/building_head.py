@@ -25,16 +25,16 @@ from mplus_ray.pipeline.ledger.heads.head import (
 )
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import adopt
-from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion, exclusion
+from mplus_ray.pipeline.ledger.heads.renumbering import StepMap, step_map
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, snapshots
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 REASONS = ("forget", "upgrade")
 
 
 def begin(
     connection: Connection,
-    scope: Scope,
+    scope: TenantScope,
     lease: Lease,
     *,
     fingerprint: str,
@@ -68,20 +68,20 @@ def begin(
     return head
 
 
-def drop(connection: Connection, scope: Scope) -> None:
+def drop(connection: Connection, scope: TenantScope) -> None:
     """Give up the building head, if there is one."""
     row = connection.execute(scope.select(heads).where(~heads.c.serving)).one_or_none()
     if row is not None:
         drop_head(connection, scope, row.id)
 
 
-def swap(connection: Connection, scope: Scope, lease: Lease, head_id: str) -> Head:
+def swap(connection: Connection, scope: TenantScope, lease: Lease, head_id: str) -> Head:
     """The building head serves from now on, and what it leaves out was never in the log."""
     head = require_head(connection, scope, head_id)
     if head.serving:
         raise InvalidInputError(f"the head {head_id} serves already")
     old = to_head(connection.execute(scope.select(heads).where(heads.c.serving)).one())
-    left_out = exclusion(connection, scope, head.excluded)
+    left_out = step_map(connection, scope, head.excluded)
     needed = left_out.to_head(old.step)
     if head.reason == "upgrade":
         _remove(connection, scope, head.excluded)
@@ -106,7 +106,7 @@ def swap(connection: Connection, scope: Scope, lease: Lease, head_id: str) -> He
 
 
 def mark_memorized(
-    connection: Connection, scope: Scope, step: int, since: int = 0
+    connection: Connection, scope: TenantScope, step: int, since: int = 0
 ) -> tuple[float, ...]:
     """Date the documents that are complete at `step` and have no date.
 
@@ -138,16 +138,16 @@ def mark_memorized(
     return tuple(max(0.0, now - at) for at in connection.execute(dated).scalars())
 
 
-def _check_forgotten(connection: Connection, scope: Scope, excluded: Sequence[str]) -> None:
+def _check_forgotten(connection: Connection, scope: TenantScope, excluded: Sequence[str]) -> None:
     """A build may leave out only what somebody asked to forget."""
-    wanted = exclusion(connection, scope, excluded)
+    wanted = step_map(connection, scope, excluded)
     if wanted != forgotten(connection, scope, documents.c.id.in_(excluded)):
         raise InvalidInputError(
             "a document to be left out has no forget request; request that first"
         )
 
 
-def _remove(connection: Connection, scope: Scope, excluded: Sequence[str]) -> None:
+def _remove(connection: Connection, scope: TenantScope, excluded: Sequence[str]) -> None:
     connection.execute(scope.delete(chunks).where(chunks.c.document.in_(excluded)))
     connection.execute(scope.delete(documents).where(documents.c.id.in_(excluded)))
     connection.execute(
@@ -157,7 +157,7 @@ def _remove(connection: Connection, scope: Scope, excluded: Sequence[str]) -> No
     )
 
 
-def _renumber(connection: Connection, scope: Scope, left_out: Exclusion) -> None:
+def _renumber(connection: Connection, scope: TenantScope, left_out: StepMap) -> None:
     """Close the gaps that the removed documents leave in the numbering of steps."""
     if not left_out.ranges:
         return

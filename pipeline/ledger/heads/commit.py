@@ -25,7 +25,7 @@ from mplus_ray.pipeline.ledger.heads.head import (
 )
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import heads, states
-from mplus_ray.pipeline.ledger.tenant_scope import Scope, writing_together
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope, writing_together
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Advance:
         release: give the lease back in the same transaction, instead of renewing it.
     """
 
-    scope: Scope
+    scope: TenantScope
     lease: Lease
     head: str
     step: int
@@ -74,7 +74,7 @@ def advance(connection: Connection, wanted: Advance) -> Committed:
     if wanted.release:
         leases.give_back(connection, scope, lease)
     else:
-        leases.hold(connection, scope, lease)
+        leases.check_and_renew(connection, scope, lease)
     head = require_head(connection, scope, wanted.head)
     check_cover(wanted.shards, head.step, wanted.step)
     _check_states(wanted.states, wanted.step)

@@ -21,13 +21,13 @@ from mplus_ray.pipeline.ledger.heads.head import (
     read_head,
 )
 from mplus_ray.pipeline.ledger.schema import chunks, documents
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 def copy_past(
     connection: Connection,
-    source: Scope,
-    target: Scope,
+    source: TenantScope,
+    target: TenantScope,
     step: int | None,
     history: str | None,
     last: Shard | None,
@@ -54,7 +54,7 @@ def copy_past(
 
 def _copy_head(
     connection: Connection,
-    target: Scope,
+    target: TenantScope,
     serving: Serving,
     step: int,
     history: str | None,
@@ -70,10 +70,12 @@ def _copy_head(
     head = new_head(serving.head.fingerprint, target.clock(), step=step, history=known)
     add_head(connection, target, head)
     kept = [state for state in serving.states if state.step <= step]
-    add_files(connection, target, head.id, _own_end(cut(serving.shards, step), last), kept)
+    add_files(
+        connection, target, head.id, _own_end(shards_before(serving.shards, step), last), kept
+    )
 
 
-def cut(pieces: Sequence[Shard], step: int) -> list[Shard]:
+def shards_before(pieces: Sequence[Shard], step: int) -> list[Shard]:
     """Shards up to `step`; the last is named with fewer steps where it goes on beyond."""
     return [
         replace(shard, steps=min(shard.end, step) - shard.first_step)
@@ -89,7 +91,7 @@ def _own_end(pieces: list[Shard], last: Shard | None) -> list[Shard]:
     return [*pieces[:-1], last]
 
 
-def _copy_log(connection: Connection, source: Scope, target: Scope, step: int) -> None:
+def _copy_log(connection: Connection, source: TenantScope, target: TenantScope, step: int) -> None:
     query = source.select(documents, documents.c.id).where(documents.c.first_step < step)
     # One by one: texts may be large.
     for old in connection.execute(query).scalars().all():

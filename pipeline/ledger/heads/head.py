@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Row, Table
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.store.file_refs import Shard, State
-from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion, exclusion, ranges
+from mplus_ray.pipeline.ledger.heads.renumbering import StepMap, ranges, step_map
 from mplus_ray.pipeline.ledger.schema import cuts, documents, garbage, heads, shards, states
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Serving:
         return max((s for s in self.states if s.step <= step), key=lambda s: s.step, default=None)
 
 
-def read_head(connection: Connection, scope: Scope, *, serving: bool) -> Serving | None:
+def read_head(connection: Connection, scope: TenantScope, *, serving: bool) -> Serving | None:
     """The serving or the building head with its files; the caller's transaction is one moment."""
     row = connection.execute(scope.select(heads).where(heads.c.serving == serving)).one_or_none()
     if row is None:
@@ -101,7 +101,7 @@ def read_head(connection: Connection, scope: Scope, *, serving: bool) -> Serving
     )
 
 
-def require_head(connection: Connection, scope: Scope, head_id: str) -> Head:
+def require_head(connection: Connection, scope: TenantScope, head_id: str) -> Head:
     """The head of that id.
 
     Raises:
@@ -120,13 +120,13 @@ def new_head(fingerprint: str, now: float, **more: Any) -> Head:
     return Head(**{"fingerprint": fingerprint, **fields, **new, **more})
 
 
-def add_head(connection: Connection, scope: Scope, head: Head) -> None:
+def add_head(connection: Connection, scope: TenantScope, head: Head) -> None:
     scope.insert(connection, heads, [{**asdict(head), "excluded": list(head.excluded)}])
 
 
 def add_files(
     connection: Connection,
-    scope: Scope,
+    scope: TenantScope,
     head_id: str,
     new_shards: Sequence[Shard] = (),
     new_states: Sequence[State] = (),
@@ -139,13 +139,13 @@ def add_files(
     scope.insert(connection, states, [{**asdict(s), **more} for s in new_states])
 
 
-def new_version(connection: Connection, scope: Scope, head_id: str) -> None:
+def new_version(connection: Connection, scope: TenantScope, head_id: str) -> None:
     """Tell whoever kept what readers are told of a head that it is different now."""
     row = scope.update(heads).where(heads.c.id == head_id)
     connection.execute(row.values(version=heads.c.version + 1))
 
 
-def drop_head(connection: Connection, scope: Scope, head_id: str) -> None:
+def drop_head(connection: Connection, scope: TenantScope, head_id: str) -> None:
     """Remove a head; files that no other head names are garbage from now on."""
     for table in (shards, states):
         drop_names(connection, scope, table, table.c.head == head_id)
@@ -154,7 +154,7 @@ def drop_head(connection: Connection, scope: Scope, head_id: str) -> None:
 
 
 def drop_names(
-    connection: Connection, scope: Scope, table: Table, *which: ColumnElement[bool]
+    connection: Connection, scope: TenantScope, table: Table, *which: ColumnElement[bool]
 ) -> int:
     """Cease to name the files of these rows, and note them for the next purge; counts them."""
     files = connection.execute(scope.select(table, table.c.file).where(*which)).scalars().all()
@@ -207,17 +207,19 @@ def _layout(stored: list[int]) -> tuple[int, int, int]:
     return kv, keys, stride
 
 
-def _masks(connection: Connection, scope: Scope, head: Head) -> tuple[tuple[int, int], ...]:
-    left_out = exclusion(connection, scope, head.excluded)
+def _masks(connection: Connection, scope: TenantScope, head: Head) -> tuple[tuple[int, int], ...]:
+    left_out = step_map(connection, scope, head.excluded)
     masked = forgotten(connection, scope, documents.c.id.not_in(head.excluded))
     return tuple((left_out.to_head(first), left_out.to_head(end)) for first, end in masked.ranges)
 
 
-def forgotten(connection: Connection, scope: Scope, *conditions: ColumnElement[bool]) -> Exclusion:
+def forgotten(
+    connection: Connection, scope: TenantScope, *conditions: ColumnElement[bool]
+) -> StepMap:
     """The log's steps of documents with a forget request."""
     query = (
         scope.select(documents, documents.c.first_step, documents.c.chunk_count)
         .where(documents.c.forget.is_not(None), *conditions)
         .order_by(documents.c.first_step)
     )
-    return Exclusion(ranges((r.first_step, r.chunk_count) for r in connection.execute(query)))
+    return StepMap(ranges((r.first_step, r.chunk_count) for r in connection.execute(query)))

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import BusyError, StaleLeaseError
 from mplus_ray.pipeline.ledger.schema import leases
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Lease:
     ttl: float
 
 
-def claim(scope: Scope, owner: str, ttl: float, is_gone: Callable[[str], bool]) -> Lease:
+def claim(scope: TenantScope, owner: str, ttl: float, is_gone: Callable[[str], bool]) -> Lease:
     """Take the lease if it is free, expired, the owner's own, or its holder `is_gone`.
 
     Raises:
@@ -45,7 +45,7 @@ def claim(scope: Scope, owner: str, ttl: float, is_gone: Callable[[str], bool]) 
 
 
 def take(
-    connection: Connection, scope: Scope, owner: str, ttl: float, gone: Collection[str]
+    connection: Connection, scope: TenantScope, owner: str, ttl: float, gone: Collection[str]
 ) -> Lease:
     """The same in a writing transaction.
 
@@ -67,7 +67,7 @@ def take(
     return Lease(epoch, owner, now + ttl, ttl)
 
 
-def hold(connection: Connection, scope: Scope, lease: Lease) -> Lease:
+def check_and_renew(connection: Connection, scope: TenantScope, lease: Lease) -> Lease:
     """Check inside a writing transaction that the lease is the current one, and renew it.
 
     An expired lease that nobody took over is still good: its holder was only slow.
@@ -80,7 +80,7 @@ def hold(connection: Connection, scope: Scope, lease: Lease) -> Lease:
     return Lease(lease.epoch, lease.owner, expires, lease.ttl)
 
 
-def give_back(connection: Connection, scope: Scope, lease: Lease) -> None:
+def give_back(connection: Connection, scope: TenantScope, lease: Lease) -> None:
     """The same at the end: others may claim the tenant once the transaction is committed.
 
     Raises:
@@ -89,13 +89,13 @@ def give_back(connection: Connection, scope: Scope, lease: Lease) -> None:
     _change(connection, scope, lease, owner="", expires=0.0)
 
 
-def release(scope: Scope, lease: Lease) -> None:
+def release(scope: TenantScope, lease: Lease) -> None:
     """Let others claim the tenant at once; a lease that is void already is left alone."""
     with scope.writing() as connection, suppress(StaleLeaseError):
         give_back(connection, scope, lease)
 
 
-def _change(connection: Connection, scope: Scope, lease: Lease, **values: Any) -> None:
+def _change(connection: Connection, scope: TenantScope, lease: Lease, **values: Any) -> None:
     """Change the row of a lease that is the current one; it stays, so that epochs go on growing."""
     current = (leases.c.epoch == lease.epoch) & (leases.c.owner == lease.owner)
     changed = connection.execute(scope.update(leases).where(current).values(**values))
@@ -108,5 +108,5 @@ def _change(connection: Connection, scope: Scope, lease: Lease, **values: Any) -
         )
 
 
-def _row(connection: Connection, scope: Scope) -> Row[Any] | None:
+def _row(connection: Connection, scope: TenantScope) -> Row[Any] | None:
     return connection.execute(scope.select(leases)).one_or_none()

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Row, func
 from mplus_ray.model.errors import BehindError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.chunking.headers import Headings
-from mplus_ray.pipeline.ledger.heads.leases import Lease, hold
-from mplus_ray.pipeline.ledger.heads.renumbering import exclusion
+from mplus_ray.pipeline.ledger.heads.leases import Lease, check_and_renew
+from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.schema import chunks, cuts, documents, snapshots
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 Cut = Callable[[str, Headings], Sequence[Span]]
 
@@ -27,7 +27,9 @@ _AT_ONCE = 256  # chunks read in one query
 _READ = (documents.c.id, documents.c.text, documents.c.title, documents.c.metadata)
 
 
-def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], cut: Cut) -> int:
+def rechunk(
+    scope: TenantScope, lease: Lease, head: str, excluded: Collection[str], cut: Cut
+) -> int:
     """Cut every document that this head has no chunks of; returns how many there were.
 
     Args:
@@ -40,7 +42,7 @@ def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], c
     while (document := _next_uncut(scope, head, excluded)) is not None:
         spans = cut(document.text, _headings(document))
         with scope.writing() as connection:
-            hold(connection, scope, lease)
+            check_and_renew(connection, scope, lease)
             first = _end(connection, scope, head)
             rows = [
                 {"head": head, "step": step, "document": document.id, **asdict(span)}
@@ -51,8 +53,8 @@ def cut_rest(scope: Scope, lease: Lease, head: str, excluded: Collection[str], c
     return count
 
 
-def cut_chunks(
-    scope: Scope, head: str, from_step: int
+def rechunked(
+    scope: TenantScope, head: str, from_step: int
 ) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """(step, text, what it stands under) of the head's own chunks from `from_step` on."""
     step, document, headings = from_step, None, Headings("")
@@ -72,7 +74,9 @@ def cut_chunks(
         step = found[-1].step + 1
 
 
-def adopt(connection: Connection, scope: Scope, head: str, step: int, left_out: set[str]) -> None:
+def adopt(
+    connection: Connection, scope: TenantScope, head: str, step: int, left_out: set[str]
+) -> None:
     """Number the log as the head does, whose chunks replace the ones that served.
 
     Raises:
@@ -114,11 +118,11 @@ def adopt(connection: Connection, scope: Scope, head: str, step: int, left_out: 
     )
 
 
-def _moments(connection: Connection, scope: Scope) -> list[tuple[str, int]]:
+def _moments(connection: Connection, scope: TenantScope) -> list[tuple[str, int]]:
     return [(row.name, row.step) for row in connection.execute(scope.select(snapshots))]
 
 
-def _moved(connection: Connection, scope: Scope, step: int, ours: Sequence[Row[Any]]) -> int:
+def _moved(connection: Connection, scope: TenantScope, step: int, ours: Sequence[Row[Any]]) -> int:
     """Where the old `step` stands among the new chunks: before the first that is not older."""
     order = {row.document: at for at, row in reversed(list(enumerate(ours)))}
     query = scope.select(chunks).where(chunks.c.step >= step).order_by(chunks.c.step)
@@ -131,7 +135,7 @@ def _moved(connection: Connection, scope: Scope, step: int, ours: Sequence[Row[A
     return len(ours)
 
 
-def _next_uncut(scope: Scope, head: str, excluded: Collection[str]) -> Row[Any] | None:
+def _next_uncut(scope: TenantScope, head: str, excluded: Collection[str]) -> Row[Any] | None:
     """The first document after the last one that the head has chunks of."""
     done = scope.select(cuts, func.max(documents.c.first_step)).where(
         cuts.c.head == head, cuts.c.document == documents.c.id
@@ -139,21 +143,21 @@ def _next_uncut(scope: Scope, head: str, excluded: Collection[str]) -> Row[Any] 
     c = documents.c
     with scope.reading() as connection:
         last = connection.execute(done).scalar_one()
-        exclusion(connection, scope, excluded)  # they are still the log's
+        step_map(connection, scope, excluded)  # they are still the log's
         query = scope.select(documents, *_READ).where(c.id.not_in(excluded))
         if last is not None:
             query = query.where(c.first_step > last)
         return connection.execute(query.order_by(c.first_step).limit(1)).one_or_none()
 
 
-def _end(connection: Connection, scope: Scope, head: str) -> int:
+def _end(connection: Connection, scope: TenantScope, head: str) -> int:
     last = connection.execute(
         scope.select(cuts, func.max(cuts.c.step)).where(cuts.c.head == head)
     ).scalar_one()
     return 0 if last is None else int(last) + 1
 
 
-def _text(scope: Scope, document: str) -> Row[Any]:
+def _text(scope: TenantScope, document: str) -> Row[Any]:
     with scope.reading() as connection:
         return connection.execute(
             scope.select(documents, *_READ).where(documents.c.id == document)

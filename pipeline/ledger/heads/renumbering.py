@@ -9,11 +9,11 @@ from sqlalchemy import Connection
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.schema import documents
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
 @dataclass(frozen=True)
-class Exclusion:
+class StepMap:
     """Maps steps of the log to steps of a head that leaves documents out, and back.
 
     Attributes:
@@ -39,14 +39,14 @@ class Exclusion:
         return step
 
 
-def exclusion(connection: Connection, scope: Scope, ids: Collection[str]) -> Exclusion:
+def step_map(connection: Connection, scope: TenantScope, ids: Collection[str]) -> StepMap:
     """The steps of these documents.
 
     Raises:
         InvalidInputError: the tenant has no such document.
     """
     if not ids:
-        return Exclusion()
+        return StepMap()
     query = (
         scope.select(documents, documents.c.first_step, documents.c.chunk_count)
         .where(documents.c.id.in_(ids))
@@ -58,7 +58,7 @@ def exclusion(connection: Connection, scope: Scope, ids: Collection[str]) -> Exc
             f"{len(set(ids)) - len(found)} of the documents to leave out are not in the log; "
             "read the pending forget requests again"
         )
-    return Exclusion(found)
+    return StepMap(found)
 
 
 def ranges(rows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

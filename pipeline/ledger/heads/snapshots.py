@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.schema import heads, snapshots
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 _MAX_NAME = 200
 
@@ -23,7 +23,7 @@ class Snapshot:
 class Snapshots:
     """The named moments of one tenant."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
     def take(self, name: str, step: int | None = None) -> Snapshot:

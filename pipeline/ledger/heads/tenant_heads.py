@@ -27,7 +27,7 @@ from mplus_ray.pipeline.ledger.heads.head import (
 )
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.schema import garbage, heads, shards, states
-from mplus_ray.pipeline.ledger.tenant_scope import Scope
+from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 __all__ = ["Head", "Lease", "Serving", "TenantHeads"]
 
@@ -39,7 +39,7 @@ class TenantHeads:
     took the tenant over; otherwise it also renews the lease. Each is one transaction.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
     def serving(self) -> Serving:
@@ -96,7 +96,7 @@ class TenantHeads:
         """
         wanted = lease if ttl is None else Lease(lease.epoch, lease.owner, lease.expires, ttl)
         with self._scope.writing() as connection:
-            return leases.hold(connection, self._scope, wanted)
+            return leases.check_and_renew(connection, self._scope, wanted)
 
     def release(self, lease: Lease) -> None:
         """Give it back; a lease that is void already is left alone."""
@@ -255,7 +255,7 @@ class TenantHeads:
     @contextmanager
     def _holding(self, lease: Lease) -> Iterator[Connection]:
         with self._scope.writing() as connection:
-            leases.hold(connection, self._scope, lease)
+            leases.check_and_renew(connection, self._scope, lease)
             yield connection
 
     def _move(

@@ -19,7 +19,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.forms import form_of
 from mplus_ray.services.api.ingest.parser_pool import Parsers
-from mplus_ray.services.api.ingest.service import Intake
+from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.ingest.uploads import Arrived, Digest, as_arrived, files, lines, spooled
 from mplus_ray.services.api.schemas.documents import NewDocument, NewDocuments, TakenIn
 
@@ -112,7 +112,7 @@ async def arriving(
 
 
 async def taken_once(
-    intake: Intake, log: TenantLog, items: Items, key: str | None, digest: str
+    intake: IngestService, log: TenantLog, items: Items, key: str | None, digest: str
 ) -> tuple[TakenIn, bool]:
     """Take documents in, or find what was answered when they were taken in before.
 

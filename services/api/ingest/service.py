@@ -27,7 +27,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a clien
 
 
 @dataclass
-class Tray:
+class IngestResult:
     """What of a request is taken in so far."""
 
     accepted: list[tuple[Accepted, int]] = field(default_factory=list)  # with their tokens
@@ -43,7 +43,7 @@ class Tray:
         self.failed.append(FailedSource(source=source, reason=str(error)))
 
 
-class Intake:
+class IngestService:
     """Takes documents in for tenants."""
 
     def __init__(self, deps: Deps, meter: Meter) -> None:
@@ -60,7 +60,7 @@ class Intake:
             NothingTakenInError: every document failed.
             RateLimitedError, QuotaError: the first one was too many already.
         """
-        tray = Tray()
+        tray = IngestResult()
         group: list[Arrived] = []
         characters = 0
         async for arrived in arriving:
@@ -105,7 +105,7 @@ class Intake:
         """
         self._meter.check(log.tenant, 1, len(self._deps.tokenizer.encode(text)))
 
-    def _end_in_time(self, tray: Tray, pending: int) -> None:
+    def _end_in_time(self, tray: IngestResult, pending: int) -> None:
         """Keep what is remembered of one request small, whatever it has."""
         most = self._deps.limits.lines
         if len(tray.failed) >= _SHOWN:
@@ -113,7 +113,7 @@ class Intake:
         elif len(tray.accepted) + pending >= most:
             tray.end(f"{most:,} documents were taken in; send the rest with another request")
 
-    def _accept(self, log: TenantLog, group: list[Arrived], tray: Tray) -> None:
+    def _accept(self, log: TenantLog, group: list[Arrived], tray: IngestResult) -> None:
         """Cut a group, count it, and make it durable; in a thread, for it takes its time."""
         ready: list[tuple[Arrived, Entry, int]] = []
         for arrived in group:
@@ -157,7 +157,7 @@ def job_url(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
-def _report(log: TenantLog, tray: Tray) -> TakenIn:
+def _report(log: TenantLog, tray: IngestResult) -> TakenIn:
     """Note the job, and say what was taken in."""
     refused = [Refused(one.source, one.reason) for one in tray.failed]
     job = log.jobs.create([accepted.document for accepted, _ in tray.accepted], refused)

@@ -12,14 +12,14 @@ from typing import Literal
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.actors.messages import Piece
+from mplus_ray.actors.messages import TextDelta
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.services.api.ask_service import Answers, Question, Reply, may_abstain
+from mplus_ray.services.api.ask_service import Answers, AskQuery, Reply, may_abstain
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
 from mplus_ray.services.api.errors import UnknownModelError
-from mplus_ray.services.api.ingest.service import Intake
+from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.openai_messages import new_turns, to_question, transcript
 from mplus_ray.services.api.openapi import openai_problems
 from mplus_ray.services.api.problems import describe, openai_body
@@ -50,8 +50,8 @@ class _Talk:
 
     log: TenantLog
     model: str
-    question: Question
-    intake: Intake
+    question: AskQuery
+    intake: IngestService
     store: bool
     include_usage: bool
     held_back: bool
@@ -103,7 +103,7 @@ async def chat(body: ChatRequest, request: Request, caller: CallerOf, deps: Deps
     confidence is known: this protocol cannot take words back.
     """
     answers: Answers = request.app.state.answers
-    intake: Intake = request.app.state.intake
+    intake: IngestService = request.app.state.intake
     log = caller.tenant
     question = to_question(body, deps.model_name)
     answers.check(question.turns, question.sampling["max_tokens"])
@@ -141,7 +141,7 @@ def show_model(model_id: str, deps: DepsOf) -> Model:
 
 
 async def _chunks(
-    talk: _Talk, pieces: AsyncGenerator[Piece | Reply, None]
+    talk: _Talk, pieces: AsyncGenerator[TextDelta | Reply, None]
 ) -> AsyncGenerator[bytes, None]:
     said = ""
     yield talk.chunk(Delta(role="assistant", content=""))

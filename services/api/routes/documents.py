@@ -13,7 +13,7 @@ from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
 from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
-from mplus_ray.services.api.ingest.service import Intake, job_url
+from mplus_ray.services.api.ingest.service import IngestService, job_url
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.routes.jobs import receipt_times
 from mplus_ray.services.api.schemas.base import iso, iso_or_none
@@ -73,7 +73,7 @@ async def hand_in(
 
     What cannot be read is listed in `failed`; the rest is taken in.
     """
-    intake: Intake = request.app.state.intake
+    intake: IngestService = request.app.state.intake
     async with arriving(request, deps, hashed=idempotency_key is not None) as (arrived, digest):
         taken, replayed = await taken_once(intake, log, arrived, idempotency_key, digest)
     request.state.noted = {"documents": len(taken.documents), "step": taken.min_step}

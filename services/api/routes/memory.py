@@ -19,7 +19,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
 from mplus_ray.pipeline.reports.memory_map import Memberships, draw_map, tiers
-from mplus_ray.pipeline.reports.tenant_stats import read_anatomy
+from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
 from mplus_ray.pipeline.writing.engine import Stores
 from mplus_ray.services.api.auth import CallerOf, DepsOf, TenantOf, guarded
 from mplus_ray.services.api.deps import Deps
@@ -55,18 +55,18 @@ def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
     """How much of what is where."""
     log, config = caller.tenant, deps.genesis.config
     tenant = log.tenant
-    anatomy = read_anatomy(log)
+    stats = read_tenant_stats(log)
     rates = _meter(request).rates(tenant)
-    rows = _tiers(_membership(request, log, anatomy.steps))
+    rows = _tiers(_membership(request, log, stats.steps))
     each = tenant.bytes_per_step // max(1, config.num_hidden_layers * config.num_tokens)
     return Memory(
         tenant=tenant.name,
         scopes=sorted(caller.key.scopes),
         model=deps.model_name,
-        step=anatomy.steps,
-        waiting=anatomy.waiting,
-        documents=anatomy.documents,
-        tokens=anatomy.tokens,
+        step=stats.steps,
+        waiting=stats.waiting,
+        documents=stats.documents,
+        tokens=stats.tokens,
         layers=config.num_hidden_layers,
         pool_rows=config.pool_rows,
         rows_per_step=config.num_tokens,
@@ -76,7 +76,7 @@ def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
             long_term=rows.long_term * each,
             forgotten=rows.forgotten * each,
         ),
-        stored_bytes=anatomy.shards.nbytes,
+        stored_bytes=stats.shards.nbytes,
         quotas=Quotas(
             max_documents=tenant.max_documents,
             max_bytes=tenant.max_bytes,
@@ -100,11 +100,11 @@ def show_map(
     steps: Annotated[int, Query(ge=1, le=2000, description="Buckets at most.")] = 256,
 ) -> MemoryMap:
     """A picture over steps × layers of which rows are in the pool, long-term, or gone."""
-    anatomy = read_anatomy(log)
-    drawn = draw_map(_membership(request, log, anatomy.steps), steps)
+    stats = read_tenant_stats(log)
+    drawn = draw_map(_membership(request, log, stats.steps), steps)
     return MemoryMap(
         step=drawn.step,
-        waiting=anatomy.waiting,
+        waiting=stats.waiting,
         layers=len(drawn.pool),
         rows_per_step=drawn.rows_per_step,
         bucket=drawn.bucket,

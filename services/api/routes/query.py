@@ -8,11 +8,11 @@ from contextlib import aclosing
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.actors.messages import Piece, Turn
+from mplus_ray.actors.messages import TextDelta, Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.reading.ask import Citation as LogCitation
-from mplus_ray.services.api.ask_service import Answers, Question, Reply
+from mplus_ray.services.api.ask_service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.problems import describe, to_problem
@@ -43,7 +43,7 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     answers: Answers = request.app.state.answers
     turns = (Turn("user", query.question),)
     answers.check(turns, query.max_tokens)
-    question = Question(
+    question = AskQuery(
         turns=turns,
         sampling={
             "max_tokens": query.max_tokens,
@@ -101,12 +101,12 @@ def to_citation(citation: LogCitation) -> Citation:
 
 
 async def _events(
-    pieces: AsyncGenerator[Piece | Reply, None], request: Request
+    pieces: AsyncGenerator[TextDelta | Reply, None], request: Request
 ) -> AsyncGenerator[bytes, None]:
     try:
         async with aclosing(pieces):
             async for each in pieces:
-                if isinstance(each, Piece):
+                if isinstance(each, TextDelta):
                     yield event({"text": each.text}, "token")
                 else:
                     request.state.noted = {"step": each.step}

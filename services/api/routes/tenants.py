@@ -11,7 +11,7 @@ from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant import LIMITS, PRECISIONS, TenantSummary
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
-from mplus_ray.pipeline.reports.tenant_stats import read_anatomy
+from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
 from mplus_ray.services.api.ask_service import Answers
 from mplus_ray.services.api.auth import DepsOf, guarded
 from mplus_ray.services.api.deps import Deps
@@ -98,14 +98,14 @@ def _log(deps: Deps, name: str) -> TenantLog:
 
 def _one(deps: Deps, name: str) -> Tenant:
     log = _log(deps, name)
-    anatomy = read_anatomy(log)
+    stats = read_tenant_stats(log)
     summary = TenantSummary(
         log.tenant,
-        documents=anatomy.documents,
-        chunks=anatomy.steps + anatomy.waiting,
-        tokens=anatomy.tokens,
-        step=anatomy.steps,
-        nbytes=anatomy.shards.nbytes,
+        documents=stats.documents,
+        chunks=stats.steps + stats.waiting,
+        tokens=stats.tokens,
+        step=stats.steps,
+        nbytes=stats.shards.nbytes,
     )
     return _shown(summary)
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.api.local_readers import LocalReaders
 from tests.api_world import ApiWorld, serving
@@ -44,7 +44,7 @@ class Readers:
     model: MPlus
     answering: Answering | None = None
 
-    def start(self, files: Files, budget: Bytes, slots: int = 8) -> None:
+    def start(self, files: ObjectStore, budget: Bytes, slots: int = 8) -> None:
         self.stop()
         self.answering = Answering(
             self.model, files, device_bytes=budget.device, host_bytes=budget.host, slots=slots
@@ -54,7 +54,7 @@ class Readers:
         if self.answering is not None:
             self.answering.stop()
 
-    def ask(self, asked: Asked) -> AsyncIterator[Piece | Told]:
+    def ask(self, asked: AskRequest) -> AsyncIterator[TextDelta | AskResult]:
         assert self.answering is not None
         return LocalReaders(self.answering).ask(asked)
 

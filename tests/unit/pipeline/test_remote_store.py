@@ -13,11 +13,11 @@ from mplus_ray.actors.reading.reader import Reader
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.object_store.range_cache import RangeCache
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.maintenance.repair import verify
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, drop_rows
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from tests.worlds import World, load_model, log_of, make_text, opened
@@ -34,8 +34,8 @@ class RemoteWorld(World):
     bucket: str
 
     @cached_property
-    def files(self) -> Files:
-        return Files.open(self.bucket, RangeCache(self.folder, 1 << 24))
+    def files(self) -> ObjectStore:
+        return ObjectStore.open(self.bucket, RangeCache(self.folder, 1 << 24))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_it_remembers_forgets_and_mends_alike(remote: World, local: World) -> No
 
     for log, world in ((far, remote), (near, local)):
         log.forgets.request("b")
-        (receipt,) = settle(world.engine, log)
+        (receipt,) = carry_out_forgets(world.engine, log)
         assert receipt.purged is not None
     assert remote.digest(far) == local.digest(near)
     assert remote.names() == far.heads.serving().files
@@ -80,7 +80,7 @@ def test_it_remembers_forgets_and_mends_alike(remote: World, local: World) -> No
     assert list(verify(remote.engine, far).damaged) == [lost]
     assert remote.digest(far) == local.digest(near)
 
-    cool(remote.engine, far)
+    drop_rows(remote.engine, far)
     assert remote.names() == set()
     delete(remote.engine, "anna")
     assert remote.names() == set()

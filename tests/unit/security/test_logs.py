@@ -86,7 +86,7 @@ def be_broken(api: ApiWorld, theirs: Planted, monkeypatch: pytest.MonkeyPatch) -
         raise ValueError(f"{STEM} cannot be read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mplus_ray.services.api.routes.memory.read_anatomy", fail)
+        patch.setattr("mplus_ray.services.api.routes.memory.read_tenant_stats", fail)
         assert api.client.get("/v1/memory", headers=theirs.headers).status_code == 500
     with monkeypatch.context() as patch:
         patch.setattr("mplus_ray.services.api.ask_service.cite", fail)

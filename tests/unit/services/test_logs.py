@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 import mplus_ray.pipeline.ledger.database
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
-from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.pipeline.workers.worker import Worker
@@ -234,7 +234,7 @@ class TestCanary:
     ) -> None:
         (tmp_path / "a.txt").write_text(f"{CANARY} lives here. " * 4)
         tokenizer = world.model.tokenizer
-        desk = Desk(world.tenant("anna"), tokenizer)
+        desk = DocumentChunker(world.tenant("anna"), tokenizer)
         take_in(open_sources([str(tmp_path / "a.txt")]), lambda: desk)
         assert Worker(world.engine, observer=LoggingObserver()).drain() > 0
         ask(desk.log, world.reader, f"Where is {CANARY}?", max_tokens=2)
@@ -244,7 +244,7 @@ class TestCanary:
 
     def test_a_failing_parse(self, world: World, stream: io.StringIO, tmp_path: Path) -> None:
         sources = damaged_files(tmp_path)
-        desk = Desk(world.tenant("anna"), world.model.tokenizer)
+        desk = DocumentChunker(world.tenant("anna"), world.model.tokenizer)
         intake = take_in(open_sources(sources), lambda: desk)
         assert (intake.new, intake.failures) == (0, len(sources))
         for failure in intake.failed:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.messages import Asked, Piece, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.reader import Reader
-from mplus_ray.actors.reading.request import Event, Question, Ticket
+from mplus_ray.actors.reading.request import Event, ReadRequest, RequestHandle
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import (
     DamagedFileError,
@@ -25,7 +25,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.model.evaluation.abstention import evidence_of
 from mplus_ray.model.generation.confidence import FEATURES, Confidence
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from tests.readers import (
     PATIENCE,
     RETRIEVALS,
@@ -47,7 +47,7 @@ LONG = 3000  # tokens of an answer that is not done before a test is
 @pytest.fixture(scope="module")
 def tenants(tmp_path_factory: pytest.TempPathFactory) -> Tenants:
     folder = tmp_path_factory.mktemp("tenants")
-    return Tenants(load(folder / "model"), Files.open(str(folder / "rows")))
+    return Tenants(load(folder / "model"), ObjectStore.open(str(folder / "rows")))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def plans(tenants: Tenants) -> dict[str, ReadPlan]:
 class TestTheSameAsAlone:
     @pytest.mark.parametrize("form", RETRIEVALS)
     def test_for_every_kind_of_retrieval(self, tmp_path: Path, form: str) -> None:
-        tenants = Tenants(load(tmp_path / "model", form), Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(load(tmp_path / "model", form), ObjectStore.open(str(tmp_path / "rows")))
         plans = [tenants.grow(name, texts(name, 7), seed) for seed, name in enumerate("abc")]
         questions = [(plan, f"What did {n} say?") for plan in plans for n in range(3)]
         with answering(tenants.model, tenants.files) as engine:
@@ -313,7 +313,7 @@ class TestCancelling:
             assert engine.stats().memories == 4
 
     def test_from_within_a_delivery(self, tenants: Tenants, plans: dict[str, ReadPlan]) -> None:
-        tickets: list[Ticket] = []
+        tickets: list[RequestHandle] = []
         there, heard = threading.Event(), []
 
         def deliver(event: Event) -> None:
@@ -368,7 +368,7 @@ class TestErrors:
         with answering(tenants.model, tenants.files) as engine:
             good, _ = ask(engine, asked(plans["anna"], "What?"))
             whole = {"turns": (Turn("user", "What?"),), "plan": plans["anna"], **change}
-            bad, _ = ask(engine, Asked(**whole))
+            bad, _ = ask(engine, AskRequest(**whole))
             with pytest.raises(InvalidInputError, match=said):
                 bad.wait()
             good.wait()
@@ -449,14 +449,14 @@ class TestErrors:
     def test_an_answer_that_cannot_be_summed_up_fails_alone(
         self, tenants: Tenants, plans: dict[str, ReadPlan], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        told = Question.told
+        told = ReadRequest.told
 
-        def fail_once(question: Question, model: MPlus) -> Told:
+        def fail_once(question: ReadRequest, model: MPlus) -> AskResult:
             if question.asked.citations == 1:
                 raise TypeError("no such number")
             return told(question, model)
 
-        monkeypatch.setattr(Question, "told", fail_once)
+        monkeypatch.setattr(ReadRequest, "told", fail_once)
         with answering(tenants.model, tenants.files) as engine:
             heard = [ask(engine, asked(plans["anna"], "What?", count))[0] for count in (0, 1, 2)]
             with pytest.raises(MPlusError, match="no such number"):
@@ -513,7 +513,7 @@ class TestIsolation:
     @pytest.mark.parametrize("form", RETRIEVALS)
     def test_what_others_have_and_ask_changes_nothing(self, tmp_path: Path, form: str) -> None:
         """The canary's words are in one tenant and in its questions, before and beside B's."""
-        tenants = Tenants(load(tmp_path / "model", form), Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(load(tmp_path / "model", form), ObjectStore.open(str(tmp_path / "rows")))
         canary = tenants.grow("canary", ["the canary sings 42"] * 9, seed=1)
         mine = tenants.grow("bela", texts("bela", 8), seed=2)
         rng = random.Random(3)
@@ -540,7 +540,7 @@ class TestConfidence:
         Confidence(FEATURES, weights, -0.5, 0.6, fingerprint).save(folder / "confidence.json")
         model = MPlus.load(folder, device="cpu", dtype=dtype)
         assert model.confidence is not None
-        tenants = Tenants(model, Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(model, ObjectStore.open(str(tmp_path / "rows")))
         plans = [tenants.grow(name, texts(name, 7), seed) for seed, name in enumerate("ab")]
         questions = ["Who?", "What did b say?", "Where?"]
         with answering(model, tenants.files) as engine:
@@ -562,7 +562,7 @@ class TestConfidence:
         made = Confidence(("standing_out",), (1.0,), 0.0, 0.6, fingerprint, fewest)
         made.save(folder / "confidence.json")
         model = MPlus.load(folder, device="cpu")
-        tenants = Tenants(model, Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(model, ObjectStore.open(str(tmp_path / "rows")))
         plan = tenants.grow("a", texts("a", 7), 0)
         with answering(model, tenants.files) as engine:
             told = ask(engine, asked(plan, "Who?"))[0].wait()
@@ -574,7 +574,7 @@ class TestAsking:
         turns = (Turn("user", "Who?"), Turn("assistant", "Anna."), Turn("user", "And what?"))
         with answering(tenants.model, tenants.files) as engine:
             heard = [
-                ask(engine, Asked(plans["anna"], turns[first:], {"max_tokens": 8}))[0]
+                ask(engine, AskRequest(plans["anna"], turns[first:], {"max_tokens": 8}))[0]
                 for first in (0, 2)
             ]
             long, short = (listener.wait() for listener in heard)
@@ -594,7 +594,7 @@ class TestAsking:
     def test_steps_that_are_in_the_pool_only_are_sources_too(
         self, tmp_path: Path, form: str
     ) -> None:
-        tenants = Tenants(load(tmp_path / "model", form), Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(load(tmp_path / "model", form), ObjectStore.open(str(tmp_path / "rows")))
         plan = tenants.grow("anna", texts("anna", 3))
         with answering(tenants.model, tenants.files) as engine:
             listener, _ = ask(engine, asked(plan, "Who?", max_tokens=1))
@@ -617,4 +617,4 @@ class TestAsking:
             engine.ask(asked(plans["anna"], "Who?", max_tokens=30), listener)
             told = listener.wait()
         assert (told.confidence, told.threshold) == (None, None)
-        assert all(isinstance(event, Piece) and event.text for event in listener.events[:-1])
+        assert all(isinstance(event, TextDelta) and event.text for event in listener.events[:-1])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mplus_ray.actors.messages import Told
+from mplus_ray.actors.messages import AskResult
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading import admission as line
 from mplus_ray.actors.reading.engine import Answering
@@ -25,7 +25,7 @@ from mplus_ray.model.errors import MemoryTooLargeError
 from mplus_ray.model.generation.generate import advance, start
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.memory.memory import Memory
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from tests.official import write_official
 from tests.readers import (
     PATIENCE,
@@ -132,7 +132,7 @@ class TestBudgets:
 @pytest.fixture(scope="module", params=RETRIEVALS)
 def tenants(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Tenants:
     folder = tmp_path_factory.mktemp("tenants")
-    return Tenants(load(folder / "model", request.param), Files.open(str(folder / "rows")))
+    return Tenants(load(folder / "model", request.param), ObjectStore.open(str(folder / "rows")))
 
 
 class TestFootprint:
@@ -165,7 +165,7 @@ class TestFootprint:
 
     def test_a_brought_memory(self, tmp_path: Path) -> None:
         write_official(tmp_path / "model", genesis=10)
-        tenants = Tenants(MPlus.load(tmp_path / "model"), Files.open(str(tmp_path / "rows")))
+        tenants = Tenants(MPlus.load(tmp_path / "model"), ObjectStore.open(str(tmp_path / "rows")))
         for steps in (0, 2, 9):
             plan = tenants.grow(f"tenant {steps}", texts("x", steps))
             view = OpenMemory(tenants.model, tenants.files, plan).view(plan)
@@ -189,7 +189,7 @@ def key_bytes(memory: Memory) -> int:
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tenants, list[ReadPlan]]:
     folder = tmp_path_factory.mktemp("four")
-    tenants = Tenants(load(folder / "model"), Files.open(str(folder / "rows")))
+    tenants = Tenants(load(folder / "model"), ObjectStore.open(str(folder / "rows")))
     return tenants, [tenants.grow(name, texts(name, 9), seed) for seed, name in enumerate("abcd")]
 
 
@@ -265,8 +265,8 @@ class TestTiers:
             ticket.cancel()
 
 
-class CountedFiles(Files):
-    def __init__(self, files: Files) -> None:
+class CountedFiles(ObjectStore):
+    def __init__(self, files: ObjectStore) -> None:
         super().__init__(files.url, files._store)
         self.names: list[str] = []
 
@@ -319,7 +319,7 @@ class TestRoom:
         """Ask the same whenever it is answered, so that its memory is never out of use."""
 
         def deliver(event: Event) -> None:
-            if not isinstance(event, Told):
+            if not isinstance(event, AskResult):
                 return
             done.append(event.answer.text)
             if len(done) >= most:

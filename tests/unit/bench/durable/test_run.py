@@ -45,5 +45,5 @@ def test_random_rows_are_committed_as_real_ones_are(tmp_path):
         assert serving.head.step == steps == log.length()
         stored = system.files.size(serving.shards[0].file)
         assert stored == serving.shards[0].nbytes
-    written = [rows for _, rows in model.write_steps([model.empty_memory().tip], [[1, 2]])]
+    written = [rows for _, rows in model.write_steps([model.empty_memory().writer_state], [[1, 2]])]
     assert torch.isfinite(written[0].kv).all()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mplus_ray.bench.index.run import measure
-from mplus_ray.bench.index.world import Source
+from mplus_ray.bench.index.world import QuestionSource
 from mplus_ray.model.errors import InvalidInputError
 from tests.unit.model.index.test_block_index import blocks, filled, questions
 
@@ -27,15 +27,15 @@ def test_questions_come_from_the_file_in_an_order_of_their_own(tmp_path):
     path = tmp_path / "questions.jsonl"
     lines = [json.dumps({"question": f"Who was the {n}th king?"}) for n in range(50)]
     path.write_text("\n".join(lines))
-    asked = Source(questions=path).asked(10)
+    asked = QuestionSource(questions=path).asked(10)
     assert len(set(asked)) == 10
-    assert asked == Source(questions=path).asked(10)
+    assert asked == QuestionSource(questions=path).asked(10)
     path.write_text("")
     with pytest.raises(InvalidInputError, match="has no questions"):
-        Source(questions=path).asked(10)
+        QuestionSource(questions=path).asked(10)
 
 
 def test_without_files_it_is_the_demo_that_is_read():
-    asked = Source().asked(20)
+    asked = QuestionSource().asked(20)
     assert len(asked) == 20
     assert all(30 < len(question) < 120 for question in asked)

@@ -27,7 +27,7 @@ from mplus_ray.model.evaluation.abstention import (
     collect,
     evidence_of,
 )
-from mplus_ray.model.evaluation.asking import Asked, ask, log_probabilities, views_of
+from mplus_ray.model.evaluation.asking import Reply, ask, log_probabilities, views_of
 from mplus_ray.model.evaluation.citations import citations
 from mplus_ray.model.evaluation.facts import WAYS, tell_fact
 from mplus_ray.model.evaluation.passages import Plan as PassagePlan
@@ -36,7 +36,7 @@ from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tok
 from mplus_ray.model.evaluation.qa import qa
 from mplus_ray.model.evaluation.questions import Passage, Question
 from mplus_ray.model.evaluation.retention import Plan, pool_only, retention
-from mplus_ray.model.evaluation.telling import Chunk, Document, Due, tell
+from mplus_ray.model.evaluation.telling import Chunk, Due, ToldDocument, tell
 from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.generation.answer import evidence_of as evidence_in
 from mplus_ray.model.generation.confidence import FEATURES, Confidence, Evidence
@@ -73,12 +73,12 @@ def piece(mplus: MPlus, words: str) -> Chunk:
     return Chunk(words, mplus.tokenizer.encode(words))
 
 
-def document(mplus: MPlus, *parts: str, asked: str | None = None) -> Document:
+def document(mplus: MPlus, *parts: str, asked: str | None = None) -> ToldDocument:
     questions = [Question(asked, ("yes",))] if asked else []
-    return Document([piece(mplus, part) for part in parts], questions)
+    return ToldDocument([piece(mplus, part) for part in parts], questions)
 
 
-def others(mplus: MPlus, words: str = "0123456789") -> Iterator[Document]:
+def others(mplus: MPlus, words: str = "0123456789") -> Iterator[ToldDocument]:
     return repeat(document(mplus, words))
 
 
@@ -177,7 +177,7 @@ class TestAsking:
             assert values[at] <= best[at]
 
 
-def chosen(asked: Asked) -> list[int]:
+def chosen(asked: Reply) -> list[int]:
     """The tokens that were decoded, with the one that ended the answer."""
     generation = asked.generation
     (stop,) = generation.stop_ids
@@ -234,7 +234,7 @@ class TestRetention:
 
         facts: dict[str, str] = {}
 
-        def remember(*arguments: Any) -> list[Document]:
+        def remember(*arguments: Any) -> list[ToldDocument]:
             told = tell_fact(*arguments)
             facts[told[-1].questions[0].text] = told[-1].questions[0].answers[0]
             return told
@@ -351,7 +351,7 @@ class TestPassages:
 
 
 class TestAbstention:
-    def documents(self, mplus: MPlus, count: int = 12) -> list[Document]:
+    def documents(self, mplus: MPlus, count: int = 12) -> list[ToldDocument]:
         rng = Random(0)
         return [
             document(mplus, f"The {rng.random()} of {n}.", asked=f"What of {n}?")

@@ -15,7 +15,7 @@ from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.index.block_index import COPIES_FROM, LISTS_FROM, BlockIndex, index_bytes
 from mplus_ray.model.index.int8_tiles import Queries, Tile, near_votes, tile_blocks
-from mplus_ray.model.retrieval.block_search import Ballot, exact_votes, hold
+from mplus_ray.model.retrieval.block_search import BlockQuery, exact_votes, vote
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
 from tests.checkpoints import tiny_config
@@ -66,7 +66,7 @@ def ballot(store, asked, steps=None, barred=(), pool=0):
     known[list(barred)] = False
     eligible = known.copy()
     eligible[steps - pool :] = False
-    return Ballot(asked, store, steps, known, eligible, 4)
+    return BlockQuery(asked, store, steps, known, eligible, 4)
 
 
 def winners(votes, one):
@@ -81,7 +81,7 @@ def test_copies_elect_the_exact_blocks(steps, pool):
     store = filled(keys)
     for asked in questions(keys, 10):
         one = ballot(store, asked, pool=min(pool, steps - 1))
-        exact, votes = exact_votes(one), hold(one)
+        exact, votes = exact_votes(one), vote(one)
         assert store.index.steps == steps // TILE * TILE
         best = list(winners(exact, one))
         assert winners(votes, one) == set(best)
@@ -100,7 +100,7 @@ def test_copies_decide_only_what_is_scored(monkeypatch):
     monkeypatch.setattr(BlockIndex, "near_votes", misleading)
     for asked in questions(keys, 5):
         one = ballot(store, asked)
-        assert winners(hold(one), one) == winners(exact_votes(one), one)
+        assert winners(vote(one), one) == winners(exact_votes(one), one)
 
 
 def test_lists_elect_nearly_always_the_exact_blocks():
@@ -112,7 +112,7 @@ def test_lists_elect_nearly_always_the_exact_blocks():
     found, spread = [], []
     for asked in questions(keys, 25):
         one = ballot(store, asked, pool=100)
-        exact, votes = exact_votes(one), hold(one)
+        exact, votes = exact_votes(one), vote(one)
         found.append(len(winners(votes, one) & winners(exact, one)) / 4)
         spread.append(float(votes.std() / exact.std()))
         assert votes.argmax() == exact.argmax()
@@ -129,13 +129,13 @@ def test_what_is_forgotten_or_later_is_never_found(lists_from):
     for asked in questions(keys, 5):
         best = exact_votes(ballot(store, asked)).topk(3).indices.tolist()
         one = ballot(store, asked, barred=best)
-        assert winners(hold(one), one) == winners(exact_votes(one), one)
+        assert winners(vote(one), one) == winners(exact_votes(one), one)
         earlier = ballot(store, asked, steps=2085, barred=[b for b in best if b < 2085])
-        votes = hold(earlier)
+        votes = vote(earlier)
         assert len(votes) == 2085
         assert winners(votes, earlier) == winners(exact_votes(earlier), earlier)
     nothing = ballot(store, asked, barred=range(2100))
-    assert hold(nothing).isfinite().all()
+    assert vote(nothing).isfinite().all()
 
 
 def test_lists_follow_a_growing_memory_and_are_shared():
@@ -158,7 +158,7 @@ def test_lists_follow_a_growing_memory_and_are_shared():
     assert newer.trained == 8
     for asked in questions(keys[:700], 5):
         one = ballot(store, asked)
-        assert winners(hold(one), one) == winners(exact_votes(one), one)
+        assert winners(vote(one), one) == winners(exact_votes(one), one)
 
 
 def test_lists_are_learned_again_when_there_are_four_times_as_many():
@@ -186,7 +186,7 @@ def test_another_future_does_not_meet_the_first_ones_blocks():
     for mine, theirs in ((keys, store), (torch.cat([keys[:300], others[300:]]), fork)):
         for asked in questions(mine, 5):
             one = ballot(theirs, asked)
-            assert winners(hold(one), one) == winners(exact_votes(one), one)
+            assert winners(vote(one), one) == winners(exact_votes(one), one)
 
 
 def test_the_same_memory_gives_the_same_candidates():
@@ -199,7 +199,7 @@ def test_the_same_memory_gives_the_same_candidates():
         bit_by_bit.index.lists.join()
     at_once.index.lists.join()
     for asked in questions(keys, 5):
-        assert torch.equal(hold(ballot(at_once, asked)), hold(ballot(bit_by_bit, asked)))
+        assert torch.equal(vote(ballot(at_once, asked)), vote(ballot(bit_by_bit, asked)))
 
 
 def test_nobody_builds_lists_for_a_store_that_is_gone():

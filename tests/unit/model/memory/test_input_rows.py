@@ -14,7 +14,7 @@ from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.generation.answer import evidence_of, refuses
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.generation.sampling import Sampling
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.shards import ShardHeader, check_shard, copy_steps, write_shard
 from mplus_ray.model.training.network import passes
 from tests.checkpoints import tiny_config, write_checkpoint
@@ -134,7 +134,9 @@ def test_saved_and_restored_it_answers_as_before(mplus, tmp_path, precision):
 def test_a_past_moment_has_a_future_of_its_own(mplus):
     memory = grow(mplus)
     early = replace(
-        memory, membership=memory.membership.everything(2), tip=grow(mplus, TEXTS[:2]).tip
+        memory,
+        membership=memory.membership.everything(2),
+        writer_state=grow(mplus, TEXTS[:2]).writer_state,
     )
     assert torch.equal(logits(mplus, early)[1], logits(mplus, grow(mplus, TEXTS[:2]))[1])
     other = mplus.memorize(early, "The ferry to Holt leaves at ten.")
@@ -144,7 +146,7 @@ def test_a_past_moment_has_a_future_of_its_own(mplus):
 
 
 def test_shards_keep_lengths_when_they_are_merged_and_cut(mplus, tmp_path):
-    memory, files = grow(mplus), Files.open(str(tmp_path))
+    memory, files = grow(mplus), ObjectStore.open(str(tmp_path))
     header = ShardHeader(mplus.fingerprint, memory.store.format, 0, 2)
     first = write_shard(files, "a.arrow", header, memory.store.stored(0, 2))
     second = write_shard(files, "b.arrow", replace(header, first_step=2), memory.store.stored(2, 4))

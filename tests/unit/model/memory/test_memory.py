@@ -124,7 +124,7 @@ def test_a_chunk_does_not_see_rows_older_than_the_last_block(networks):
         short.seed,
         short.fingerprint,
         short.membership,
-        replace(short.tip, last_block=long.last_block),
+        replace(short.writer_state, last_block=long.last_block),
         short.store,
     )
     a, b = step(networks, long, [5, 6, 7]), step(networks, lent, [5, 6, 7])

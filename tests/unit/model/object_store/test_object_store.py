@@ -26,7 +26,7 @@ from mplus_ray.model.errors import (
     MissingFileError,
     StorageError,
 )
-from mplus_ray.model.object_store.object_store import Files, checksum
+from mplus_ray.model.object_store.object_store import ObjectStore, checksum
 from mplus_ray.model.object_store.range_cache import PAGE_BYTES, RangeCache
 from tests.paths import ROOT
 from tests.s3 import S3
@@ -39,21 +39,21 @@ NAME = "tenant/head/00000001-rows-0.arrow"
 
 
 @pytest.fixture(params=["local", "s3", "cached s3"])
-def files(request: pytest.FixtureRequest, tmp_path: Path) -> Files:
+def files(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if request.param == "local":
-        return Files.open(str(tmp_path / "rows"))
+        return ObjectStore.open(str(tmp_path / "rows"))
     service: S3 = request.getfixturevalue("s3")
     cached = request.param == "cached s3"
     cache = RangeCache(tmp_path / "cache", 64 * PAGE_BYTES) if cached else None
-    return Files.open(service.url(uuid.uuid4().hex), cache)
+    return ObjectStore.open(service.url(uuid.uuid4().hex), cache)
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Files:
-    return Files.open(f"file://{tmp_path}/rows")
+def local(tmp_path: Path) -> ObjectStore:
+    return ObjectStore.open(f"file://{tmp_path}/rows")
 
 
-def test_a_file_comes_back(files: Files) -> None:
+def test_a_file_comes_back(files: ObjectStore) -> None:
     files.put(NAME, pa.py_buffer(BODY))
     assert files.read(NAME).to_pybytes() == BODY
     assert files.size(NAME) == len(BODY)
@@ -62,14 +62,14 @@ def test_a_file_comes_back(files: Files) -> None:
     assert files.checksum_of(NAME) == checksum(BODY) == checksum(pa.py_buffer(BODY))
 
 
-def test_an_empty_file_comes_back(files: Files) -> None:
+def test_an_empty_file_comes_back(files: ObjectStore) -> None:
     files.put(NAME, b"")
     assert files.read(NAME).size == files.size(NAME) == 0
     assert files.exists(NAME)
     assert files.read_ranges(NAME, [(0, 0)])[0].size == 0
 
 
-def test_a_file_is_never_overwritten(files: Files) -> None:
+def test_a_file_is_never_overwritten(files: ObjectStore) -> None:
     files.put(NAME, b"first")
     with pytest.raises(StorageError, match="exists already"):
         files.put(NAME, b"second")
@@ -77,7 +77,7 @@ def test_a_file_is_never_overwritten(files: Files) -> None:
     assert list(files.list()) == [(NAME, 5)]
 
 
-def test_the_list_has_names_and_sizes(files: Files) -> None:
+def test_the_list_has_names_and_sizes(files: ObjectStore) -> None:
     assert list(files.list()) == []
     for name, size in {"a/x": 1, "a/y": 2, "ab": 3, "b/c/z": 4}.items():
         files.put(name, bytes(size))
@@ -88,7 +88,7 @@ def test_the_list_has_names_and_sizes(files: Files) -> None:
     assert list(files.list("none/")) == []
 
 
-def test_deleting_is_idempotent(files: Files) -> None:
+def test_deleting_is_idempotent(files: ObjectStore) -> None:
     files.put(NAME, BODY)
     files.put("tenant/other", BODY)
     files.read_ranges(NAME, [(0, 10)])
@@ -105,7 +105,7 @@ def test_deleting_is_idempotent(files: Files) -> None:
         files.checksum_of(NAME)
 
 
-def test_a_tree_is_deleted_and_nothing_beside_it(files: Files) -> None:
+def test_a_tree_is_deleted_and_nothing_beside_it(files: ObjectStore) -> None:
     for name in ("t/1/a", "t/1/b/c", "t/10", "u"):
         files.put(name, BODY)
     files.delete_tree("t/1")
@@ -116,7 +116,7 @@ def test_a_tree_is_deleted_and_nothing_beside_it(files: Files) -> None:
 @pytest.mark.parametrize(
     "name", ["", "/etc/x", "../x", "a/../../x", "a//b", "a/", "./a", "a\\b", "a\0b"]
 )
-def test_names_stay_below_the_root(local: Files, name: str) -> None:
+def test_names_stay_below_the_root(local: ObjectStore, name: str) -> None:
     calls: list[Callable[[], object]] = [
         lambda: local.put(name, b""),
         lambda: local.path(name),
@@ -132,7 +132,7 @@ def test_names_stay_below_the_root(local: Files, name: str) -> None:
             call()
 
 
-def test_a_prefix_stays_below_the_root(local: Files) -> None:
+def test_a_prefix_stays_below_the_root(local: ObjectStore) -> None:
     with pytest.raises(InvalidInputError):
         list(local.list("../"))
     for prefix in ("..", "", "/"):
@@ -144,13 +144,13 @@ def test_a_prefix_stays_below_the_root(local: Files) -> None:
 
 
 @pytest.fixture(scope="module", params=["local", "s3", "cached s3"])
-def ranged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def ranged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
     folder = tmp_path_factory.mktemp("ranged")
     if request.param == "local":
-        files = Files.open(str(folder))
+        files = ObjectStore.open(str(folder))
     else:
         cache = RangeCache(folder, 8 * PAGE_BYTES) if request.param == "cached s3" else None
-        files = Files.open(request.getfixturevalue("s3").url(uuid.uuid4().hex), cache)
+        files = ObjectStore.open(request.getfixturevalue("s3").url(uuid.uuid4().hex), cache)
     files.put(NAME, BODY)
     return files
 
@@ -162,19 +162,19 @@ spans = st.integers(0, len(BODY)).flatmap(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ranges=st.lists(spans, max_size=8))
-def test_ranges_are_slices(ranged: Files, ranges: list[tuple[int, int]]) -> None:
+def test_ranges_are_slices(ranged: ObjectStore, ranges: list[tuple[int, int]]) -> None:
     found = ranged.read_ranges(NAME, ranges)
     assert [part.to_pybytes() for part in found] == [BODY[o : o + n] for o, n in ranges]
 
 
 @pytest.mark.parametrize("span", [(len(BODY) - 1, 2), (len(BODY) + PAGE_BYTES, 1)])
-def test_a_file_that_ends_too_early_is_damaged(ranged: Files, span: tuple[int, int]) -> None:
+def test_a_file_that_ends_too_early_is_damaged(ranged: ObjectStore, span: tuple[int, int]) -> None:
     with pytest.raises(DamagedFileError, match="ends before byte"):
         ranged.read_ranges(NAME, [(0, 5), span])
 
 
 @pytest.mark.parametrize("span", [(-1, 2), (0, -1)])
-def test_a_negative_range_is_refused(ranged: Files, span: tuple[int, int]) -> None:
+def test_a_negative_range_is_refused(ranged: ObjectStore, span: tuple[int, int]) -> None:
     with pytest.raises(InvalidInputError, match="negative"):
         ranged.read_ranges(NAME, [span])
 
@@ -182,7 +182,7 @@ def test_a_negative_range_is_refused(ranged: Files, span: tuple[int, int]) -> No
 # --- on a disk
 
 
-def test_a_local_file_can_be_mapped(local: Files, tmp_path: Path) -> None:
+def test_a_local_file_can_be_mapped(local: ObjectStore, tmp_path: Path) -> None:
     local.put(NAME, BODY)
     assert local.local == tmp_path / "rows"
     path = local.path(NAME)
@@ -200,7 +200,7 @@ def place(descriptor: int) -> str:
 
 
 def test_a_full_disk_leaves_nothing(
-    local: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_nothing(
 
 
 def test_a_name_that_cannot_be_made_durable_is_taken_back(
-    local: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsync = os.fsync
 
@@ -231,7 +231,7 @@ def test_a_name_that_cannot_be_made_durable_is_taken_back(
     assert everything(tmp_path) == before
 
 
-def test_a_write_that_stops_half_way_leaves_nothing(local: Files, tmp_path: Path) -> None:
+def test_a_write_that_stops_half_way_leaves_nothing(local: ObjectStore, tmp_path: Path) -> None:
     local.put("kept", b"kept")
     before = everything(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -245,7 +245,7 @@ def test_a_write_that_stops_half_way_leaves_nothing(local: Files, tmp_path: Path
 
 
 def test_every_new_folder_is_flushed(
-    local: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: list[str] = []
     fsync = os.fsync
@@ -266,7 +266,7 @@ def test_every_new_folder_is_flushed(
     assert flushed[1:] == [str(rows / "tenant/head")]
 
 
-def test_a_file_system_without_links(local: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_links(local: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -276,7 +276,7 @@ def test_a_file_system_without_links(local: Files, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_name_taken_while_writing_is_refused(
-    local: Files, monkeypatch: pytest.MonkeyPatch
+    local: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = os.link
 
@@ -292,7 +292,7 @@ def test_a_name_taken_while_writing_is_refused(
 
 
 def test_a_folder_that_another_process_removes_is_made_again(
-    local: Files, monkeypatch: pytest.MonkeyPatch
+    local: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Path.open
     removed: list[Path] = []
@@ -309,7 +309,7 @@ def test_a_folder_that_another_process_removes_is_made_again(
     assert local.read(NAME).to_pybytes() == BODY
 
 
-def test_empty_folders_go_and_the_root_stays(local: Files, tmp_path: Path) -> None:
+def test_empty_folders_go_and_the_root_stays(local: ObjectStore, tmp_path: Path) -> None:
     local.put(NAME, BODY)
     local.put("tenant/other", BODY)
     local.delete([NAME])
@@ -321,7 +321,9 @@ def test_empty_folders_go_and_the_root_stays(local: Files, tmp_path: Path) -> No
     assert everything(tmp_path) == [tmp_path / "rows"]
 
 
-def test_a_half_written_file_is_listed_and_can_be_deleted(local: Files, tmp_path: Path) -> None:
+def test_a_half_written_file_is_listed_and_can_be_deleted(
+    local: ObjectStore, tmp_path: Path
+) -> None:
     local.put(NAME, BODY)
     half = tmp_path / "rows/tenant/head/b.0.tmp"
     half.write_bytes(b"123")
@@ -333,7 +335,7 @@ def test_a_half_written_file_is_listed_and_can_be_deleted(local: Files, tmp_path
 def test_a_path_that_cannot_hold_files_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match=f"{tmp_path}/file"):
-        Files.open(str(tmp_path / "file")).put("a", b"")
+        ObjectStore.open(str(tmp_path / "file")).put("a", b"")
 
 
 # --- URLs and remote refusals
@@ -342,18 +344,18 @@ def test_a_path_that_cannot_hold_files_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["", "http://x/y", "s3://", "s3://b/p?colour=red", "file://host/x"])
 def test_what_names_no_storage_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match=r"storage|bucket"):
-        Files.open(url)
+        ObjectStore.open(url)
 
 
 def test_secrets_of_a_url_are_not_shown(s3: S3) -> None:
     url = s3.url("p", bucket="missing-bucket").replace("s3://", "s3://key:hush@")
     with pytest.raises(StorageError) as refusal:
-        Files.open(url).put("a", b"x")
+        ObjectStore.open(url).put("a", b"x")
     assert "hush" not in str(refusal.value)
 
 
 def test_a_missing_bucket_is_named(s3: S3) -> None:
-    files = Files.open(s3.url("p", bucket="missing-bucket"))
+    files = ObjectStore.open(s3.url("p", bucket="missing-bucket"))
     assert files.local is None
     assert files.path("a") is None
     with pytest.raises(StorageError, match="make the bucket"):
@@ -368,12 +370,12 @@ def test_an_unreachable_endpoint_fails_soon(s3: S3) -> None:
         url = S3(f"127.0.0.1:{nobody.getsockname()[1]}").url("p")
         start = time.monotonic()
         with pytest.raises(StorageError, match="cannot be reached"):
-            Files.open(url).exists("a")
+            ObjectStore.open(url).exists("a")
     assert time.monotonic() - start < 6
 
 
 def test_a_large_upload_is_whole(s3: S3) -> None:
-    files = Files.open(s3.url(uuid.uuid4().hex))
+    files = ObjectStore.open(s3.url(uuid.uuid4().hex))
     body = pa.py_buffer(os.urandom(12 * KIB * KIB))  # several parts
     files.put(NAME, body)
     assert files.checksum_of(NAME) == checksum(body)
@@ -394,7 +396,7 @@ def test_an_upload_that_stops_half_way_leaves_nothing(
         return upload_part(self, *args, **named)
 
     monkeypatch.setattr(S3Backend, "upload_part", only_the_first)
-    files = Files.open(s3.url(uuid.uuid4().hex))
+    files = ObjectStore.open(s3.url(uuid.uuid4().hex))
     with pytest.raises(StorageError):
         files.put(NAME, bytes(30 * KIB * KIB))
     assert len(set(parts)) > 1
@@ -403,7 +405,7 @@ def test_an_upload_that_stops_half_way_leaves_nothing(
 
 
 def test_neighbouring_ranges_are_one_request(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = Files.open(s3.url(uuid.uuid4().hex))
+    files = ObjectStore.open(s3.url(uuid.uuid4().hex))
     files.put(NAME, BODY)
     reads: list[tuple[int, int]] = []
 
@@ -536,7 +538,7 @@ def test_a_read_under_way_does_not_bring_forgotten_pages_back(tmp_path: Path) ->
 
 
 def test_deleting_a_remote_file_empties_its_cache(s3: S3, tmp_path: Path) -> None:
-    files = Files.open(s3.url(uuid.uuid4().hex), RangeCache(tmp_path, 64 * PAGE_BYTES))
+    files = ObjectStore.open(s3.url(uuid.uuid4().hex), RangeCache(tmp_path, 64 * PAGE_BYTES))
     for name in ("a", "t/b"):
         files.put(name, BODY)
         files.read_ranges(name, [(0, len(BODY))])

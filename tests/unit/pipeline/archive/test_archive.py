@@ -20,7 +20,7 @@ from mplus_ray.model.errors import (
     InvalidInputError,
     StorageError,
 )
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.object_store.object_store import checksum as hash_of
 from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.archive.format import Archive
@@ -363,15 +363,15 @@ class TestInterrupted:
         self, world: World, anna: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file, names = export(world, anna), world.names()
-        put, left = Files.put, iter(range(2))
+        put, left = ObjectStore.put, iter(range(2))
 
-        def full(self: Files, name: str, data: bytes) -> None:
+        def full(self: ObjectStore, name: str, data: bytes) -> None:
             if next(left, None) is None:
                 raise StorageError("free some space")
             put(self, name, data)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Files, "put", full)
+            patch.setattr(ObjectStore, "put", full)
             with pytest.raises(StorageError, match="free some space"):
                 take(world, file)
         assert (world.names(), world.ledger.deleting()) == (names, [])

@@ -16,7 +16,7 @@ from mplus_ray.pipeline.archive.format import Archive
 from mplus_ray.pipeline.archive.importer import import_tenant
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
-from mplus_ray.pipeline.ingest.ingestor import Desk
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import check_log
 from mplus_ray.pipeline.maintenance.rebuild import upgrade
@@ -138,7 +138,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def put(world: World, log: TenantLog, title: str = "Night animals", key: str = "a") -> None:
-    desk = Desk(log, world.model.tokenizer)
+    desk = DocumentChunker(log, world.model.tokenizer)
     document = ParsedDocument(title, TEXT, SECTIONS)
     desk.accept(document, Incoming(key, lambda: document))
 

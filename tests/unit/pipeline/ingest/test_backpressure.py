@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.pipeline.ingest.backpressure import Pressure
-from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -67,7 +67,7 @@ def test_the_backlog_stays_bounded_while_a_slow_writer_drains(log: TenantLog) ->
     pressure = Pressure(log, 10, writer.pause, clock)
     seen = []
     for number in range(40):
-        pressure.hold()
+        pressure.wait_for_room()
         pressure.add(put(log, f"d{number}", 2).chunks)
         seen.append(log.waiting())
     assert max(seen) <= 12, "ten, and the document that was let in last"
@@ -95,13 +95,13 @@ def test_a_source_is_read_no_faster_than_that(log: TenantLog) -> None:
 
     counted = 0
 
-    def on_document(intake: Intake, name: str) -> None:
+    def on_document(intake: IngestReport, name: str) -> None:
         nonlocal counted
         pressure.add(intake.chunks - counted)
         counted = intake.chunks
-        pressure.hold()
+        pressure.wait_for_room()
 
-    take_in(source(), lambda: Desk(log, FakeTokenizer(64)), on_document, log=log)
+    take_in(source(), lambda: DocumentChunker(log, FakeTokenizer(64)), on_document, log=log)
     assert log.length() == 40
     assert max(ahead) <= 5 + 4 + 1
     assert log.waiting() <= 5
@@ -111,15 +111,15 @@ def test_the_ledger_is_asked_only_when_it_may_be_too_much() -> None:
     log, clock = Counting(), Clock()
     pressure = pressure_of(log, 100, clock)
     for _ in range(90):
-        pressure.hold()
+        pressure.wait_for_room()
         pressure.add(1)
     assert log.looks == 1
     for _ in range(20):
-        pressure.hold()
+        pressure.wait_for_room()
         pressure.add(1)
     assert log.looks == 2, "101 may be too much, but writers were quick"
     clock.now += 60
-    pressure.hold()
+    pressure.wait_for_room()
     assert log.looks == 3, "others may have added some"
 
 
@@ -132,7 +132,7 @@ def test_whoever_is_told_to_stop_does_not_wait() -> None:
         waits.append(pressure.waiting)
         stop.set()
 
-    pressure.hold(on_wait)
+    pressure.wait_for_room(on_wait)
     assert waits == [11]
 
 
@@ -142,12 +142,12 @@ def test_an_interrupt_ends_the_wait() -> None:
 
     pressure = pressure_of(Counting(waiting=11), 10, Clock(), pause=interrupted)
     with pytest.raises(KeyboardInterrupt):
-        pressure.hold()
+        pressure.wait_for_room()
 
 
 def test_without_a_bound_nobody_is_asked() -> None:
     log = Counting(waiting=10**9)
-    pressure_of(log, 0, Clock()).hold()
+    pressure_of(log, 0, Clock()).wait_for_room()
     assert log.looks == 0
 
 

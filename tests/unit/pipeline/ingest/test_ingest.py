@@ -15,8 +15,8 @@ from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.object_store.object_store import Files
-from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
+from mplus_ray.model.object_store.object_store import ObjectStore
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -25,7 +25,7 @@ from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, 
 from mplus_ray.pipeline.sources.source import Quiet
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_pipeline import Job, OnStep, memorize
+from mplus_ray.pipeline.writing.write_pipeline import OnStep, WriteJob, memorize
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer
@@ -48,12 +48,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files.open(str(tmp_path / "rows"))
+def files(tmp_path: Path) -> ObjectStore:
+    return ObjectStore.open(str(tmp_path / "rows"))
 
 
 @pytest.fixture
-def engine(ledger: Ledger, files: Files, model: MPlus) -> Engine:
+def engine(ledger: Ledger, files: ObjectStore, model: MPlus) -> Engine:
     return Engine(ledger, files, Writer(model, files), model.tokenizer, model.fingerprint)
 
 
@@ -66,8 +66,8 @@ def fill(engine: Engine, tmp_path: Path, name: str, *texts: str) -> TenantLog:
     return engine.ledger.tenant(name)
 
 
-def desk(engine: Engine, name: str) -> Desk:
-    return Desk(engine.ledger.create_tenant(name, engine.fingerprint), engine.tokenizer)
+def desk(engine: Engine, name: str) -> DocumentChunker:
+    return DocumentChunker(engine.ledger.create_tenant(name, engine.fingerprint), engine.tokenizer)
 
 
 def memory_digest(engine: Engine, model: MPlus, log: TenantLog) -> str:
@@ -106,7 +106,7 @@ class TestSources:
 
 
 class TestIntake:
-    def take(self, engine: Engine, *paths: Path) -> Intake:
+    def take(self, engine: Engine, *paths: Path) -> IngestReport:
         return take_in(open_sources(list(map(str, paths))), lambda: desk(engine, "anna"))
 
     def test_a_bad_document_leaves_the_others_alone(self, engine: Engine, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ class TestIntake:
             Incoming(n, lambda n=n: ParsedDocument(n, n), n, lambda n=n: told.append(n))  # type: ignore[misc]
             for n in "abcd"
         ]
-        intake = take_in(items, lambda: Desk(log, FakeTokenizer(8)), log=log)
+        intake = take_in(items, lambda: DocumentChunker(log, FakeTokenizer(8)), log=log)
         assert (intake.new, told, intake.failures) == (2, ["a", "b"], 0)
         assert intake.full is not None
 
@@ -218,7 +218,7 @@ class TestMemorize:
         logs = [fill(engine, tmp_path, name, TEXT) for name in "abc"]
         order: list[str] = []
         with engine.lease(logs[0]) as a, engine.lease(logs[1]) as b, engine.lease(logs[2]) as c:
-            jobs = [Job.of(log, lease) for log, lease in zip(logs, (a, b, c), strict=True)]
+            jobs = [WriteJob.of(log, lease) for log, lease in zip(logs, (a, b, c), strict=True)]
             note: OnStep = lambda tenant, _: order.append(tenant.name)  # noqa: E731
             memorize(jobs, engine.writer, engine.tokenizer, note, max_batch=1)
         assert order == list("abc") * logs[0].length()
@@ -271,7 +271,7 @@ class TestMemorize:
         before = log.heads.serving()
         fill(engine, tmp_path, "anna", TEXT, TEXT.upper())
         with monkeypatch.context() as full:
-            full.setattr(Files, "put", _disk_full)
+            full.setattr(ObjectStore, "put", _disk_full)
             with pytest.raises(StorageError, match="No space left on device"):
                 catch_up(engine, [log])
         assert log.heads.serving() == before
@@ -280,7 +280,7 @@ class TestMemorize:
 
 
 class CountingWriter(Writer):
-    def __init__(self, model: MPlus, files: Files) -> None:
+    def __init__(self, model: MPlus, files: ObjectStore) -> None:
         super().__init__(model, files)
         self.batches: list[int] = []
 
@@ -293,23 +293,27 @@ class TestWriter:
     PLAN = WritePlan("t", "head", 1, 0, "bfloat16", 0, ())
 
     @pytest.mark.parametrize("step", [1, -1])
-    def test_a_step_out_of_turn_is_refused(self, model: MPlus, files: Files, step: int) -> None:
+    def test_a_step_out_of_turn_is_refused(
+        self, model: MPlus, files: ObjectStore, step: int
+    ) -> None:
         writer = Writer(model, files)
         writer.open(self.PLAN)
         with pytest.raises(InvalidInputError, match="not the next one here: 0 is"):
             writer.memorize([WriteRequest("t", step, [1])])
 
-    def test_two_steps_of_one_tenant_cannot_share_a_pass(self, model: MPlus, files: Files) -> None:
+    def test_two_steps_of_one_tenant_cannot_share_a_pass(
+        self, model: MPlus, files: ObjectStore
+    ) -> None:
         writer = Writer(model, files)
         writer.open(self.PLAN)
         with pytest.raises(InvalidInputError, match="not the next one"):
             writer.memorize([WriteRequest("t", 0, [1]), WriteRequest("t", 0, [2])])
 
-    def test_a_tenant_that_is_not_open_is_refused(self, model: MPlus, files: Files) -> None:
+    def test_a_tenant_that_is_not_open_is_refused(self, model: MPlus, files: ObjectStore) -> None:
         with pytest.raises(InvalidInputError, match="not open"):
             Writer(model, files).memorize([WriteRequest("t", 0, [1])])
 
-    def test_nothing_new_is_no_file(self, model: MPlus, files: Files) -> None:
+    def test_nothing_new_is_no_file(self, model: MPlus, files: ObjectStore) -> None:
         writer = Writer(model, files)
         writer.open(self.PLAN)
         assert writer.seal("t", leaving=True) is None
@@ -320,7 +324,7 @@ class TestWriter:
         assert writer.seal("t", leaving=True) is None
 
     def test_states_are_kept_apart_and_the_newest_one_follows_the_head(
-        self, model: MPlus, files: Files, monkeypatch: pytest.MonkeyPatch
+        self, model: MPlus, files: ObjectStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("mplus_ray.actors.writer.STATE_EVERY", 4)
         writer = Writer(model, files)

@@ -12,7 +12,7 @@ import pytest
 
 from mplus_ray.model.errors import BusyError, StaleLeaseError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
+from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES, metadata
 from tests.logs import build_without, memorize, put, shard
@@ -145,7 +145,7 @@ def test_every_tenant_table_has_the_column() -> None:
 
 
 def test_statements_on_tenants_rows_are_made_by_their_scope() -> None:
-    """`Scope` binds the tenant; only what is about all tenants, or about whose a key is, goes past.
+    """`TenantScope` binds the tenant; what is about all tenants or whose a key is goes past.
 
     `api_keys.py` binds the owner in a function of its own, see `test_api_keys.py`. Migrations are
     of all tenants.
@@ -181,7 +181,7 @@ def test_a_scope_sees_its_own_tenant_only(ledger: Ledger) -> None:
     ledger.credentials.create(anna, ["query"])
     put(anna, "long", count=8)  # enough words to be compared with others
     building = anna.heads.begin_build(lease, fingerprint="f2", reason="upgrade")
-    cut_rest(anna.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 1)])
+    rechunk(anna.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 1)])
     anna.heads.replace_shards(
         lease, anna.heads.serving().head.id, anna.heads.serving().shards, [shard(0, 2)]
     )

@@ -13,14 +13,14 @@ import pytest
 
 from mplus_ray.model.errors import DamagedFileError, StorageError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.model.store.shards import check_shard
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.head_files import purge
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.maintenance.repair import verify
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, make_text, merge_all
@@ -89,7 +89,7 @@ def test_a_file_that_goes_between_its_check_and_its_mapping_is_missing(
 ) -> None:
     file = log.heads.serving().shards[-1].file
 
-    def check(files: Files, shard: Shard, fingerprint: str) -> None:
+    def check(files: ObjectStore, shard: Shard, fingerprint: str) -> None:
         check_shard(files, shard, fingerprint)
         if shard.file == file:
             lose(world.folder / file)
@@ -154,7 +154,7 @@ class TestFiles:
         for state in log.heads.serving().states:
             damage(world.folder / state.file)
         log.forgets.request("b")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         verify(world.engine, log)
         go_on(world, log)
 
@@ -200,10 +200,10 @@ class TestFullDisk:
     def test_while_forgetting(self, world: World, log: TenantLog, after: int) -> None:
         log.forgets.request("a")
         with full_disk(after), pytest.raises(StorageError, match="raise the limit"):
-            settle(world.engine, log)
+            carry_out_forgets(world.engine, log)
         assert log.forgets.list()[0].receipt.rebuilt is None
         ask(log, world.reader, "who?", max_tokens=1)
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         go_on(world, log)
 
     def test_while_compacting(self, world: World, log: TenantLog) -> None:
@@ -215,14 +215,14 @@ class TestFullDisk:
 @contextmanager
 def full_disk(after: int) -> Iterator[None]:
     """The system refuses a file after so many, once."""
-    put, files = Files.put, iter(range(after + 1))
+    put, files = ObjectStore.put, iter(range(after + 1))
 
-    def limited(self: Files, name: str, data: Any) -> None:
+    def limited(self: ObjectStore, name: str, data: Any) -> None:
         with _largest_file(100 if next(files, after + 1) == after else None):
             put(self, name, data)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Files, "put", limited)
+        patch.setattr(ObjectStore, "put", limited)
         yield
 
 
@@ -238,7 +238,7 @@ def _largest_file(nbytes: int | None) -> Iterator[None]:
 
 def test_a_cold_tenant_is_made_again(world: World, log: TenantLog) -> None:
     before = world.digest(log)
-    cool(world.engine, log)
+    drop_rows(world.engine, log)
     assert world.names() == set()
     catch_up(world.engine, [log])
     assert world.digest(log) == before

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from torch import Tensor
 
 from mplus_ray.model.store.row_store import RowStore
-from mplus_ray.pipeline.ledger.heads.fork import cut
+from mplus_ray.pipeline.ledger.heads.fork import shards_before
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
 from mplus_ray.pipeline.reading.ask import ask
@@ -97,7 +97,7 @@ class TestAfterwards:
         assert {name for name, _ in found_in(world.data, secrets)} >= {"ledger.db-wal"}
         for key in keys:
             log.forgets.request(key)
-        receipts = settle(world.engine, log)
+        receipts = carry_out_forgets(world.engine, log)
         assert [receipt.document for receipt in receipts] == list(keys)
         for r in receipts:
             assert r.rebuilt is not None
@@ -111,7 +111,7 @@ class TestAfterwards:
         assert merge_all(world, log)
         secrets = needles(world, log, "c")
         log.forgets.request("c")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         assert found_in(world.data, secrets) == []
         same_as_without(world, log, "c")
 
@@ -137,7 +137,7 @@ class TestAfterwards:
         document = log.document("d")
         assert document.first_step < log.heads.serving().head.step < document.end
         log.forgets.request("d")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         same_as_without(world, log, "d")
 
     def test_a_document_that_comes_during_the_rebuild(self, world: World) -> None:
@@ -149,7 +149,7 @@ class TestAfterwards:
             while waiting:
                 world.accept(log, "e", DOCUMENTS[waiting.pop()])
 
-        settle(world.engine, log, arrive)
+        carry_out_forgets(world.engine, log, arrive)
         catch_up(world.engine, [log])
         same_as_without(world, log, "b")
 
@@ -161,7 +161,7 @@ class TestAfterwards:
         def request(*_: object) -> None:
             log.forgets.request("d")
 
-        settle(world.engine, log, request)
+        carry_out_forgets(world.engine, log, request)
         catch_up(world.engine, [log])
         assert log.forgets.pending() == []
         assert found_in(world.data, secrets) == []
@@ -180,7 +180,7 @@ class TestAfterwards:
     def test_and_it_may_come_again(self, world: World) -> None:
         log = fill(world, without="e")
         log.forgets.request("b")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         world.accept(log, "b", DOCUMENTS["b"])
         catch_up(world.engine, [log])
         twin = world.grow("twin", [(key, DOCUMENTS[key]) for key in "acdb"])
@@ -191,7 +191,7 @@ class TestAfterwards:
         log.snapshots.take("in b", 5)
         log.snapshots.take("after d", 14)
         log.forgets.request("b")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         assert [(s.name, s.step) for s in log.snapshots.list()] == [("in b", 3), ("after d", 10)]
         twin = fill(world, "twin", "b")
         for step in (3, 10):
@@ -204,7 +204,7 @@ class TestForks:
         fork = world.ledger.fork_tenant(log, "fork")
         before = world.digest(fork)
         log.forgets.request("b")
-        settle(world.engine, log)
+        carry_out_forgets(world.engine, log)
         assert world.digest(fork) == before
         assert not verify(world.engine, fork).damaged
 
@@ -215,19 +215,19 @@ class TestForks:
         fork = world.ledger.fork_tenant(log, "fork")
         if alive:
             log.forgets.request("b")
-            settle(world.engine, log)
+            carry_out_forgets(world.engine, log)
         else:
             delete(world.engine, "anna")
         assert found_in(world.data, secrets), "the fork has it"
         world.accept(fork, "f", make_text("f", 4))
         catch_up(world.engine, [fork])
         fork.forgets.request("b")
-        settle(world.engine, fork)
+        carry_out_forgets(world.engine, fork)
         assert found_in(world.data, secrets) == []
 
     def test_a_forks_share_of_a_file_ends_where_it_does(self, world: World) -> None:
         log = fill(world)
-        assert cut(log.heads.serving().shards, 5)[-1].end == 5
+        assert shards_before(log.heads.serving().shards, 5)[-1].end == 5
 
 
 def test_nothing_is_left_in_a_database_of_many_pages(world: World) -> None:
@@ -266,7 +266,7 @@ def test_nothing_is_left_in_a_servers_tables(on_postgres: World, postgres: Postg
     assert found_in(tables, secrets)
     assert found_in(world.folder, secrets)
     log.forgets.request("b")
-    settle(world.engine, log)
+    carry_out_forgets(world.engine, log)
     assert found_in(tables, secrets) == []
     assert found_in(world.folder, secrets) == []
     same_as_without(world, log, "b")

@@ -13,9 +13,9 @@ from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.rebuild import settle, upgrade
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets, upgrade
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.workers.catch_up import catch_up
@@ -91,7 +91,7 @@ def test_the_old_memory_serves_until_the_new_one_is_complete(
     monkeypatch.setattr("mplus_ray.actors.writer.STATE_EVERY", 2)
     log = world.grow("anna", DOCUMENTS)
     before, answer = world.digest(log), ask(log, world.reader, "What?").answer
-    files = Files.open(str(world.folder))
+    files = ObjectStore.open(str(world.folder))
     engine = replace(
         world.engine,
         writer=StoppingWriter(new, files, 3),
@@ -134,7 +134,7 @@ def test_what_was_to_be_forgotten_is_left_out(world: World, new: MPlus, tmp_path
 class StoppingWriter(Writer):
     """The power fails after so many steps."""
 
-    def __init__(self, model: MPlus, files: Files, limit: int) -> None:
+    def __init__(self, model: MPlus, files: ObjectStore, limit: int) -> None:
         super().__init__(model, files)
         self.limit, self.steps = limit, 0
 
@@ -151,7 +151,7 @@ def test_other_weights_do_not_write_on_a_memory(world: World, new: MPlus) -> Non
     after = renewed(world, new)
     log = after.ledger.tenant("anna")
     before = log.heads.serving()
-    for work in (settle, verify):
+    for work in (carry_out_forgets, verify):
         with pytest.raises(FingerprintMismatchError):
             work(after.engine, log)
     assert log.heads.serving() == before

@@ -13,7 +13,7 @@ import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
-from mplus_ray.pipeline.maintenance.rebuild import settle
+from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.reading.read_plans import read_plan
@@ -97,7 +97,7 @@ def test_forks_and_forgetting_begin_anew_where_rows_are_gone(world: World) -> No
     catch_up(world.engine, [fork])
     assert world.digest(fork) == at_40
     log.forgets.request("d9")
-    settle(world.engine, log)
+    carry_out_forgets(world.engine, log)
     rest = [document for document in DOCUMENTS if document[0] != "d9"]
     assert world.digest(log) == world.digest(world.grow("bela", rest))
 

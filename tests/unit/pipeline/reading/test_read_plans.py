@@ -18,7 +18,7 @@ from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoun
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete, sweep
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, drop_rows, sweep
 from mplus_ray.pipeline.reading.read_plans import Plans, read_plan
 from mplus_ray.pipeline.workers.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
@@ -300,7 +300,7 @@ class TestDropped:
         log = world.grow("anna", [("a", make_text("a", 5)), ("b", make_text("b", 4))])
         plans, digest = Plans(world.ledger), world.digest(log)
         whole = plans.plan(log)
-        cool(world.engine, log)
+        drop_rows(world.engine, log)
         assert world.ledger.waiting() == []
         with pytest.raises(NotYetError, match=f"0 of the {whole.step} steps"):
             plans.plan(log)

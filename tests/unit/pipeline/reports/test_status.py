@@ -116,9 +116,14 @@ class TestReadStatus:
         anna = ledger.create_tenant("anna", "f1")
         put(anna, "a", 4)
         lease = anna.heads.claim("w", 10)
-        rows, tip = shard(0, 4), state(4)
+        rows, writer_state = shard(0, 4), state(4)
         anna.heads.commit(
-            lease, anna.heads.serving().head.id, step=4, history="4", shards=[rows], states=[tip]
+            lease,
+            anna.heads.serving().head.id,
+            step=4,
+            history="4",
+            shards=[rows],
+            states=[writer_state],
         )
         ledger.fork_tenant(anna, "bela")
         cache = RangeCache(tmp_path / "cache", 1 << 20)

@@ -13,7 +13,7 @@ from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.reports.memory_map import Memberships, Tiers, draw_map, tiers
-from mplus_ray.pipeline.reports.tenant_stats import Anatomy, Kind, read_anatomy
+from mplus_ray.pipeline.reports.tenant_stats import Kind, TenantStats, read_tenant_stats
 from tests.logs import build_without, memorize, put
 
 pytest_plugins = ["tests.postgres"]
@@ -42,27 +42,27 @@ def tenant() -> Tenant:
 class TestCounts:
     def test_all_that_a_tenant_has(self, ledger: Ledger) -> None:
         log = ledger.create_tenant("anna", "f1")
-        assert read_anatomy(log) == Anatomy(0, 0, 0, 0, 0, 0, Kind(0, 0), Kind(0, 0))
+        assert read_tenant_stats(log) == TenantStats(0, 0, 0, 0, 0, 0, Kind(0, 0), Kind(0, 0))
         for key in "abc":
             put(log, key)
         log.add_failure("x", "y")
         lease = log.heads.claim("w", 10)
         memorize(log, lease, [2, 5])
         log.forgets.request("a")
-        found = read_anatomy(log)
-        assert found == Anatomy(5, 1, 2, 1, 6, 1, Kind(2, 200), Kind(2, 20))
+        found = read_tenant_stats(log)
+        assert found == TenantStats(5, 1, 2, 1, 6, 1, Kind(2, 200), Kind(2, 20))
         build = build_without(log, lease, ["a"])
-        assert read_anatomy(log) == found  # what is being built is not what is read
+        assert read_tenant_stats(log) == found  # what is being built is not what is read
         log.heads.swap(lease, build.id)
-        assert read_anatomy(log) == Anatomy(4, 0, 2, 0, 4, 1, Kind(1, 100), Kind(1, 10))
+        assert read_tenant_stats(log) == TenantStats(4, 0, 2, 0, 4, 1, Kind(1, 100), Kind(1, 10))
 
     def test_nobody_elses(self, ledger: Ledger) -> None:
         put(ledger.create_tenant("bela", "f1"), "a")
         log = ledger.create_tenant("anna", "f1")
-        assert read_anatomy(log).tokens == 0
+        assert read_tenant_stats(log).tokens == 0
         ledger.delete_tenant("anna")
         with pytest.raises(TenantNotFoundError):
-            read_anatomy(log)
+            read_tenant_stats(log)
 
 
 class TestTiers:

@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
-from mplus_ray.pipeline.sources import Idle, Incoming, Item, Source, Until, open_sources, read_again
+from mplus_ray.pipeline.sources import (
+    DocumentSource,
+    Idle,
+    Incoming,
+    Item,
+    Until,
+    open_sources,
+    read_again,
+)
 from tests.unit.fakes import FakeTokenizer
 
 kafka = pytest.importorskip("confluent_kafka")
@@ -39,7 +47,7 @@ class Cluster:
             self._producer.produce(topic, data, key, partition)
         assert self._producer.flush(10) == 0
 
-    def source(self, topic: str, group: str = "g", idle: float | None = 2) -> Source:
+    def source(self, topic: str, group: str = "g", idle: float | None = 2) -> DocumentSource:
         url = f"kafka://{self.address}/{topic}?group={group}&{SETTINGS}"
         return open_sources([url], until=Until(idle=idle))
 
@@ -69,11 +77,11 @@ def log(tmp_path: Path) -> Iterator[TenantLog]:
     ledger.close()
 
 
-def take(log: TenantLog, source: Source) -> Intake:
-    return take_in(source, lambda: Desk(log, FakeTokenizer(64)), log=log)
+def take(log: TenantLog, source: DocumentSource) -> IngestReport:
+    return take_in(source, lambda: DocumentChunker(log, FakeTokenizer(64)), log=log)
 
 
-def first(source: Source) -> tuple[Iterator[Any], Incoming]:
+def first(source: DocumentSource) -> tuple[Iterator[Any], Incoming]:
     """The running source, and its first document."""
     items = iter(source)
     for item in items:
@@ -151,7 +159,7 @@ def test_two_members_share_the_partitions(cluster: Cluster, log: TenantLog, topi
     """The second one joins while the first has a document that it has not handed over yet."""
     for partition in range(4):
         cluster.send(topic, {"text": f"Of {partition}."}, partition=partition)
-    desk = Desk(log, FakeTokenizer(64))
+    desk = DocumentChunker(log, FakeTokenizer(64))
     one = iter(cluster.source(topic, idle=4))
     two = iter(cluster.source(topic, idle=4))
     running = [one, two]

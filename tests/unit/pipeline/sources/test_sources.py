@@ -22,7 +22,7 @@ import pytest
 
 import tests.s3
 from mplus_ray.model.errors import InvalidInputError, StorageError
-from mplus_ray.pipeline.ingest.ingestor import Desk, Intake, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
@@ -42,8 +42,8 @@ def log(tmp_path: Path) -> Iterator[TenantLog]:
     ledger.close()
 
 
-def take(log: TenantLog, source: object, **options: object) -> Intake:
-    return take_in(source, lambda: Desk(log, FakeTokenizer(64)), log=log, **options)  # type: ignore[arg-type]
+def take(log: TenantLog, source: object, **options: object) -> IngestReport:
+    return take_in(source, lambda: DocumentChunker(log, FakeTokenizer(64)), log=log, **options)  # type: ignore[arg-type]
 
 
 def keys(log: TenantLog) -> list[str]:
@@ -207,7 +207,7 @@ class TestOneAtATime:
 
     def test_many_failures_alone_are_kept_too(self, log: TenantLog) -> None:
         stream = io.BytesIO(b"".join(b"?%d\n" % n for n in range(1005)))
-        intake = take_in(JsonLines(stream), lambda: Desk(log, FakeTokenizer(64)))
+        intake = take_in(JsonLines(stream), lambda: DocumentChunker(log, FakeTokenizer(64)))
         assert intake.failures == len(log.failures()) == 1005
         assert len(intake.failed) == 1000
 
@@ -219,14 +219,14 @@ class TestOneAtATime:
             ledger = Ledger(f"sqlite:///{tmp_path / 'big.db'}")
         log = ledger.create_tenant("anna", "weights")
         process = psutil.Process()
-        take_in(JsonLines(_Endless(5)), lambda: Desk(log, _Blunt()))  # warm
+        take_in(JsonLines(_Endless(5)), lambda: DocumentChunker(log, _Blunt()))  # warm
         before = peak = process.memory_info().rss
 
         def look(*_: object) -> None:
             nonlocal peak
             peak = max(peak, process.memory_info().rss)
 
-        intake = take_in(JsonLines(_Endless(200)), lambda: Desk(log, _Blunt()), look)
+        intake = take_in(JsonLines(_Endless(200)), lambda: DocumentChunker(log, _Blunt()), look)
         ledger.close()
         assert intake.new + intake.known == 200
         assert peak - before < 100 * 2**20
@@ -266,13 +266,13 @@ class TestFollow:
         folder: Path,
         rounds: list[Callable[[], object]],
         monkeypatch: pytest.MonkeyPatch,
-    ) -> Intake:
+    ) -> IngestReport:
         """Does one thing after each look into the folder, then stops."""
         monkeypatch.setattr("mplus_ray.pipeline.sources.follow._POLL_SECONDS", 0)
         until = Until()
         todo = iter(rounds)
 
-        def on_idle(_: Intake) -> None:
+        def on_idle(_: IngestReport) -> None:
             next(todo, until.stop.set)()
 
         return take(log, Folder(folder, until), on_idle=on_idle)

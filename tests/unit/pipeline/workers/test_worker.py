@@ -16,7 +16,7 @@ from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import StorageError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.worker import Worker
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Unobserved
@@ -175,16 +175,16 @@ def test_a_storage_that_refuses_is_tried_again(
 ) -> None:
     monkeypatch.setattr(mplus_ray.pipeline.workers.worker, "_FIRST_PAUSE", 0.01)
     logs = [waiting(world, name, 5) for name in "ab"]
-    put, stop = Files.put, threading.Event()
+    put, stop = ObjectStore.put, threading.Event()
     refused: list[object] = []
 
-    def refusing(files: Files, *args: object) -> None:
+    def refusing(files: ObjectStore, *args: object) -> None:
         if len(refused) < 3:
             refused.append(args[0])
             raise StorageError("No space left on device")
         put(files, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Files, "put", refusing)
+    monkeypatch.setattr(ObjectStore, "put", refusing)
 
     class Until(Notes):
         def committed(self, commit: Commit) -> None:
@@ -201,7 +201,7 @@ def test_a_storage_that_refuses_is_tried_again(
 def test_draining_says_what_failed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     log = waiting(world, "anna", 3)
     with monkeypatch.context() as full:
-        full.setattr(Files, "put", _refuse)
+        full.setattr(ObjectStore, "put", _refuse)
         with pytest.raises(StorageError, match="No space left"):
             Worker(world.engine).drain()
     assert log.heads.serving().head.step == 0
@@ -269,10 +269,10 @@ class TestBacklog:
         assert total.oldest >= 0.0
 
     def test_a_cold_memory_waits_for_its_next_document(self, world: World) -> None:
-        from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+        from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 
         log = world.grow("cold", [("a", make_text("a", 3))])
-        cool(world.engine, log)
+        drop_rows(world.engine, log)
         assert world.ledger.waiting() == []
         world.accept(log, "b", make_text("b", 2))
         (one,) = world.ledger.waiting()

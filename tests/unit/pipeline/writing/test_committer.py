@@ -17,7 +17,7 @@ from mplus_ray.pipeline.ledger.heads.head import Committed
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.claims import claim_together
 from mplus_ray.pipeline.writing.committer import Committer, Task, Written
-from mplus_ray.pipeline.writing.write_job import Job
+from mplus_ray.pipeline.writing.write_job import WriteJob
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
 
@@ -46,14 +46,14 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def claimed(world: World, *names: str) -> list[Job]:
+def claimed(world: World, *names: str) -> list[WriteJob]:
     logs = [world.tenant(name) for name in names]
     for log in logs:
         world.accept(log, "a", make_text(log.tenant.name, 2))
     return claim_together(logs, "me", 60.0, ())
 
 
-def memorized(world: World, job: Job) -> Callable[[], Sealed | None]:
+def memorized(world: World, job: WriteJob) -> Callable[[], Sealed | None]:
     """All of a job is memorized; the call returned writes its files."""
     writer = world.engine.writer
     writer.open(job.plan)
@@ -64,7 +64,7 @@ def memorized(world: World, job: Job) -> Callable[[], Sealed | None]:
 
 
 def together(
-    jobs: list[Job], writes: list[Callable[[], Sealed | None]], release: bool = False
+    jobs: list[WriteJob], writes: list[Callable[[], Sealed | None]], release: bool = False
 ) -> list[Task]:
     """Tasks that all wait while the committer has something else to do."""
     held, committer = Event(), Committer()
@@ -187,5 +187,5 @@ class TestClaims:
         log: TenantLog = world.grow("anna", [("a", make_text("a", 3))])
         world.accept(log, "b", make_text("b", 2))
         (job,) = claim_together([log], "me", 60.0, ())
-        assert job == Job.of(log, job.lease)
+        assert job == WriteJob.of(log, job.lease)
         assert claim_together([], "me", 60.0, ()) == []

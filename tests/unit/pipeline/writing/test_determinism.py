@@ -9,7 +9,7 @@ import pytest
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.store.row_format import PRECISIONS
 from mplus_ray.pipeline.ledger.tenant import RETENTIONS
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.worlds import World, make_text, merge_all
@@ -71,7 +71,7 @@ def test_what_is_read_back_is_what_was_made(world: World, precision: str, retent
     again = world.restarted()
     log = again.ledger.tenant("anna")
     assert again.digest(log) == digest(expected[-1])
-    cool(again.engine, log)
+    drop_rows(again.engine, log)
     catch_up(again.engine, [log])
     assert again.digest(log) == digest(expected[-1])
     again.close()

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from mplus_ray.model.errors import MPlusError, StorageError
 from mplus_ray.services.api import console
-from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.logs import JsonFormatter
 from tests.api_world import ApiWorld, bearer, serving
 from tests.paths import ROOT
@@ -302,7 +302,7 @@ class TestProblems:
         def fail(*_: Any) -> Any:
             raise error
 
-        monkeypatch.setattr("mplus_ray.services.api.routes.memory.read_anatomy", fail)
+        monkeypatch.setattr("mplus_ray.services.api.routes.memory.read_tenant_stats", fail)
         answer = api.client.get("/v1/memory", headers=api.fresh())
         assert answer.status_code == status
         assert "hunter2" not in answer.text
@@ -402,7 +402,7 @@ def test_the_routes_of_two_methods_do_not_hide_each_other(described: dict[str, A
 
 def test_every_metric_of_the_api_is_documented() -> None:
     registry = CollectorRegistry()
-    Figures(registry)
+    ApiMetrics(registry)
     text = (ROOT / "docs" / "API.md").read_text("utf-8")
     for family in registry.collect():
         name = family.name + ("_total" if family.type == "counter" else "")

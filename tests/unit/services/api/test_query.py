@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from mplus_ray.actors.messages import Asked, Piece, Told
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.generation.confidence import Confidence
@@ -310,7 +310,9 @@ def test_a_file_that_was_merged_away_meanwhile_is_no_damage(
     plain = api.ask(headers, "Who?").json()["answer"]
     ask, lost = LocalReaders.ask, [DamagedFileError("merged.arrow", "it is missing")]
 
-    async def lose(readers: LocalReaders, asked: Asked) -> AsyncGenerator[Piece | Told, None]:
+    async def lose(
+        readers: LocalReaders, asked: AskRequest
+    ) -> AsyncGenerator[TextDelta | AskResult, None]:
         if lost:
             raise lost.pop()
         async for each in ask(readers, asked):

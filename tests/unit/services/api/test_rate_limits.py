@@ -12,7 +12,7 @@ from mplus_ray.model.errors import RateLimitedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api import rate_limits as limits_module
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.metrics import Figures
+from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.rate_limits import Meter
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
@@ -43,7 +43,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def meter(clock: Clock, registry: CollectorRegistry) -> Meter:
-    return Meter(LIMITS, Figures(registry), clock)
+    return Meter(LIMITS, ApiMetrics(registry), clock)
 
 
 def test_a_minutes_worth_at_once_and_then_evenly(meter: Meter, clock: Clock) -> None:

@@ -22,8 +22,8 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
 )
 from mplus_ray.model.evaluation import parity
-from mplus_ray.model.training.run import Order
-from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
+from mplus_ray.model.training.run import TrainingOrder
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services.cli import app as cli
@@ -154,9 +154,9 @@ class TestCommands:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         """A recipe that ships is found by its name."""
-        orders: list[Order] = []
+        orders: list[TrainingOrder] = []
 
-        def train(order: Order) -> bool:
+        def train(order: TrainingOrder) -> bool:
             orders.append(order)
             return True
 
@@ -257,7 +257,7 @@ class TestIntakeNotes:
         take_in(open_sources([str(bad)]), lambda: pytest.fail("a model was wanted"), log=log)
         assert [failure.source for failure in log.failures()] == [str(bad)]
         bad.write_text("A text after all.")
-        desk = Desk(log, FakeTokenizer(8))
+        desk = DocumentChunker(log, FakeTokenizer(8))
         take_in(open_sources([str(bad)], key="mine"), lambda: desk)
         assert [document.key for document in log.documents()] == ["mine"]
         assert log.failures() == []
@@ -270,7 +270,9 @@ class TestIntakeNotes:
         for file in files:
             file.write_text(f"The text of {file.name}.")
         intake = take_in(
-            open_sources(list(map(str, files))), lambda: Desk(log, FakeTokenizer(8)), log=log
+            open_sources(list(map(str, files))),
+            lambda: DocumentChunker(log, FakeTokenizer(8)),
+            log=log,
         )
         assert intake.new == 1
         assert "--max-documents 2" in str(intake.full)

@@ -16,12 +16,12 @@ import mplus_ray.pipeline.ingest.ingestor
 import mplus_ray.services.cli.ingest_session
 import mplus_ray.services.cli.output
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.ingest.ingestor import Intake
+from mplus_ray.pipeline.ingest.ingestor import IngestReport
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.services.cli.ingest import carry_out
-from mplus_ray.services.cli.ingest_session import Order, Run
+from mplus_ray.services.cli.ingest_session import IngestOrder, Run
 from mplus_ray.services.cli.progress import Figures, Ingesting
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
@@ -70,7 +70,7 @@ def system(tmp_path: Path, checkpoint: Path) -> Iterator[Embedded]:
         yield system
 
 
-def carried_out(system: Embedded, order: Order, folder: Path) -> dict[str, Any]:
+def carried_out(system: Embedded, order: IngestOrder, folder: Path) -> dict[str, Any]:
     carry_out(system, order, 0.0, str(folder / "result.json"))
     result: dict[str, Any] = json.loads((folder / "result.json").read_text())
     return result
@@ -81,7 +81,7 @@ def test_no_more_waits_than_may_while_it_memorizes_itself(
 ) -> None:
     monkeypatch.setattr(mplus_ray.pipeline.ingest.ingestor, "_GROUP_DOCUMENTS", 2)
     seen = _watch(monkeypatch)
-    result = carried_out(system, Order("anna", Listed(20), max_backlog=5), tmp_path)
+    result = carried_out(system, IngestOrder("anna", Listed(20), max_backlog=5), tmp_path)
     assert result["documents"] == 20
     assert result["chunks"] == result["accepted"]["chunks"] >= 20
     assert result["tokens"] == result["accepted"]["tokens"]
@@ -102,7 +102,7 @@ def test_what_other_processes_memorize_is_waited_for(
 
     monkeypatch.setattr(Ingesting, "held", on_hold)
     source = Listed(500, endless=True, stop=stop)
-    order = Order("anna", source, wait=False, max_backlog=5, stop=stop)
+    order = IngestOrder("anna", source, wait=False, max_backlog=5, stop=stop)
     result = carried_out(system, order, tmp_path)
     assert held
     assert 5 < result["waiting"] == result["accepted"]["chunks"] < 500
@@ -115,13 +115,13 @@ def test_an_interrupt_says_what_is_safe_and_how_to_go_on(
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    order = Order("anna", Listed(9, at=7, then=interrupt))
+    order = IngestOrder("anna", Listed(9, at=7, then=interrupt))
     with pytest.raises(KeyboardInterrupt):
         carry_out(system, order, 0.0, None)
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("stopped: anna: 7 documents, ")
     assert "the same command goes on from here" in said
-    result = carried_out(system, Order("anna", Listed(9)), tmp_path)
+    result = carried_out(system, IngestOrder("anna", Listed(9)), tmp_path)
     assert (result["documents"], result["known"], result["waiting"]) == (2, 7, 0)
 
 
@@ -134,16 +134,16 @@ def test_an_interrupt_while_memorizing_needs_no_sources_again(
     with monkeypatch.context() as patch:
         patch.setattr(mplus_ray.services.cli.ingest_session.Run, "_memorize", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            carry_out(system, Order("anna", Listed(3)), 0.0, None)
+            carry_out(system, IngestOrder("anna", Listed(3)), 0.0, None)
     assert "`mplus ingest --tenant anna` goes on" in " ".join(capsys.readouterr().err.split())
-    carry_out(system, Order("anna", None), 0.0, None)
+    carry_out(system, IngestOrder("anna", None), 0.0, None)
     assert system.ledger.tenant("anna").waiting() == 0
 
 
 def test_without_a_terminal_there_is_one_summary(
     system: Embedded, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    carry_out(system, Order("[b]anna", Listed(3)), 0.0, None)
+    carry_out(system, IngestOrder("[b]anna", Listed(3)), 0.0, None)
     out, err = capsys.readouterr()
     assert out.startswith("[b]anna: 3 documents, ")
     assert len(out.splitlines()) == 1
@@ -162,7 +162,7 @@ def test_failures_are_in_the_summary_and_end_it_with_an_error(
             raise DocumentError("bad is no document")
 
     with pytest.raises(DocumentError, match="1 of 2 documents were left out"):
-        carry_out(system, Order("anna", Mixed(1)), 0.0, None)
+        carry_out(system, IngestOrder("anna", Mixed(1)), 0.0, None)
     assert "anna: 1 documents, 1 failed, " in capsys.readouterr().out
 
 
@@ -181,7 +181,7 @@ class TestProgress:
         screen = io.StringIO()
         console = Console(file=screen, force_terminal=True, width=200)
         clock = Clock()
-        intake = Intake(new=3, tokens=90, failures=1)
+        intake = IngestReport(new=3, tokens=90, failures=1)
         tenant = Tenant("t", "anna", 1, "w")
         with Ingesting(console, "anna", clock) as progress:
             progress.taken(intake, "notes\x1b[31m.txt", 12)
@@ -198,7 +198,7 @@ class TestProgress:
     def test_nothing_is_shown_where_nobody_looks(self) -> None:
         screen = io.StringIO()
         with Ingesting(Console(file=screen), "anna") as progress:
-            progress.taken(Intake(new=1, tokens=9), "a.txt", 1)
+            progress.taken(IngestReport(new=1, tokens=9), "a.txt", 1)
         assert screen.getvalue() == ""
         assert progress.figures.documents == 1
 

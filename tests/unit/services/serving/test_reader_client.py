@@ -13,15 +13,15 @@ from ray.exceptions import ActorUnavailableError, RayTaskError
 from ray.serve._private.common import DeploymentID
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from mplus_ray.actors.messages import Asked, Piece, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
 from mplus_ray.model.generation.answer import Answer, Usage
 from mplus_ray.services.serving.reader_client import ServeReaders
 
 PLAN = ReadPlan("t1", "h", "f", 0, "bfloat16", "checkpoint", 0, ())
-ASKED = Asked(PLAN, (Turn("user", "what?"),))
-TOLD = Told(Answer("ab", [], "stop", Usage(1, 2, 3)))
+ASKED = AskRequest(PLAN, (Turn("user", "what?"),))
+TOLD = AskResult(Answer("ab", [], "stop", Usage(1, 2, 3)))
 
 
 class Call:
@@ -88,8 +88,8 @@ async def hear(handle: Handle, patience: float = 30.0) -> list[Any]:
 
 
 def test_an_answer_comes_in_order_from_the_tenants_reader() -> None:
-    handle = Handle([[], [Piece("a")], [Piece("b"), TOLD]])
-    assert asyncio.run(hear(handle)) == [Piece("a"), Piece("b"), TOLD]
+    handle = Handle([[], [TextDelta("a")], [TextDelta("b"), TOLD]])
+    assert asyncio.run(hear(handle)) == [TextDelta("a"), TextDelta("b"), TOLD]
     assert handle.opted == {"stream": True, "session_id": "t1"}
 
 
@@ -112,7 +112,7 @@ def task_error(cause: Exception) -> BaseException:
 def test_errors_are_ours_and_say_nothing_of_ray(
     raised: Callable[[], Exception], expected: type[MPlusError], before: int
 ) -> None:
-    handle = Handle([*[[], [Piece("a")]][:before], raised()])
+    handle = Handle([*[[], [TextDelta("a")]][:before], raised()])
     with pytest.raises(expected) as caught:
         asyncio.run(hear(handle))
     assert type(caught.value) is expected
@@ -133,9 +133,9 @@ def test_nobody_waits_for_ever_for_a_reader() -> None:
 
 def test_closing_the_iterator_cancels() -> None:
     async def run() -> int:
-        handle = Handle([[], [Piece("a")], "wait"])
+        handle = Handle([[], [TextDelta("a")], "wait"])
         answer = ServeReaders(handle).ask(ASKED)
-        assert await anext(answer) == Piece("a")
+        assert await anext(answer) == TextDelta("a")
         assert not handle.call.cancelled
         await answer.aclose()
         return handle.call.cancelled

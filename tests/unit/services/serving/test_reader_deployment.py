@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.messages import Asked, Piece, ReaderStats, Told, Turn
+from mplus_ray.actors.messages import AskRequest, AskResult, ReaderStats, TextDelta, Turn
 from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
@@ -19,19 +19,19 @@ from mplus_ray.pipeline.installation import Installation
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.serving import reader_deployment as readers
-from mplus_ray.services.serving.delivery_queue import Outbox
+from mplus_ray.services.serving.delivery_queue import DeliveryQueue
 from mplus_ray.services.serving.reader_deployment import Readers
 from mplus_ray.services.serving.scaling import ASKED
 from tests.worlds import World, load_model, make_text, opened
 
 BUDGET = {"device_bytes": 1 << 26, "host_bytes": 1 << 26, "slots": 4, "queue": 4}
-TOLD: Any = object.__new__(Told)  # its contents do not matter here
+TOLD: Any = object.__new__(AskResult)  # its contents do not matter here
 
 
 class TestOutbox:
-    def take(self, put: Callable[[Outbox], None]) -> list[Any]:
+    def take(self, put: Callable[[DeliveryQueue], None]) -> list[Any]:
         async def run() -> list[Any]:
-            outbox = Outbox()
+            outbox = DeliveryQueue()
             thread = threading.Thread(target=put, args=(outbox,))
             thread.start()
             thread.join()
@@ -40,26 +40,26 @@ class TestOutbox:
         return asyncio.run(run())
 
     def test_pieces_that_pile_up_are_one(self) -> None:
-        def put(outbox: Outbox) -> None:
+        def put(outbox: DeliveryQueue) -> None:
             for letter in "abc":
-                outbox.put(Piece(letter))
+                outbox.put(TextDelta(letter))
             outbox.put(TOLD)
 
-        assert self.take(put) == [Piece("abc"), TOLD]
+        assert self.take(put) == [TextDelta("abc"), TOLD]
 
     def test_nothing_is_lost_between_two_takes(self) -> None:
         async def run() -> str:
-            outbox, heard = Outbox(pace=1e-4), ""
+            outbox, heard = DeliveryQueue(pace=1e-4), ""
             letters = [chr(ord("a") + n % 26) for n in range(5000)]
 
             def put() -> None:
                 for letter in letters:
-                    outbox.put(Piece(letter))
+                    outbox.put(TextDelta(letter))
 
             thread = threading.Thread(target=put)
             thread.start()
             while len(heard) < len(letters):
-                heard += "".join(s.text for s in await outbox.take() if isinstance(s, Piece))
+                heard += "".join(s.text for s in await outbox.take() if isinstance(s, TextDelta))
             thread.join()
             assert heard == "".join(letters)
             return heard
@@ -68,37 +68,37 @@ class TestOutbox:
 
     def test_after_the_first_piece_others_wait_for_their_time_or_the_end(self) -> None:
         async def run() -> None:
-            outbox = Outbox(pace=3600)
-            outbox.put(Piece("a"))
-            assert await outbox.take() == [Piece("a")]
+            outbox = DeliveryQueue(pace=3600)
+            outbox.put(TextDelta("a"))
+            assert await outbox.take() == [TextDelta("a")]
             taking = asyncio.create_task(outbox.take())
             for letter in "bc":
-                outbox.put(Piece(letter))
+                outbox.put(TextDelta(letter))
                 await asyncio.sleep(0)
             assert not taking.done()
             outbox.put(TOLD)
-            assert await taking == [Piece("bc"), TOLD]
+            assert await taking == [TextDelta("bc"), TOLD]
 
         asyncio.run(asyncio.wait_for(run(), 30))
 
     @pytest.mark.parametrize("pace", [0.0, 0.01])
     def test_a_piece_whose_time_has_come_waits_for_nothing_else(self, pace: float) -> None:
         async def run() -> None:
-            outbox = Outbox(pace)
+            outbox = DeliveryQueue(pace)
             for letter in "abc":
-                outbox.put(Piece(letter))
-                assert await outbox.take() == [Piece(letter)]
+                outbox.put(TextDelta(letter))
+                assert await outbox.take() == [TextDelta(letter)]
                 await asyncio.sleep(2 * pace)
             taking = asyncio.create_task(outbox.take())
             await asyncio.sleep(2 * pace)  # it is not resting any more, but waiting
-            outbox.put(Piece("d"))
-            assert await taking == [Piece("d")]
+            outbox.put(TextDelta("d"))
+            assert await taking == [TextDelta("d")]
 
         asyncio.run(asyncio.wait_for(run(), 30))
 
     def test_a_loop_that_is_gone_is_no_error(self) -> None:
-        async def make() -> Outbox:
-            return Outbox()
+        async def make() -> DeliveryQueue:
+            return DeliveryQueue()
 
         asyncio.run(make()).put(TOLD)
 
@@ -144,10 +144,10 @@ class Replica:
         return float(self.run(self.readers.record_autoscaling_stats())[ASKED])
 
 
-def asked(log: TenantLog, whole: bool = False, **sampling: Any) -> Asked:
+def asked(log: TenantLog, whole: bool = False, **sampling: Any) -> AskRequest:
     plan = read_plan(log, log.heads.serving())
     turns = (Turn("user", "what was it?"),)
-    return Asked(plan, turns, {"max_tokens": 8, **sampling}, whole=whole)
+    return AskRequest(plan, turns, {"max_tokens": 8, **sampling}, whole=whole)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def test_an_answer_begins_with_a_receipt_and_ends_with_what_it_came_to(
         assert first == []
         said = [each for batch in rest for each in batch]
         told = said[-1]
-        assert isinstance(told, Told)
+        assert isinstance(told, AskResult)
         assert "".join(piece.text for piece in said[:-1]) == told.answer.text
         assert one.stats().answered == 1
         card = one.run(one.readers.card())
@@ -184,9 +184,9 @@ def test_what_is_told_soon_needs_no_receipt(world: World, folder: Path) -> None:
     with replica(folder, world.folder) as one:
         pieces = one.ask(log)
         whole = one.ask(log, whole=True)
-    assert isinstance(pieces[0][0], Piece)
+    assert isinstance(pieces[0][0], TextDelta)
     ((told,),) = whole
-    assert isinstance(told, Told)
+    assert isinstance(told, AskResult)
     assert told.answer.text == pieces[-1][-1].answer.text
 
 
@@ -249,7 +249,7 @@ def test_another_budget_is_taken_while_it_answers(world: World, folder: Path) ->
                 await changing
                 return said[-1]
 
-        assert isinstance(one.run(change()), Told)
+        assert isinstance(one.run(change()), AskResult)
         assert one.stats().slots == 2
 
 

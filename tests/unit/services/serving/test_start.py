@@ -30,7 +30,7 @@ from mplus_ray.services.serving.application import INGRESS, READERS, Readership,
 from mplus_ray.services.serving.deployment import Address, running
 from mplus_ray.services.serving.first_keys import TENANT, first_keys
 from mplus_ray.services.serving.model_card import card_of
-from mplus_ray.services.serving.placement import Demand, check_reach, free_port
+from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
 from mplus_ray.services.serving.scaling import ASKED, ByLoad
 from mplus_ray.services.serving.signals import Signals
 from tests.worlds import load_model, opened
@@ -38,17 +38,17 @@ from tests.worlds import load_model, opened
 
 class TestPlaces:
     def test_two_cores_are_enough_for_a_reader_and_a_writer(self) -> None:
-        demand = Demand(readers=1, writers=1).settled(cpus=2, gpus=0)
+        demand = ResourceRequest(readers=1, writers=1).settled(cpus=2, gpus=0)
         assert (demand.reader, demand.writer) == (Needs(1.0, 0.0), Needs(1.0, 0.0))
         assert demand.cpus == 4, "a reader, a writer, one to mend, and the ingress"
 
     def test_all_share_what_there_is(self) -> None:
-        demand = Demand(readers=2, writers=2).settled(cpus=16, gpus=2)
+        demand = ResourceRequest(readers=2, writers=2).settled(cpus=16, gpus=2)
         assert demand.reader == demand.writer == Needs(4.0, 0.5)
-        assert Demand(1, 1).settled(cpus=1, gpus=4).reader == Needs(1.0, 1.0)
+        assert ResourceRequest(1, 1).settled(cpus=1, gpus=4).reader == Needs(1.0, 1.0)
 
     def test_what_was_asked_for_stays(self) -> None:
-        demand = Demand(2, 0, reader_cpus=3, reader_gpus=0.25).settled(cpus=2, gpus=8)
+        demand = ResourceRequest(2, 0, reader_cpus=3, reader_gpus=0.25).settled(cpus=2, gpus=8)
         assert demand.reader == Needs(3, 0.25)
 
     @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mplus_ray.model.errors import BehindError, DocumentNotFoundError, InvalidInputError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.ledger.heads.rechunk import cut_rest
-from mplus_ray.pipeline.ledger.heads.renumbering import Exclusion
+from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
+from mplus_ray.pipeline.ledger.heads.renumbering import StepMap
 from mplus_ray.pipeline.ledger.heads.tenant_heads import Lease
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -172,12 +172,12 @@ class TestBuild:
         building = log.heads.begin_build(lease, fingerprint="f2", reason="upgrade")
         with pytest.raises(BehindError):
             log.heads.swap(lease, building.id)
-        cut_rest(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
+        rechunk(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
         building = memorize(log, lease, [len(keys)], building)
         put(log, "late")
         with pytest.raises(BehindError):
             log.heads.swap(lease, building.id)
-        cut_rest(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
+        rechunk(log.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 9)])
         memorize(log, lease, [len(keys) + 1], building)
         assert log.tenant.fingerprint == "f1"
         head = log.heads.swap(lease, building.id)
@@ -290,7 +290,7 @@ def test_numberings_map_both_ways(gaps: list[tuple[int, int]], step: int) -> Non
     for kept, left_out in gaps:
         ranges.append((at + kept, at + kept + left_out))
         at = ranges[-1][1]
-    exclusion = Exclusion(tuple(ranges))
+    exclusion = StepMap(tuple(ranges))
     kept_steps = [s for s in range(100) if not any(a <= s < b for a, b in ranges)]
     assert exclusion.to_log(step) == kept_steps[step]
     assert exclusion.to_head(kept_steps[step]) == step

@@ -10,7 +10,7 @@ import pytest
 
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
-from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import likenesses
@@ -134,5 +134,5 @@ def test_the_intake_lists_them(log: TenantLog) -> None:
         Incoming(key, lambda text=text: ParsedDocument("t", text), key)  # type: ignore[misc]
         for key, text in texts.items()
     ]
-    intake = take_in(items, lambda: Desk(log, FakeTokenizer(64)))
+    intake = take_in(items, lambda: DocumentChunker(log, FakeTokenizer(64)))
     assert [(d.document, d.like, d.similarity) for d in intake.duplicates] == [("c", "a", 1.0)]

@@ -6,11 +6,11 @@ import pytest
 
 from mplus_ray.model.errors import StorageError, TenantNotFoundError
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.model.object_store.object_store import Files
+from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import verify
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import cool, delete, sweep
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, drop_rows, sweep
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
@@ -127,9 +127,9 @@ class TestForks:
 
     def test_a_cold_one_leaves_the_files_of_others(self, world: World, log: TenantLog) -> None:
         fork = world.ledger.fork_tenant(log, "fork", 8)
-        cool(world.engine, log)
+        drop_rows(world.engine, log)
         assert not verify(world.engine, fork).damaged
-        cool(world.engine, fork)
+        drop_rows(world.engine, fork)
         assert world.names() == set()
         catch_up(world.engine, [log, fork])
         for one in (log, fork):
@@ -161,7 +161,7 @@ class TestDeletion:
             raise StorageError("no")
 
         with monkeypatch.context() as patch:
-            patch.setattr(Files, "delete", refuse)
+            patch.setattr(ObjectStore, "delete", refuse)
             with pytest.raises(StorageError):
                 delete(world.engine, "anna")
         assert world.names()

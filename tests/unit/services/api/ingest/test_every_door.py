@@ -13,7 +13,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from mplus_ray.model import MPlus
-from mplus_ray.pipeline.ingest.ingestor import Desk, take_in
+from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ingest.parallel_parsing import _item, _parse
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.sources import Item, divided, open_sources
@@ -58,7 +58,9 @@ class Doors:
     def command_line(self, source: Iterable[Item]) -> TenantLog:
         """What `mplus ingest` does with a source."""
         log = self.api.log(self.api.fresh())
-        taken = take_in(source, lambda: Desk(log, self.api.world.model.tokenizer), log=log)
+        taken = take_in(
+            source, lambda: DocumentChunker(log, self.api.world.model.tokenizer), log=log
+        )
         assert (taken.new, taken.failures) == (1, 0)
         return log
 
