@@ -65,6 +65,7 @@ class ModelConfig:
     # a layer's input at every token of the chunk (MemLong, LongMem, InfLLM), of which a chunk has
     # as many as tokens, K at most.
     rows: Rows = "outputs"
+    row_precision: str = "bfloat16"  # how rows of new memories are stored, unless asked otherwise
     add_bos_embedding: bool = True
     start_rows: int = 1  # P, rows of every layer before each chunk and each prompt, if any
     # Where retrieved blocks are read: one behind the other, or each right after the start rows.

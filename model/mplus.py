@@ -72,7 +72,7 @@ class MPlus:
         device: str | None = None,
         dtype: torch.dtype | str | None = None,
         write_only: bool = False,
-        precision: str = "bfloat16",
+        precision: str | None = None,
     ) -> MPlus:
         """Load a checkpoint folder or hub id, ours or an official one.
 
@@ -80,13 +80,15 @@ class MPlus:
             device: by default CUDA where there is one, else the CPU.
             dtype: of weights; by default float32 on the CPU and bfloat16 elsewhere.
             write_only: leave out weights that only answering needs.
-            precision: how rows of new memories are stored: float32, bfloat16, float16 or int8.
+            precision: how rows of new memories are stored: float32, bfloat16, float16 or int8; by
+                default as the checkpoint says.
 
         Raises:
             CheckpointError: it cannot be read; the message lists every reason.
         """
         path = find_checkpoint(str(source))
         config = ModelConfig.load(path)
+        precision = precision or config.row_precision
         RowFormat.of(config, precision)  # an unknown one is refused before the weights are read
         where = _device(device)
         number = _dtype(dtype, where)

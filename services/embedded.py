@@ -71,13 +71,16 @@ class Embedded:
 
     def create_tenant(self, name: str, **settings: Any) -> TenantLog:
         """The log of a tenant for the loaded model; see `Ledger.create_tenant`."""
-        from mplus_ray.pipeline.ledger.tenant import PRECISIONS
+        from mplus_ray.pipeline.ledger.tenant import default_precision
 
+        geometry = self.model.config.to_dict()
         return self.ledger.create_tenant(
             name,
             self.model.fingerprint,
-            bytes_per_step=self.step_bytes(settings.get("precision") or PRECISIONS[0]),
-            geometry=self.model.config.to_dict(),
+            bytes_per_step=self.step_bytes(
+                settings.get("precision") or default_precision(geometry)
+            ),
+            geometry=geometry,
             **settings,
         )
 

@@ -21,12 +21,12 @@ from mplus_ray.pipeline.ledger.heads.fork import copy_past
 from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
 from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
 from mplus_ray.pipeline.ledger.tenant import (
-    PRECISIONS,
     RETENTIONS,
     Tenant,
     TenantLimits,
     TenantSummary,
     check_new_tenant,
+    default_precision,
     default_seed,
     new_tenant,
     to_tenant,
@@ -114,8 +114,8 @@ class Ledger:
 
         Args:
             seed, precision, retention: for life; None is the default for a new tenant (a hash of
-                its name, bfloat16, checkpoint) and whatever an existing one has. The rest is for
-                a new tenant only; `TenantLog.set_limits` changes limits. See `Tenant`.
+                its name, what `geometry` says, checkpoint) and whatever an existing one has. The
+                rest is for a new tenant only; `TenantLog.set_limits` changes limits. See `Tenant`.
 
         Raises:
             InvalidInputError: a value is impossible, or the tenant exists with another one.
@@ -126,7 +126,7 @@ class Ledger:
             name=name,
             seed=default_seed(name) if seed is None else seed,
             fingerprint=fingerprint,
-            precision=precision or PRECISIONS[0],
+            precision=precision or default_precision(geometry or {}),
             retention=retention or RETENTIONS[0],
             bytes_per_step=bytes_per_step,
             geometry=geometry or {},

@@ -12,10 +12,15 @@ from sqlalchemy import Row
 
 from mplus_ray.model.errors import FingerprintMismatchError, InvalidInputError
 
-PRECISIONS = ("bfloat16", "float32", "float16", "int8")  # the first is the default
+PRECISIONS = ("bfloat16", "float32", "float16", "int8")
 RETENTIONS = ("checkpoint", "unbounded")
 _MAX_NAME = 200
 _SEEDS = 2**63  # what a signed 64-bit column holds
+
+
+def default_precision(geometry: Mapping[str, Any]) -> str:
+    """How rows of a new tenant are stored, by the configuration of the model that makes them."""
+    return str(geometry.get("row_precision", PRECISIONS[0]))
 
 
 class TenantLimits(TypedDict, total=False):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES
-from mplus_ray.pipeline.ledger.tenant import PRECISIONS
+from mplus_ray.pipeline.ledger.tenant import default_precision
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger
@@ -37,7 +37,7 @@ def first_keys(ledger: Ledger, card: Card) -> FirstKeys | None:
     log = ledger.create_tenant(
         TENANT,
         card.fingerprint,
-        bytes_per_step=card.step_bytes[PRECISIONS[0]],
+        bytes_per_step=card.step_bytes[default_precision(card.geometry)],
         geometry=dict(card.geometry),
     )
     _, operator = ledger.credentials.create(None, ["operator"], "first start")

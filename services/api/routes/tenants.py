@@ -8,7 +8,7 @@ from fastapi import Request
 
 from mplus_ray.model.errors import ConflictError, TenantNotFoundError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.pipeline.ledger.tenant import LIMITS, PRECISIONS, TenantSummary
+from mplus_ray.pipeline.ledger.tenant import LIMITS, TenantSummary, default_precision
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
 from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
@@ -46,14 +46,15 @@ def create_tenant(body: NewTenant, deps: DepsOf) -> Tenant:
     else:
         raise ConflictError(f"there is a tenant {body.name!r} already; PATCH changes its settings")
     limits = body.model_dump(include=set(LIMITS))
+    geometry = deps.genesis.config.to_dict()
     deps.ledger.create_tenant(
         body.name,
         deps.fingerprint,
         body.seed,
         precision=body.precision,
         retention=body.retention,
-        bytes_per_step=deps.step_bytes[body.precision or PRECISIONS[0]],
-        geometry=deps.genesis.config.to_dict(),
+        bytes_per_step=deps.step_bytes[body.precision or default_precision(geometry)],
+        geometry=geometry,
         **limits,
     )
     return _one(deps, body.name)

@@ -196,3 +196,9 @@ def test_a_refusal_is_seen_in_the_first_token(tmp_path):
     assert not refuses(generation)
     generation.text = " not said"
     assert refuses(generation)
+
+
+def test_a_checkpoint_says_how_its_rows_are_stored(tmp_path):
+    write_checkpoint(tmp_path / "m", **INPUTS, row_precision="int8")
+    assert MPlus.load(tmp_path / "m").empty_memory().store.format.precision == "int8"
+    assert MPlus.load(tmp_path / "m", precision="float32").precision == "float32"

@@ -49,6 +49,15 @@ class TestTenants:
         with pytest.raises(InvalidInputError, match="exists with seed 7"):
             ledger.create_tenant("anna", "f1", seed=8)
 
+    def test_its_model_says_how_rows_are_stored_unless_asked_otherwise(
+        self, ledger: Ledger
+    ) -> None:
+        geometry = {"row_precision": "int8"}
+        assert ledger.create_tenant("anna", "f1", geometry=geometry).tenant.precision == "int8"
+        asked = ledger.create_tenant("bela", "f1", geometry=geometry, precision="float16")
+        assert asked.tenant.precision == "float16"
+        assert ledger.create_tenant("cora", "f1").tenant.precision == "bfloat16"
+
     def test_an_unknown_one_is_named(self, ledger: Ledger) -> None:
         with pytest.raises(TenantNotFoundError, match="no tenant 'anna'"):
             ledger.tenant("anna")
