@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,\
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench eval-quick format lint types unit integration clean
+.PHONY: help demo backbone test check bench eval-quick format lint types unit integration clean
 .NOTPARALLEL:
 
 help:  ## this list
@@ -18,6 +18,9 @@ help:  ## this list
 
 demo: $(STAMP)  ## two tenants memorize real documents and answer questions about them
 	$(BIN)/python -m mplus_ray.deploy.demo
+
+backbone: $(STAMP)  ## fetch what mplus-small is built on, once; after it no network is needed
+	$(BIN)/mplus get small
 
 test: unit integration  ## unit and integration tests
 

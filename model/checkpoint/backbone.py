@@ -1,16 +1,18 @@
-"""An untrained M+ out of a Hugging Face Llama, Mistral, Qwen2 or Qwen3 checkpoint."""
+"""An untrained M+ out of a Hugging Face Llama, Mistral, Qwen2 or Qwen3 backbone."""
 
 from __future__ import annotations
 
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import nn
 
 from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig, read_config
@@ -84,16 +86,25 @@ def init_from_backbone(source: str, out: Path, seed: int = 0, **memory: Any) -> 
     memory its logits are the backbone's own. The retriever is random until it is trained.
 
     Args:
-        source: folder or hub id of the backbone.
+        source: folder or hub id of the backbone, or a GGUF file.
         seed: of the retriever's random weights.
         memory: M+ fields of the config, such as num_tokens=64.
 
     Raises:
         CheckpointError: not a supported backbone, or its tensors do not fit its config.
     """
+    if Path(source).is_file():
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as made:
+            read_gguf(Path(source)).save(Path(made))
+            return _init(Path(made), out, seed, memory)
     folder = find_checkpoint(source)
     if out.exists() and out.samefile(folder):
         raise InvalidInputError(f"{out} is the backbone itself; write to another folder")
+    return _init(folder, out, seed, memory)
+
+
+def _init(folder: Path, out: Path, seed: int, memory: dict[str, Any]) -> ModelConfig:
     config = backbone_config(read_config(folder), memory, str(folder / "config.json"))
     save_checkpoint(out, config, network_around(folder, config, seed))
     copy_tokenizer(folder, out)

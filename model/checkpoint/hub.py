@@ -1,10 +1,12 @@
-"""Finding a checkpoint: a local folder, or the id of one on the Hugging Face hub."""
+"""Finding a checkpoint: a local folder, one that is shipped, or one on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from mplus_ray.model.checkpoint.assembled import assembled, needs_backbone
+from mplus_ray.model.checkpoint.shipped import shipped_folder, shipped_names
 from mplus_ray.model.errors import CheckpointError
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -12,18 +14,30 @@ _FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
 
 
 def find_checkpoint(source: str) -> Path:
-    """The folder of a checkpoint, downloaded first if `source` is a hub id.
+    """The complete folder of a checkpoint, downloaded first if `source` is a hub id.
+
+    Args:
+        source: a folder, the name of a shipped checkpoint (mplus-small, or small), or a hub id.
 
     Raises:
-        CheckpointError: neither exists, or the hub cannot be reached.
+        CheckpointError: there is none, it is not complete on this machine, or the hub cannot be
+            reached.
     """
     path = Path(source)
-    if source and path.is_dir():
-        return path
+    folder = _here(source)
+    if folder is not None:
+        return assembled(folder) if needs_backbone(folder) else folder
+    if source and path.suffix == ".gguf" and path.exists():
+        raise CheckpointError(
+            f"{source} is a backbone without a memory; `mplus init --backbone {source} --out DIR` "
+            "makes a checkpoint of it"
+        )
     if source and path.exists():
         raise CheckpointError(f"{source} is a file; a checkpoint is the folder it lies in")
     if not _HUB_ID.match(source):
-        raise CheckpointError(f"there is no checkpoint at {source}")
+        raise CheckpointError(
+            f"there is no checkpoint at {source}; {', '.join(shipped_names())} come with mplus"
+        )
     from huggingface_hub import snapshot_download
 
     try:
@@ -32,3 +46,17 @@ def find_checkpoint(source: str) -> Path:
         raise CheckpointError(
             f"there is no folder {source}, and the hub did not give it either: {error}"
         ) from error
+
+
+def checkpoint_name(source: str) -> str:
+    """What a checkpoint is called: by its folder, wherever that is, or by its hub id."""
+    folder = _here(source)
+    return source if folder is None else folder.absolute().name
+
+
+def _here(source: str) -> Path | None:
+    """A folder of that path, or a shipped one of that name, which an empty folder does not hide."""
+    path = Path(source)
+    given = path if source and path.is_dir() else None
+    shipped = shipped_folder(source)
+    return given if shipped is None or (given and (given / "config.json").exists()) else shipped

@@ -37,7 +37,21 @@ class TensorFolder:
         Raises:
             CheckpointError: no safetensors, a shard is missing, or a file is damaged.
         """
-        names = _shards(folder)
+        return cls._of(folder, _shards(folder))
+
+    @classmethod
+    def of_file(cls, path: Path) -> TensorFolder:
+        """Read the header of one safetensors file, whatever lies beside it.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        if not path.is_file():
+            raise CheckpointError(f"{path.parent} has no {path.name}")
+        return cls._of(path.parent, [path.name])
+
+    @classmethod
+    def _of(cls, folder: Path, names: list[str]) -> TensorFolder:
         shapes: dict[str, tuple[int, ...]] = {}
         files: dict[str, str] = {}
         for name in names:

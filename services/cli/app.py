@@ -14,6 +14,7 @@ from mplus_ray.services.cli import (
     ask,
     documents,
     evaluate,
+    get,
     ingest,
     init,
     keys,
@@ -51,6 +52,7 @@ app.command("export")(archive.export_archive)
 app.command("import")(archive.import_archive)
 app.command("parity")(parity.parity)
 app.command("init")(init.init)
+app.command("get")(get.get)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="eval")
 for _command in entry_points(group="mplus.commands"):

@@ -14,7 +14,10 @@ from mplus_ray.services.cli.options import JsonOption
 def init(
     backbone: Annotated[
         str,
-        typer.Option(metavar="DIR|ID", help="A Llama, Mistral, Qwen2 or Qwen3 checkpoint."),
+        typer.Option(
+            metavar="DIR|ID|FILE",
+            help="A Llama, Mistral, Qwen2 or Qwen3 checkpoint: folder, hub id or GGUF file.",
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the new checkpoint.")],
     settings: Annotated[

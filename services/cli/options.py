@@ -25,9 +25,9 @@ CheckpointOption = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
-        metavar="DIR|ID",
-        help="Folder or hub id of the model; by default $MPLUS_CHECKPOINT, else the one in the "
-        "repository.",
+        metavar="NAME|DIR|ID",
+        help="The model: small, a folder or a hub id; by default $MPLUS_CHECKPOINT, else the one "
+        "in the repository.",
         show_default=False,
     ),
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -173,14 +172,14 @@ class _Told:
 
 def _check_checkpoint(source: str) -> str:
     """The model's name, if there is one; a later error would have started much in vain."""
-    from mplus_ray.model.checkpoint.hub import find_checkpoint
+    from mplus_ray.model.checkpoint.hub import checkpoint_name, find_checkpoint
     from mplus_ray.model.config import ModelConfig
     from mplus_ray.model.generation.tokenizer import TextTokenizer
 
     folder = find_checkpoint(source)
     ModelConfig.load(folder)
     TextTokenizer.load(folder)
-    return folder.name if Path(source).is_dir() else source
+    return checkpoint_name(source)
 
 
 def _size(text: str | None) -> int | None:
