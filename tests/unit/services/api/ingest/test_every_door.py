@@ -6,12 +6,12 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pyarrow.fs as pafs
 import pytest
 
+import tests.s3
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ingest.parallel_parsing import _item, _parse
@@ -23,10 +23,7 @@ from tests.checkpoints import write_checkpoint
 from tests.unit.pipeline.sources.test_kafka import Cluster
 from tests.unit.services.api.test_mcp_tools import call
 
-if TYPE_CHECKING:
-    from tests.s3 import S3
-
-pytest_plugins = ["tests.s3"]
+s3 = tests.s3.s3
 
 FACT = "He opened it in 1871 and closed it soon after. Ships wait outside for days. "
 SECTIONS = ("Tides", "Pilots", "Lights", "Winds", "Ice", "Fog")
@@ -47,7 +44,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiWorld]:
 class Doors:
     """Hands a document in by each door; every time for a tenant of its own."""
 
-    def __init__(self, api: ApiWorld, s3: S3, folder: Path) -> None:
+    def __init__(self, api: ApiWorld, s3: tests.s3.S3, folder: Path) -> None:
         self.api, self.s3, self.folder = api, s3, folder
 
     def file(self, name: str, text: str) -> Path:
@@ -91,7 +88,7 @@ class Doors:
 
 
 @pytest.fixture
-def doors(api: ApiWorld, s3: S3, tmp_path: Path) -> Doors:
+def doors(api: ApiWorld, s3: tests.s3.S3, tmp_path: Path) -> Doors:
     return Doors(api, s3, tmp_path)
 
 
