@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mplus_ray.model.evaluation.questions import SHIPPED
 from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)
@@ -126,6 +127,33 @@ def bench_index(
     from mplus_ray.services.cli.output import write_json
 
     write_json(json, main(quick, checkpoint, QuestionSource(text, questions)))
+
+
+@app.command("rag")
+def bench_rag(
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Passages with questions: an object a line with title, context, question and "
+            "answers.",
+        ),
+    ] = SHIPPED,
+    limit: Annotated[int, typer.Option(help="Questions asked, at most.", min=1)] = 100,
+    tokens: Annotated[
+        int, typer.Option(help="Of the memory; other passages of the file fill it up.", min=0)
+    ] = 20_000,
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Answers from memory against the same passages in a prompt: how soon, how many, how right."""
+    from mplus_ray.bench.rag.run import main
+    from mplus_ray.services.cli.eval_inputs import progress
+    from mplus_ray.services.cli.output import write_json
+
+    with progress("memorizing", tokens) as advance:
+        result = main(checkpoint, data, limit, tokens, advance)
+    write_json(json, result)
 
 
 @app.command("serve")

@@ -13,6 +13,22 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.network.decoder import Network
 
 SPECIAL = ("<pad>", "<bos>", "<eos>")
+# What makes rows a layer's inputs, found by words.
+INPUT_ROWS: dict[str, Any] = {
+    "rows": "inputs",
+    "num_tokens": 64,
+    "chunk_tokens": 64,
+    "start_rows": 3,
+    "num_blocks": 6,
+    "num_ltm_blocks": 2,
+    "initial_rf_when_moving_stm_to_ltm": 1e9,
+    "retrieval": "blocks",
+    "pool_attended": False,
+    "block_positions": "equal",
+    "votes": "words",
+    "max_vote_gap": 1e9,
+    "prompt_template": "\nQuestion: {question}\nAnswer:",
+}
 
 
 def tiny_config(**changes: Any) -> ModelConfig:

@@ -79,7 +79,10 @@ class RowStore:
     @property
     def nbytes(self) -> int:
         """Bytes of the tenant's own rows; genesis rows are shared."""
-        return self.steps * self.step_bytes
+        if not self._ragged:
+            return self.steps * self.step_bytes
+        layers = self.config.num_hidden_layers
+        return int(self._lengths().sum()) * layers * (self.format.row_bytes + torch.int32.itemsize)
 
     def append(self, rows: StoredRows, history: bytes) -> None:
         """Add the rows of the next step, [L, K, …], and the hash of the log up to it."""
@@ -212,13 +215,18 @@ class RowStore:
         if not self._ragged:
             return ids
         size = self.config.num_tokens
+        return ids[ids % size < self._lengths()[ids // size]]
+
+    def _lengths(self) -> Ids:
+        """[steps] rows of each step, where that differs."""
+        size = self.config.num_tokens
         lengths = np.zeros(self.steps, dtype=np.int64)
         for segment in self._segments[self._genesis :]:
             if segment.lengths is not None:
                 first = segment.first // size
                 counts = segment.lengths.counts[: max(0, self.steps - first)]
                 lengths[first : first + len(counts)] = counts
-        return ids[ids % size < lengths[ids // size]]
+        return lengths
 
     def extend_words(self, steps: int, split: Split) -> None:
         """Have the words of the first `steps` blocks indexed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -17,23 +16,8 @@ from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.model.store.shards import ShardHeader, check_shard, copy_steps, write_shard
 from mplus_ray.model.training.network import passes
-from tests.checkpoints import tiny_config, write_checkpoint
+from tests.checkpoints import INPUT_ROWS, tiny_config, write_checkpoint
 
-INPUTS: dict[str, Any] = {
-    "rows": "inputs",
-    "num_tokens": 64,
-    "chunk_tokens": 64,
-    "start_rows": 3,
-    "num_blocks": 6,
-    "num_ltm_blocks": 2,
-    "initial_rf_when_moving_stm_to_ltm": 1e9,
-    "retrieval": "blocks",
-    "pool_attended": False,
-    "block_positions": "equal",
-    "votes": "words",
-    "max_vote_gap": 1e9,
-    "prompt_template": "\nQuestion: {question}\nAnswer:",
-}
 TEXTS = ("The ferry to Brelin leaves at nine.", "Odo keeps the lamp.", "Basalt is dark.", "Mira")
 QUESTION = "When does the ferry leave?"
 
@@ -41,7 +25,7 @@ QUESTION = "When does the ferry leave?"
 @pytest.fixture(scope="module")
 def mplus(tmp_path_factory) -> MPlus:
     folder = tmp_path_factory.mktemp("inputs")
-    write_checkpoint(folder, **INPUTS)
+    write_checkpoint(folder, **INPUT_ROWS)
     return MPlus.load(folder, precision="float32")
 
 
@@ -173,18 +157,18 @@ def test_shards_keep_lengths_when_they_are_merged_and_cut(mplus, tmp_path):
 )
 def test_impossible_settings_are_refused(changes, word):
     with pytest.raises(CheckpointError, match=word):
-        tiny_config(**{**INPUTS, **changes})
+        tiny_config(**{**INPUT_ROWS, **changes})
 
 
 def test_the_config_makes_a_round_trip():
-    config = tiny_config(**INPUTS)
+    config = tiny_config(**INPUT_ROWS)
     assert ModelConfig.from_dict(config.to_dict()) == config
     assert config.identity()["rows"] == "inputs"
     assert "rows" not in tiny_config().identity()
 
 
 def test_a_refusal_is_seen_in_the_first_token(tmp_path):
-    write_checkpoint(tmp_path / "m", **INPUTS, refusal=" not said")
+    write_checkpoint(tmp_path / "m", **INPUT_ROWS, refusal=" not said")
     model = MPlus.load(tmp_path / "m", precision="float32")
     memory = grow(model)
     (generation,) = model.start([memory], [QUESTION], Sampling(max_tokens=3))
@@ -199,6 +183,6 @@ def test_a_refusal_is_seen_in_the_first_token(tmp_path):
 
 
 def test_a_checkpoint_says_how_its_rows_are_stored(tmp_path):
-    write_checkpoint(tmp_path / "m", **INPUTS, row_precision="int8")
+    write_checkpoint(tmp_path / "m", **INPUT_ROWS, row_precision="int8")
     assert MPlus.load(tmp_path / "m").empty_memory().store.format.precision == "int8"
     assert MPlus.load(tmp_path / "m", precision="float32").precision == "float32"

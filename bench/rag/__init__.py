@@ -1,0 +1,1 @@
+"""What reading from memory saves against putting the passages into a prompt."""
