@@ -38,7 +38,7 @@ def data(tmp_path):
 
 
 def test_every_arm_answers_every_question(checkpoint, data):
-    told = []
+    told: list[int] = []
     result = main(str(checkpoint), data, 10, 50, told.append)
     assert result["questions"] == 2
     assert result["memory_tokens"] == sum(told) >= 50
@@ -57,7 +57,7 @@ def test_one_passage_in_memory_is_the_passage_in_the_prompt(checkpoint, data):
         begin(mplus.networks.reader, [view], [torch.tensor(prompt)])[1][0]
         for view, prompt in (arm.start("When does it go?", 0) for arm in (memory, right))
     ]
-    assert torch.allclose(*found, atol=1e-5)
+    assert torch.allclose(found[0], found[1], atol=1e-5)
 
 
 def test_too_little_text_is_said(checkpoint, data):
