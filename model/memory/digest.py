@@ -11,6 +11,7 @@ import xxhash
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.store.row_store import RowStore
+from mplus_ray.model.store.segments import Lengths
 
 _WINDOW = 64  # steps whose rows are read at a time
 
@@ -29,7 +30,9 @@ def digest(memory: Memory) -> str:
         for part in (pool, long_term, membership.remaining[layer]):
             found.update(len(part).to_bytes(8, "little") + np.ascontiguousarray(part).tobytes())
         ids = np.sort(np.concatenate([pool, long_term]))
-        own.append(ids[ids >= 0])  # the checkpoint's hash stands for the bytes of its rows
+        own.append(
+            store.present(ids[ids >= 0])
+        )  # the checkpoint's hash stands for the bytes of its rows
     for part_of_all in _row_hashes(store, own):
         found.update(part_of_all)
     return found.hexdigest()
@@ -38,10 +41,14 @@ def digest(memory: Memory) -> str:
 def _row_hashes(store: RowStore, own: list[Ids]) -> list[bytes]:
     """A hash for every layer's keys and values and for its retriever keys, in the rows' order."""
     hashes = [(xxhash.xxh3_128(), xxhash.xxh3_128()) for _ in own]
+    size = store.config.num_tokens
     for first, rows in store.parts(_WINDOW):
+        lengths = None if rows.lengths is None else Lengths(rows.lengths, size)
+        end = first + (rows.rows if lengths is None else len(lengths.counts) * size)
         for layer, (ids, pair) in enumerate(zip(own, hashes, strict=True)):
-            low, high = np.searchsorted(ids, [first, first + rows.rows])
-            at = torch.from_numpy(ids[low:high] - first)
+            low, high = np.searchsorted(ids, [first, end])
+            local = ids[low:high] - first
+            at = torch.from_numpy(local if lengths is None else lengths.places(local))
             for column, part in zip((rows.kv, rows.keys), pair, strict=True):
                 chosen = column[layer].cpu().index_select(0, at).contiguous()
                 part.update(chosen.view(torch.uint8).numpy().data)

@@ -33,7 +33,7 @@ class Shard:
     @property
     def lengths(self) -> tuple[int, ...] | None:
         """Rows of each step in every layer; None where every step has K."""
-        return self.layout[4:] or None
+        return self.layout[4 : 4 + self.steps] or None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -74,9 +75,17 @@ def encode_shard(header: ShardHeader, rows: StoredRows) -> tuple[pa.Buffer, tupl
 
 
 def copy_steps(
-    files: ObjectStore, shards: Sequence[Shard], first: int, end: int, name: str
+    files: ObjectStore,
+    shards: Sequence[Shard],
+    first: int,
+    end: int,
+    name: str,
+    at: int | None = None,
 ) -> Shard:
     """Steps first … end - 1 of consecutive shards as one new shard, bit for bit.
+
+    Args:
+        at: number of the new shard's first step, by default the same.
 
     Raises:
         DamagedFileError: a shard is missing or not what was written.
@@ -104,9 +113,23 @@ def copy_steps(
     assert header is not None
     header = replace(header, lengths=tuple(lengths) or None)
     joined = [_without_metadata(pa.concat_batches(parts)) for parts in zip(*layers, strict=True)]
-    data, layout = _encode(replace(header, first_step=first, steps=end - first), joined)
+    at = first if at is None else at
+    data, layout = _encode(replace(header, first_step=at, steps=end - first), joined)
     files.put(name, data)
-    return Shard(name, checksum(data), first, end - first, data.size, layout)
+    return Shard(name, checksum(data), at, end - first, data.size, layout)
+
+
+def read_tokens(files: ObjectStore, shard: Shard) -> list[list[int]]:
+    """Token ids of each step's chunk, of a shard whose rows stand for tokens.
+
+    Raises:
+        DamagedFileError: the file is missing or too short.
+    """
+    lengths = shard.lengths or ()
+    with needed(shard.file):
+        (data,) = files.read_ranges(shard.file, [(shard.layout[3], sum(lengths) * 4)])
+    tokens = np.frombuffer(data, dtype="<i4")
+    return [part.tolist() for part in np.split(tokens, np.cumsum(lengths)[:-1])]
 
 
 def _without_metadata(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -77,6 +77,12 @@ class Tenant:
     created: float = 0.0
     used: float = field(default=0.0, compare=False)
 
+    @property
+    def independent_steps(self) -> bool:
+        """Whether the rows of a step depend on no other step, so that steps can be left out of a
+        memory without memorizing the others again."""
+        return self.geometry.get("rows") == "inputs"
+
     def check_fingerprint(self, fingerprint: str) -> None:
         """Refuse a checkpoint that did not make this tenant's memory."""
         if fingerprint != self.fingerprint:

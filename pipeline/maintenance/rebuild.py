@@ -15,7 +15,7 @@ from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to
+from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to, shards_without
 from mplus_ray.pipeline.writing.engine import Engine
 from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize
@@ -24,8 +24,9 @@ from mplus_ray.pipeline.writing.write_pipeline import memorize
 def carry_out_forgets(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:
     """Carry out every forgetting that was asked for; returns the receipts that are complete now.
 
-    The tenant is rebuilt without the documents from the last state before the first of them; the
-    new head takes over in one commit; then files and text are purged.
+    The tenant is rebuilt without the documents from the last state before the first of them, or
+    without memorizing anything where no chunk was read with another; the new head takes over in
+    one commit; then files and text are purged.
 
     Raises:
         FingerprintMismatchError: other weights made the memory; the documents stay masked.
@@ -97,6 +98,20 @@ def _prepare(engine: Engine, log: TenantLog, lease: Lease, excluded: Sequence[st
     if building is not None:
         log.heads.drop_build(lease)
     serving = log.heads.serving()
+    if log.tenant.independent_steps and serving.whole:
+        # No chunk was read with another: the rows that stay are what they would have been.
+        left_out = log.heads.steps_of(serving.head, excluded)
+        kept, history = shards_without(engine, log, lease, serving, left_out)
+        log.heads.begin_build(
+            lease,
+            fingerprint=serving.head.fingerprint,
+            reason="forget",
+            excluded=excluded,
+            step=kept[-1].end if kept else 0,
+            history=history,
+            shards=kept,
+        )
+        return
     cut = min([serving.head.step, *(first for first, _ in serving.masks)])
     # With fewer steps, rows that are forgotten by now would not be: if some are gone, begin anew.
     states = [state for state in serving.states if state.step <= cut and serving.whole]

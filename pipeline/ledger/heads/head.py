@@ -195,16 +195,11 @@ def to_head(row: Row[Any]) -> Head:
 
 
 def to_shard(row: Row[Any]) -> Shard:
-    return Shard(row.file, row.checksum, row.first_step, row.steps, row.nbytes, _layout(row.layout))
+    return Shard(row.file, row.checksum, row.first_step, row.steps, row.nbytes, tuple(row.layout))
 
 
 def to_state(row: Row[Any]) -> State:
     return State(row.file, row.checksum, row.step, row.nbytes, row.history)
-
-
-def _layout(stored: list[int]) -> tuple[int, int, int]:
-    kv, keys, stride = stored
-    return kv, keys, stride
 
 
 def _masks(connection: Connection, scope: TenantScope, head: Head) -> tuple[tuple[int, int], ...]:

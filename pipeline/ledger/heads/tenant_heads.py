@@ -20,13 +20,15 @@ from mplus_ray.pipeline.ledger.heads.head import (
     add_files,
     check_cover,
     drop_names,
+    forgotten,
     new_version,
     read_head,
     require_head,
     to_shard,
 )
 from mplus_ray.pipeline.ledger.heads.leases import Lease
-from mplus_ray.pipeline.ledger.schema import garbage, heads, shards, states
+from mplus_ray.pipeline.ledger.heads.renumbering import step_map
+from mplus_ray.pipeline.ledger.schema import documents, garbage, heads, shards, states
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 __all__ = ["Head", "Lease", "Serving", "TenantHeads"]
@@ -54,6 +56,17 @@ class TenantHeads:
         """The head that will replace it, if one is being built; masks are in its numbering."""
         with self._scope.reading() as connection:
             return read_head(connection, self._scope, serving=False)
+
+    def steps_of(self, head: Head, document_ids: Collection[str]) -> list[tuple[int, int]]:
+        """Steps [first, end) of documents that are being forgotten, in the head's numbering.
+
+        Args:
+            document_ids: internal ids.
+        """
+        with self._scope.reading() as connection:
+            left_out = step_map(connection, self._scope, head.excluded)
+            found = forgotten(connection, self._scope, documents.c.id.in_(document_ids))
+        return [(left_out.to_head(first), left_out.to_head(end)) for first, end in found.ranges]
 
     def files(self) -> set[str]:
         """Names of all files of the tenant's heads."""
