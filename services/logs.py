@@ -17,6 +17,7 @@ from typing import Any, TextIO
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.writing.observer import reason
+from mplus_ray.services.config_file import with_config
 
 # Only these have a level of their own. Other people's stay at WARNING: at DEBUG clients of
 # databases, buckets and brokers log what they send.
@@ -63,7 +64,8 @@ class HumanFormatter(logging.Formatter):
 def configure(
     environment: Mapping[str, str] = os.environ, stream: TextIO | None = None
 ) -> logging.Handler:
-    """Log as MPLUS_LOG (human, json) and MPLUS_LOG_LEVEL (debug … error) say.
+    """Log as MPLUS_LOG (human, json) and MPLUS_LOG_LEVEL (debug … error) say, or the
+    configuration file.
 
     Called again, it replaces what it set before. Returns the handler.
 
@@ -73,6 +75,7 @@ def configure(
     Raises:
         InvalidInputError: a variable has another value.
     """
+    environment = with_config(environment)
     form = _one_of(environment, "MPLUS_LOG", _FORMS, "human")
     level = _one_of(environment, "MPLUS_LOG_LEVEL", _LEVELS, _DEFAULT_LEVEL[form])
     handler = _Handler(stream)

@@ -1,4 +1,4 @@
-"""Where things are: the one place that reads the environment for the command line."""
+"""Where things are: options, then the environment, then the configuration file, then defaults."""
 
 from __future__ import annotations
 
@@ -8,19 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.services.config_file import with_config
 
 _PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One embedded installation."""
+    """One embedded installation.
+
+    Attributes:
+        data: the data directory.
+        checkpoint: a folder or a hub id.
+        ledger_url: `sqlite:///…` or `postgresql+psycopg://…`.
+        store_url: a path, `s3://…` or `gs://…`.
+        cache_bytes: of a remote store, kept in the data directory.
+    """
 
     data: Path
-    checkpoint: str  # a folder or a hub id
-    ledger_url: str  # sqlite:///… or postgresql+psycopg://…
-    store_url: str  # a path, s3://… or gs://…
-    cache_bytes: int = 4 << 30  # of a remote store, kept in the data directory
+    checkpoint: str
+    ledger_url: str
+    store_url: str
+    cache_bytes: int = 4 << 30
 
     @property
     def ledger_path(self) -> Path | None:
@@ -41,11 +50,15 @@ class Settings:
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
         """Arguments first, then MPLUS_DATA, MPLUS_CHECKPOINT, MPLUS_LEDGER_URL,
-        MPLUS_STORE_URL and MPLUS_CACHE_BYTES, then the defaults.
+        MPLUS_STORE_URL and MPLUS_CACHE_BYTES, then the configuration file, then the defaults.
 
         The data directory defaults to `mplus` in the user's own (XDG_DATA_HOME, or
         ~/.local/share), so that a memory is found again from any working directory.
+
+        Raises:
+            InvalidInputError: the file or a variable says what cannot be.
         """
+        environment = with_config(environment)
         home = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         default_checkpoint = _PACKAGE / "checkpoints" / "mplus-tiny"
         folder = (data or Path(environment.get("MPLUS_DATA") or Path(home) / "mplus")).absolute()

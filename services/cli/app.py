@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import typer
 
+from mplus_ray import __version__
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.services import logs
 from mplus_ray.services.cli import (
     archive,
     ask,
+    config,
     documents,
     evaluate,
     get,
@@ -29,9 +32,7 @@ from mplus_ray.services.cli import (
 
 app = typer.Typer(
     name="mplus",
-    help="Documents become latent memory; questions are answered from it.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,  # a traceback is for defects, and then all of it
 )
 app.command("ingest")(ingest.ingest)
@@ -41,6 +42,7 @@ app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.command("memorize")(memorize.memorize)
 app.command("serve")(serve.serve)
+app.command("config")(config.config)
 app.command("status")(status.status)
 app.command("snapshot")(memory.snapshot)
 app.command("fork")(memory.fork)
@@ -55,8 +57,28 @@ app.command("init")(init.init)
 app.command("get")(get.get)
 app.command("train")(train.train)
 app.add_typer(evaluate.app, name="eval")
-for _command in entry_points(group="mplus.commands"):
-    app.add_typer(_command.load(), name=_command.name)  # what builds on services, as bench does
+for _command in entry_points(group="mplus.commands"):  # what builds on services, as bench does
+    _loaded = _command.load()
+    if isinstance(_loaded, typer.Typer):
+        app.add_typer(_loaded, name=_command.name)
+    else:
+        app.command(_command.name)(_loaded)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"mplus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show it and leave.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
+    """Documents become latent memory; questions are answered from it."""
 
 
 def main() -> None:
