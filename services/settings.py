@@ -19,7 +19,7 @@ class Settings:
 
     Attributes:
         data: the data directory.
-        checkpoint: a folder or a hub id.
+        checkpoint: as `find_checkpoint` takes it.
         ledger_url: `sqlite:///…` or `postgresql+psycopg://…`.
         store_url: a path, `s3://…` or `gs://…`.
         cache_bytes: of a remote store, kept in the data directory.

@@ -1,4 +1,4 @@
-"""Finding a checkpoint: a local folder, one that is shipped, or one on the Hugging Face hub."""
+"""Finding a checkpoint: a folder, one that is shipped, in a bucket or on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from pathlib import Path
 
 from mplus_ray.model.checkpoint.assembled import assembled, needs_backbone
 from mplus_ray.model.checkpoint.shipped import shipped_folder, shipped_names
+from mplus_ray.model.checkpoint.staged import FILES, bucket_name, in_bucket, staged
 from mplus_ray.model.errors import CheckpointError
 
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
-_FILES = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
 
 
 def find_checkpoint(source: str) -> Path:
-    """The complete folder of a checkpoint, downloaded first if `source` is a hub id.
+    """The complete folder of a checkpoint, copied here first if it is in a bucket or on the hub.
 
     Args:
-        source: a folder, the name of a shipped checkpoint (mplus-small, or small), or a hub id.
+        source: a folder, the name of a shipped checkpoint (mplus-small, or small), a hub id, or
+            s3://bucket/prefix or gs://bucket/prefix.
 
     Raises:
         CheckpointError: there is none, it is not complete on this machine, or the hub cannot be
             reached.
+        StorageError: the bucket cannot be reached.
     """
     path = Path(source)
-    folder = _here(source)
+    folder = staged(source) if in_bucket(source) else _here(source)
     if folder is not None:
         return assembled(folder) if needs_backbone(folder) else folder
     if source and path.suffix == ".gguf" and path.exists():
@@ -41,7 +43,7 @@ def find_checkpoint(source: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(source, allow_patterns=_FILES))
+        return Path(snapshot_download(source, allow_patterns=list(FILES)))
     except Exception as error:  # network, permission, unknown repository: all the same here
         raise CheckpointError(
             f"there is no folder {source}, and the hub did not give it either: {error}"
@@ -49,7 +51,9 @@ def find_checkpoint(source: str) -> Path:
 
 
 def checkpoint_name(source: str) -> str:
-    """What a checkpoint is called: by its folder, wherever that is, or by its hub id."""
+    """What a checkpoint is called: by its folder, wherever that is, or its hub id."""
+    if in_bucket(source):
+        return bucket_name(source)
     folder = _here(source)
     return source if folder is None else folder.absolute().name
 

@@ -13,7 +13,7 @@ from mplus_ray.services.cli.options import JsonOption
 
 def get(
     name: Annotated[
-        str, typer.Argument(help="small, or a folder with a backbone.json.", metavar="NAME|DIR")
+        str, typer.Argument(help="small, a folder, or s3:// or gs://.", metavar="NAME|DIR|URL")
     ],
     file: Annotated[
         Path | None,
@@ -28,7 +28,7 @@ def get(
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Fetch a checkpoint's backbone once, check it, and put the two together in the cache.
+    """Make a checkpoint complete on this machine: fetch its backbone, or copy it from a bucket.
 
     The cache is $MPLUS_CACHE, else `mplus` in $XDG_CACHE_HOME or ~/.cache. Nothing is downloaded
     again while it is whole, and after it no network is needed.
@@ -36,18 +36,19 @@ def get(
     from mplus_ray.model.checkpoint import assembled
     from mplus_ray.model.checkpoint.assemble import assemble
     from mplus_ray.model.checkpoint.shipped import shipped_folder, shipped_names
+    from mplus_ray.model.checkpoint.staged import in_bucket, staged
     from mplus_ray.services.cli.output import human, stderr, write_json
 
-    folder = shipped_folder(name) or Path(name)
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"there is no checkpoint {name} to get; there are {', '.join(shipped_names())}"
-        )
     progress = stderr()
 
     def say(what: str) -> None:
         progress.print(what, markup=False)
 
+    folder = staged(name, say=say) if in_bucket(name) else shipped_folder(name) or Path(name)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"there is no checkpoint {name} to get; there are {', '.join(shipped_names())}"
+        )
     needed = assembled.needs_backbone(folder)
     if file is not None and not needed:
         raise CheckpointError(f"{folder.name} is complete as it is; --file is for one that is not")

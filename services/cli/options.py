@@ -25,9 +25,9 @@ CheckpointOption = Annotated[
     str | None,
     typer.Option(
         "--checkpoint",
-        metavar="NAME|DIR|ID",
-        help="The model: small, a folder or a hub id; by default $MPLUS_CHECKPOINT, else the one "
-        "in the repository.",
+        metavar="NAME|DIR|ID|URL",
+        help="The model: small, a folder, a hub id, s3://… or gs://…; by default "
+        "$MPLUS_CHECKPOINT, else the one in the repository.",
         show_default=False,
     ),
 ]

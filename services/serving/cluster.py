@@ -10,6 +10,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 from ray import serve
 
+from mplus_ray.model.checkpoint.hub import checkpoint_name
 from mplus_ray.pipeline.workers.ray_worker import Needs
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.serving.application import Budget, Readership, application
@@ -46,7 +47,7 @@ def build(arguments: Arguments) -> serve.Application:
     budget = Budget(arguments.device_bytes, arguments.host_bytes, arguments.slots, arguments.queue)
     return application(
         installation,
-        settings.checkpoint.rstrip("/").rpartition("/")[2],
+        checkpoint_name(settings.checkpoint).rpartition("/")[2],
         Readership(arguments.smallest, arguments.largest, budget=budget),
         needs=Needs(arguments.reader_cpus, arguments.reader_gpus),
         mending=Needs(arguments.writer_cpus, arguments.writer_gpus),
