@@ -12,6 +12,12 @@ from mplus_ray.model.generation.prompt import PLAIN, QUESTION
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 _WORD = re.compile(r"\w+")
+# Words of English questions that say nothing of what is asked about: without them 81 % of SQuAD
+# questions find their passage first among 548, with them 80 %.
+_EMPTY = frozenset(
+    "a an the of in on at to for and or is are was were be been by with what which who whom whose "
+    "when where why how did does do has have had that this it its as from many much".split()
+)
 _MOST_STEMS = 1 << 17  # kept; a language has about as many words in use
 
 
@@ -30,10 +36,9 @@ class Words:
         return self._of(self._tokenizer.decode(ids))
 
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
-        """Words of a prompt without those that every prompt has."""
-        return [
-            word for word in self._of(self._tokenizer.decode(ids)) if word not in self._template
-        ]
+        """Words of a prompt without those that every prompt has, or every question."""
+        words = self._of(self._tokenizer.decode(ids))
+        return [word for word in words if word not in self._template and word not in _EMPTY]
 
     def _of(self, text: str) -> list[str]:
         words = _WORD.findall(text.casefold())
