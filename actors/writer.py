@@ -76,10 +76,11 @@ class Writer:
         return writer_state.step
 
     def _from_head(self, plan: WritePlan) -> WriterState | None:
-        """Where rows are inputs, a chunk needs nothing of those before it but the log's name."""
+        """Where rows are inputs, a chunk needs nothing of those before it but their history, and
+        to make rows again not even that."""
         from mplus_ray.model.store.writer_state import WriterState
 
-        if self._model.config.rows == "outputs" or not plan.history:
+        if self._model.config.rows == "outputs":
             return None
         return WriterState(plan.step, bytes.fromhex(plan.history), None)
 

@@ -66,8 +66,7 @@ def shards_without(
     Returns:
         The shards, and the history of the log that they are the rows of.
     """
-    from mplus_ray.model.memory.memory import link
-    from mplus_ray.model.store.shards import copy_steps, read_tokens
+    from mplus_ray.model.store.shards import copy_steps
 
     ends = [0, *(end for _, end in left_out)]
     starts = [*(first for first, _ in left_out), serving.head.step]
@@ -82,11 +81,23 @@ def shards_without(
             parts = [s for s in serving.shards if s.first_step < high and s.end > low]
             name, at = _new_name(log, serving, lease), kept[-1].end if kept else 0
             kept.append(copy_steps(engine.files, parts, low, high, name, at))
+    return kept, history_of(engine, kept, serving.head.step)
+
+
+def history_of(engine: Stores, shards: Sequence[Shard], end: int) -> str:
+    """The history of the first `end` steps, from the token ids beside their rows.
+
+    Args:
+        shards: from step 0 on, without a gap.
+    """
+    from mplus_ray.model.memory.memory import link
+    from mplus_ray.model.store.shards import read_tokens
+
     history = b""
-    for shard in kept:
-        for tokens in read_tokens(engine.files, shard):
+    for shard in shards:
+        for tokens in read_tokens(engine.files, shard)[: max(0, end - shard.first_step)]:
             history = link(history, tokens)
-    return kept, history.hex()
+    return history.hex()
 
 
 def _new_name(log: TenantLog, serving: Serving, lease: Lease) -> str:

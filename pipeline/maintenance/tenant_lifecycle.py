@@ -5,7 +5,7 @@ from __future__ import annotations
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.compaction import compact
-from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to
+from mplus_ray.pipeline.maintenance.head_files import history_of, purge, shards_up_to
 from mplus_ray.pipeline.writing.engine import Stores
 
 
@@ -20,6 +20,8 @@ def fork_at(
     """See `Ledger.fork_tenant`; a shard that the fork cuts is copied as far as it is wanted."""
     serving = log.heads.serving()
     at = serving.head.step if step is None else step
+    if history is None and log.tenant.independent_steps and serving.whole:
+        history = history_of(engine, serving.shards, at)
     if history is None and at != serving.head.step:
         state = serving.state_at(at)
         at = state.step if state else 0

@@ -10,6 +10,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.maintenance.repair import verify
+from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
 from tests.worlds import World, make_text, merge_all, opened
@@ -58,6 +59,33 @@ def test_the_rows_that_stay_are_those_of_a_tenant_that_never_saw_it(
         world.accept(one, "z", make_text("z", 3))
         catch_up(world.engine, [one])
     assert world.digest(log) == world.digest(twin)
+
+
+def test_a_fork_and_a_repair_memorize_nothing_that_is_not_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = fill(world)
+    log.forgets.request("b")
+    carry_out_forgets(world.engine, log)
+    # Wherever it is cut, the fork is the tenant as it was then.
+    step = log.heads.serving().head.step - 2
+    with world.engine.lease(log) as lease:
+        fork = fork_at(world.engine, log, lease, "fork", step)
+    assert fork.heads.serving().head.step == step
+    assert world.digest(fork) == world.digest(log, as_of=step)
+    made: list[int] = []
+    memorize = world.engine.writer.memorize
+    monkeypatch.setattr(
+        world.engine.writer,
+        "memorize",
+        lambda requests: made.extend(r.step for r in requests) or memorize(requests),
+    )
+    before = world.digest(log)
+    last = log.heads.serving().shards[-1]
+    (world.folder / last.file).unlink()
+    assert verify(world.engine, log).damaged
+    assert made == list(range(last.first_step, last.end))
+    assert world.digest(log) == before
 
 
 def test_a_document_that_is_asked_for_later_stays_for_the_next_time(world: World) -> None:
