@@ -1,4 +1,5 @@
-"""The one exception tree. Each class maps to one HTTP status and one exit code."""
+"""The one exception tree, with the exit code of each class; `services.api.statuses` has what it is
+over HTTP."""
 
 from __future__ import annotations
 
@@ -7,7 +8,6 @@ class MPlusError(Exception):
     """Something the caller can act on; the message says what was wrong and what to do."""
 
     exit_code = 1
-    http_status = 500
 
 
 class CheckpointError(MPlusError):
@@ -20,14 +20,12 @@ class FingerprintMismatchError(MPlusError):
     """A memory was made with other weights than the ones that are loaded."""
 
     exit_code = 4
-    http_status = 409
 
 
 class InvalidInputError(MPlusError):
     """The request itself is wrong: empty text, an impossible option, an unknown format."""
 
     exit_code = 2
-    http_status = 422
 
 
 class DocumentError(InvalidInputError):
@@ -38,14 +36,12 @@ class TenantNotFoundError(MPlusError):
     """The tenant does not exist."""
 
     exit_code = 5
-    http_status = 404
 
 
 class StorageError(MPlusError):
     """Storage refused to read or write; what was committed before is unchanged."""
 
     exit_code = 6
-    http_status = 503
 
 
 class DamagedFileError(StorageError):
@@ -75,14 +71,12 @@ class QuotaError(MPlusError):
     """The tenant would become larger than it may."""
 
     exit_code = 7
-    http_status = 413
 
 
 class DocumentNotFoundError(MPlusError):
     """The tenant has no such document."""
 
     exit_code = 5
-    http_status = 404
 
 
 class MissingFileError(StorageError):
@@ -101,35 +95,30 @@ class UnauthorizedError(MPlusError):
     """The key is not one that opens anything; which of the reasons it is, is not said."""
 
     exit_code = 8
-    http_status = 401
 
 
 class ForbiddenError(MPlusError):
     """The key is good, and does not allow this."""
 
     exit_code = 8
-    http_status = 403
 
 
 class KeyNotFoundError(MPlusError):
     """The owner has no such key."""
 
     exit_code = 5
-    http_status = 404
 
 
 class JobNotFoundError(MPlusError):
     """The tenant has no such job."""
 
     exit_code = 5
-    http_status = 404
 
 
 class ConflictError(MPlusError):
     """An idempotency key stands for another request, or for one that is still at work."""
 
     exit_code = 2
-    http_status = 409
 
 
 class RetryLaterError(MPlusError):
@@ -148,39 +137,33 @@ class NotYetError(RetryLaterError):
     """The memory has not come as far as was asked for."""
 
     exit_code = 6
-    http_status = 504
 
 
 class RateLimitedError(RetryLaterError):
     """The tenant asks for more in a minute, or at once, than it may."""
 
     exit_code = 7
-    http_status = 429
 
 
 class OverloadedError(RetryLaterError):
     """A reader has as many questions as it can hold, or is about to stop."""
 
     exit_code = 6
-    http_status = 503
 
 
 class ReaderLostError(RetryLaterError):
     """The reader that was answering ended, and what it had begun is lost."""
 
     exit_code = 6
-    http_status = 503
 
 
 class MemoryTooLargeError(MPlusError):
     """A memory does not fit into what a reader may use, not even alone."""
 
     exit_code = 6
-    http_status = 507
 
 
 class TrainingError(MPlusError):
     """Workers of a training run failed too often; what it saved can be resumed."""
 
     exit_code = 6
-    http_status = 503

@@ -11,7 +11,6 @@ from mplus_ray.services.api.schemas.problems import FailedSource
 class DeadlineError(RetryLaterError):
     """The answer did not come in the time that a request may take."""
 
-    http_status = 504
     exit_code = 6
 
 
@@ -28,12 +27,10 @@ class NothingTakenInError(DocumentError):
 class UnknownModelError(MPlusError):
     """The request names a model that is not here."""
 
-    http_status = 404
     exit_code = 5
 
 
 class SnapshotNotFoundError(MPlusError):
     """The tenant has no such snapshot."""
 
-    http_status = 404
     exit_code = 5

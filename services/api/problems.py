@@ -18,65 +18,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from mplus_ray.model.errors import (
-    BusyError,
-    ConflictError,
-    DamagedFileError,
-    DocumentNotFoundError,
-    FingerprintMismatchError,
-    ForbiddenError,
-    InvalidInputError,
-    JobNotFoundError,
-    KeyNotFoundError,
-    MemoryTooLargeError,
-    MPlusError,
-    QuotaError,
-    RetryLaterError,
-    StorageError,
-    SwappedError,
-    TenantNotFoundError,
-    UnauthorizedError,
-)
-from mplus_ray.services.api.errors import (
-    NothingTakenInError,
-    SnapshotNotFoundError,
-    UnknownModelError,
-)
+from mplus_ray.model.errors import MPlusError, RetryLaterError, UnauthorizedError
+from mplus_ray.services.api.errors import NothingTakenInError
 from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
+from mplus_ray.services.api.statuses import UNEXPECTED, status_of
 
 MEDIA_TYPE = "application/problem+json"
 _OPENAI_PATHS = ("/v1/chat", "/v1/models")
 _SHOWN = 20  # reasons of one request
 _RETRY = 5.0  # seconds, where nobody knows better
-
-# Their messages speak of the request and of what the key may see.
-_OPEN = (
-    ConflictError,
-    DocumentNotFoundError,
-    FingerprintMismatchError,
-    ForbiddenError,
-    InvalidInputError,
-    JobNotFoundError,
-    KeyNotFoundError,
-    MemoryTooLargeError,
-    QuotaError,
-    RetryLaterError,
-    SnapshotNotFoundError,
-    SwappedError,
-    TenantNotFoundError,
-    UnknownModelError,
-)
-_UNAUTHORIZED = "the key is not valid; send a current one as `Authorization: Bearer mplus_…`"
-_STORAGE = "the storage cannot be reached or refused; nothing was changed, try again later"
-_BUSY = "somebody else is at work on what was asked for; try again in a moment"
-_DAMAGED = (
-    "a file of this memory is damaged; it can be made again from the documents: try again in a "
-    "minute, and if it stays so have the operator run `mplus verify`"
-)
-_UNEXPECTED = (
-    "something went wrong here that is not your doing; the service's log has it under this "
-    "request id"
-)
 
 
 @dataclass(frozen=True)
@@ -99,7 +49,7 @@ class ProblemDetails:
         return self.kind.replace("-", " ").capitalize()
 
 
-_INTERNAL = ProblemDetails(500, "internal-error", _UNEXPECTED, {})
+_INTERNAL = ProblemDetails(500, "internal-error", UNEXPECTED, {})
 
 
 def describe(error: Exception) -> ProblemDetails:
@@ -152,25 +102,17 @@ def install(app: FastAPI) -> None:
 
 
 def _own(error: MPlusError) -> ProblemDetails:
+    status = status_of(type(error))
+    if status.code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _INTERNAL
     kind = _kebab(type(error).__name__.removesuffix("Error"))
     headers: dict[str, str] = {}
-    failed: Sequence[Any] = ()
-    detail = str(error)
     if isinstance(error, UnauthorizedError):
-        detail, headers = _UNAUTHORIZED, {"www-authenticate": 'Bearer realm="mplus"'}
-    elif isinstance(error, DamagedFileError):
-        detail, headers = _DAMAGED, _later(_RETRY)
-    elif isinstance(error, RetryLaterError):
-        headers = _later(error.retry_after)
-    elif isinstance(error, BusyError):
-        detail, headers = _BUSY, _later(_RETRY)
-    elif isinstance(error, NothingTakenInError):
-        failed = error.failed
-    elif isinstance(error, StorageError) and not isinstance(error, _OPEN):
-        detail, headers = _STORAGE, _later(_RETRY)
-    elif not isinstance(error, _OPEN):
-        return _INTERNAL
-    return ProblemDetails(error.http_status, kind, detail, headers, (), failed)
+        headers = {"www-authenticate": 'Bearer realm="mplus"'}
+    elif status.later:
+        headers = _later(error.retry_after if isinstance(error, RetryLaterError) else _RETRY)
+    failed = error.failed if isinstance(error, NothingTakenInError) else ()
+    return ProblemDetails(status.code, kind, status.detail or str(error), headers, (), failed)
 
 
 def _http(error: HTTPException) -> ProblemDetails:

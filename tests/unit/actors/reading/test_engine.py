@@ -246,9 +246,8 @@ class TestBatching:
             listener, first = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
             assert listener.first.wait(PATIENCE)
             waiting = [ask(engine, asked(plans["anna"], "What?", max_tokens=1)) for _ in range(2)]
-            with pytest.raises(OverloadedError, match="2 questions are waiting") as full:
+            with pytest.raises(OverloadedError, match="2 questions are waiting"):
                 ask(engine, asked(plans["anna"], "What?"))
-            assert full.value.http_status == 503
             waiting[1][1].cancel()
             ask(engine, asked(plans["anna"], "What?", max_tokens=1))
             first.cancel()

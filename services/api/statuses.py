@@ -1,0 +1,107 @@
+"""What each error is over HTTP: its status, and whether its sender may read its message.
+
+The one place that knows. A class that is not here is what its nearest parent is; a test sees to
+it that none has only `MPlusError` for that, which is an error of ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mplus_ray.model.errors import (
+    BusyError,
+    CheckpointError,
+    ConflictError,
+    DamagedFileError,
+    DocumentNotFoundError,
+    FingerprintMismatchError,
+    ForbiddenError,
+    InvalidInputError,
+    JobNotFoundError,
+    KeyNotFoundError,
+    MemoryTooLargeError,
+    MPlusError,
+    NotYetError,
+    OverloadedError,
+    QuotaError,
+    RateLimitedError,
+    ReaderLostError,
+    RetryLaterError,
+    StorageError,
+    SwappedError,
+    TenantNotFoundError,
+    TrainingError,
+    UnauthorizedError,
+)
+from mplus_ray.services.api.errors import (
+    DeadlineError,
+    SnapshotNotFoundError,
+    UnknownModelError,
+)
+
+_UNAUTHORIZED = "the key is not valid; send a current one as `Authorization: Bearer mplus_…`"
+_STORAGE = "the storage cannot be reached or refused; nothing was changed, try again later"
+_BUSY = "somebody else is at work on what was asked for; try again in a moment"
+_DAMAGED = (
+    "a file of this memory is damaged; it can be made again from the documents: try again in a "
+    "minute, and if it stays so have the operator run `mplus verify`"
+)
+UNEXPECTED = (
+    "something went wrong here that is not your doing; the service's log has it under this "
+    "request id"
+)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How an error is answered.
+
+    Attributes:
+        code: the HTTP status.
+        detail: said instead of the error's message; None where that speaks of the request and of
+            what the key may see.
+        later: whether the same again may succeed, so that `Retry-After` says when.
+    """
+
+    code: int
+    detail: str | None = None
+    later: bool = False
+
+
+STATUSES: dict[type[MPlusError], Status] = {
+    MPlusError: Status(500, UNEXPECTED),
+    # The request.
+    InvalidInputError: Status(422),
+    UnauthorizedError: Status(401, _UNAUTHORIZED),
+    ForbiddenError: Status(403),
+    TenantNotFoundError: Status(404),
+    DocumentNotFoundError: Status(404),
+    JobNotFoundError: Status(404),
+    KeyNotFoundError: Status(404),
+    SnapshotNotFoundError: Status(404),
+    UnknownModelError: Status(404),
+    ConflictError: Status(409),
+    FingerprintMismatchError: Status(409),
+    QuotaError: Status(413),
+    # What may be otherwise a little later.
+    RetryLaterError: Status(503, later=True),
+    RateLimitedError: Status(429, later=True),
+    OverloadedError: Status(503, later=True),
+    ReaderLostError: Status(503, later=True),
+    NotYetError: Status(504, later=True),
+    DeadlineError: Status(504, later=True),
+    # The store, and what it holds.
+    StorageError: Status(503, _STORAGE, later=True),
+    BusyError: Status(503, _BUSY, later=True),
+    DamagedFileError: Status(503, _DAMAGED, later=True),
+    SwappedError: Status(503),
+    MemoryTooLargeError: Status(507),
+    # Of commands; over HTTP they would be a defect.
+    CheckpointError: Status(500, UNEXPECTED),
+    TrainingError: Status(500, UNEXPECTED),
+}
+
+
+def status_of(kind: type[MPlusError]) -> Status:
+    """That of the class, or of its nearest parent that has one."""
+    return next(STATUSES[each] for each in kind.__mro__ if each in STATUSES)
