@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import torch
 import transformers
 
+from mplus_ray.model.checkpoint.assemble import hash_tensors
 from mplus_ray.model.checkpoint.backbone import init_from_backbone
 from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.checkpoint.hub import find_checkpoint
@@ -88,23 +89,35 @@ def test_the_tokenizer_cuts_text_as_the_file_says(tmp_path):
     assert other.tokenize("x the\n\n12") == ["x", "Ġthe", "Ċ", "Ċ", "1", "2"]
 
 
-def test_numbers_do_not_depend_on_the_process(tmp_path):
-    """The same file in another process, with another number of threads."""
+def test_numbers_do_not_depend_on_the_machine(tmp_path):
+    """The same file in another process, with three threads and none of this CPU's extensions."""
     write_gguf(tmp_path / "tiny.gguf", "Q4_1")
     probe = (
-        "import sys, hashlib, torch\n"
+        "import sys, torch\n"
         "from pathlib import Path\n"
+        "from mplus_ray.model.checkpoint.assemble import hash_tensors\n"
         "from mplus_ray.model.checkpoint.gguf import read_gguf\n"
         "torch.set_num_threads(3)\n"
-        "for name, tensor in sorted(read_gguf(Path(sys.argv[1])).tensors.items()):\n"
-        "    print(name, hashlib.sha256(tensor.numpy().tobytes()).hexdigest())\n"
+        "tensors = read_gguf(Path(sys.argv[1])).tensors\n"
+        "print(torch.backends.cpu.get_cpu_capability())\n"
+        "print(hash_tensors(tensors))\n"
+        "print(hash_tensors({name: t.bfloat16() for name, t in tensors.items()}))\n"
     )
-    command = [sys.executable, "-c", probe, str(tmp_path / "tiny.gguf")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    core = import_module("numpy._core._multiarray_umath")
+    extensions = [name for name in core.__cpu_dispatch__ if core.__cpu_features__[name]]
+    plain = {"ATEN_CPU_CAPABILITY": "default", "NPY_DISABLE_CPU_FEATURES": " ".join(extensions)}
+    done = subprocess.run(
+        [sys.executable, "-c", probe, str(tmp_path / "tiny.gguf")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **plain},
+    )
     here = read_gguf(tmp_path / "tiny.gguf").tensors
-    assert told.splitlines() == [
-        f"{name} {hashlib.sha256(tensor.numpy().tobytes()).hexdigest()}"
-        for name, tensor in sorted(here.items())
+    assert done.stdout.splitlines() == [
+        "DEFAULT",
+        hash_tensors(here),
+        hash_tensors({name: tensor.bfloat16() for name, tensor in here.items()}),
     ]
 
 
