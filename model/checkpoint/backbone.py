@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,14 +112,28 @@ def _init(folder: Path, out: Path, seed: int, memory: dict[str, Any]) -> ModelCo
     return config
 
 
-def network_around(folder: Path, config: ModelConfig, seed: int) -> Network:
-    """The untrained M+ of `config` around the backbone in `folder`, in float32."""
+def network_around(
+    folder: Path, config: ModelConfig, seed: int, start: Sequence[int] | None = None
+) -> Network:
+    """The untrained M+ of `config` around the backbone in `folder`, in float32.
+
+    Args:
+        start: the `start_rows` tokens whose layer inputs the start rows begin as; by default the
+            backbone's BOS token, again and again.
+    """
     network = Network(config)
     network.initialize(seed)
     _copy_weights(network, TensorFolder.open(folder))
-    if network.bos_embedding is not None and config.bos_token_id is not None:
-        states = hidden_states_alone(network, torch.tensor([config.bos_token_id]))
-        network.bos_embedding = nn.Parameter(torch.stack(states))
+    if start is None and config.bos_token_id is not None:
+        start = [config.bos_token_id] * config.start_rows
+    if network.bos_embedding is not None and start is not None:
+        states = torch.stack(hidden_states_alone(network, torch.tensor(start)))
+        if states.shape != network.bos_embedding.shape:
+            raise CheckpointError(
+                f"{len(start)} tokens cannot become {config.start_rows} start rows; there must be "
+                "as many"
+            )
+        network.bos_embedding = nn.Parameter(states)
     return network
 
 

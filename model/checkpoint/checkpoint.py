@@ -139,8 +139,13 @@ def save_checkpoint(folder: Path, config: ModelConfig, network: Network) -> None
         name: parameter.detach().contiguous() for name, parameter in network.named_parameters()
     }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
+    save_config(folder, config)
     (folder / "model.safetensors.index.json").unlink(missing_ok=True)  # of shards that lay here
+
+
+def save_config(folder: Path, config: ModelConfig) -> None:
+    """Write `config.json`."""
+    (folder / "config.json").write_text(json.dumps(config.to_dict(), indent=1) + "\n")
 
 
 def _adapters(config: ModelConfig) -> dict[str, str | None]:

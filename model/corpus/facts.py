@@ -156,6 +156,21 @@ def draw_update(rng: Random, unseen: Unseen = "nothing") -> tuple[str, Fact]:
     return _fill(first, name, old), Fact(newer, _fill(ask, name), new)
 
 
+def draw_claim(rng: Random, unseen: Unseen = "nothing") -> tuple[str, str, bool]:
+    """(a statement, a claim about the same entity, whether the statement bears it out).
+
+    A claim that it does not bear out says another value of the same kind.
+    """
+    relation = rng.choice(relations())
+    (said, claimed), _, kind = _phrase(rng, relation, unseen, statements=2)
+    name, value = values.draw(relation.of, rng), values.draw(kind, rng)
+    true = rng.random() < 0.5
+    other = value
+    while not true and other == value:
+        other = values.draw(kind, rng)
+    return _fill(said, name, value), _fill(claimed, name, other), true
+
+
 def draw_unanswerable(rng: Random, unseen: Unseen = "nothing") -> Fact:
     """A question about an entity no text mentions; its statement is empty."""
     fact = draw_fact(rng, unseen)

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.checkpoint.backbone import copy_tokenizer
-from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
+from mplus_ray.model.checkpoint.checkpoint import save_checkpoint, save_config
 from mplus_ray.model.checkpoint.hub import find_checkpoint
-from mplus_ray.model.config import read_config
+from mplus_ray.model.config import ModelConfig, read_config
+from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.data.text import (
@@ -26,10 +27,13 @@ from mplus_ray.model.training.data.text import (
     open_tokenizer,
 )
 from mplus_ray.model.training.network.initial import open_whole
+from mplus_ray.model.training.network.trained import save_trained
 from mplus_ray.model.training.recipe import Recipe
 
 
-def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> None:
+def export(
+    recipe: Recipe, run: Path, checkpoint: Path, last: bool = False, trained_only: bool = False
+) -> None:
     """Write the weights of `run` as a checkpoint that `MPlus.load` reads.
 
     Weights trained from nothing become bfloat16, half the bytes; the figures in the model card
@@ -38,7 +42,18 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
 
     Args:
         last: the weights of the last save, not those that did best in validation.
+        trained_only: of a model whose rows are inputs, `adapters.safetensors` and `config.json`
+            only, which are what is shipped; other files of the folder stay as they are.
+
+    Raises:
+        InvalidInputError: nothing has been saved yet, or what is trained cannot be told from the
+            rest.
     """
+    if trained_only and (recipe.adapters is None or recipe.model.rows != "inputs"):
+        raise InvalidInputError(
+            f"recipe {recipe.name} does not train adapters of a model whose rows are inputs; "
+            "export it as a whole"
+        )
     best = not last and (run / saves.BEST).exists()
     state = saves.read(run, saves.BEST if best else saves.STATE)
     exact = replace(recipe, precision="float32")
@@ -49,18 +64,32 @@ def export(recipe: Recipe, run: Path, checkpoint: Path, last: bool = False) -> N
         _keep(network, first, recipe.kept)
     if recipe.adapters is None:
         network.to(torch.bfloat16)
+        template = recipe.model.prompt_template or PROMPT
         config = replace(
-            recipe.model, prompt_template=PROMPT, bos_token_id=BOS, eos_token_ids=(EOS,)
+            recipe.model, prompt_template=template, bos_token_id=BOS, eos_token_ids=(EOS,)
         )
         save_checkpoint(checkpoint, config, network)
         _write_tokenizer_config(checkpoint, config.max_position_embeddings)
     else:
+        config = _adapted_config(recipe, run)
+        if recipe.model.rows == "inputs":  # the same numbers, whole and by themselves
+            network.to(torch.bfloat16)
+            save_trained(network, checkpoint)
+            if trained_only:
+                save_config(checkpoint, config)
+                return
         _round_as_backbone(network, str(recipe.backbone))
-        end = end_of(open_tokenizer(run / "tokenizer.json"))
-        ends = tuple(dict.fromkeys((*recipe.model.eos_token_ids, end)))
-        config = replace(recipe.model, prompt_template=PROMPT, eos_token_ids=ends)
         save_checkpoint(checkpoint, config, network)
     copy_tokenizer(run, checkpoint)
+
+
+def _adapted_config(recipe: Recipe, run: Path) -> ModelConfig:
+    """The recipe's model, which says how questions are asked and where answers end."""
+    tokenizer, model = open_tokenizer(run / "tokenizer.json"), recipe.model
+    if model.rows == "inputs":
+        return replace(model, eos_token_ids=model.eos_token_ids or (end_of(tokenizer),))
+    ends = tuple(dict.fromkeys((*model.eos_token_ids, end_of(tokenizer))))
+    return replace(model, prompt_template=model.prompt_template or PROMPT, eos_token_ids=ends)
 
 
 def _keep(network: Network, first: Sequence[Tensor], share: float) -> None:

@@ -17,14 +17,13 @@ from mplus_ray.model.training.parallel import Group, Whole, gathered
 from mplus_ray.model.training.precision import mixed
 from mplus_ray.model.training.prefetch import DrawnBatch, batches
 from mplus_ray.model.training.progress import Display, Standing
-from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.recipe import Phase, Recipe
 from mplus_ray.model.training.task import Task
 from mplus_ray.model.training.validation import Validation, score
 
 WARMUP_STEPS = 40
 LOG_EVERY = 20
 
-Phase = LanguagePhase | MemoryPhase
 # Called with what writes the run's state into a folder; says where, and what becomes of it.
 Keep = Callable[[Callable[[Path], None]], None]
 
@@ -42,12 +41,14 @@ class Trainer:
         validation: Validation | None = None,
         limit: int | None = None,
         drawers: int = 0,
+        minutes: float | None = None,
     ) -> None:
         """
         Args:
             drawers: processes that draw batches ahead.
             keep: None writes into `out`.
             limit: so many steps of every phase at most.
+            minutes: after which it saves and stops.
         """
         self.recipe, self.whole, self.out = recipe, whole, out
         self.group = group or Group()
@@ -61,6 +62,7 @@ class Trainer:
         self._keep: Keep = keep or (lambda write: write(out))
         self._restored: dict[int, Any] = {}
         self._saved = time.monotonic()
+        self._until = None if minutes is None else self._saved + 60 * minutes
 
     def resume(self, folder: Path) -> None:
         """Continue from the save in a folder."""
@@ -184,8 +186,10 @@ class Trainer:
     def _is_due(self) -> int:
         """0: no save; 1: it is time for one; 2: and to stop after it. All do what one of them
         wants."""
-        minutes = (time.monotonic() - self._saved) / 60
-        return 2 if self.stopping else int(minutes > self.recipe.save_every_minutes)
+        now = time.monotonic()
+        if self.stopping or (self._until is not None and now > self._until):
+            return 2
+        return int((now - self._saved) / 60 > self.recipe.save_every_minutes)
 
     def _validate(self, validation: Validation, phase: Phase, shown: Display) -> None:
         figures = validation.measure(self.whole)

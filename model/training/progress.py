@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.recipe import Phase, Recipe
 
 _LINE_EVERY = 20  # steps
 _SMOOTHING = 0.9
@@ -91,7 +91,7 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, phase: LanguagePhase | MemoryPhase, standing: Standing) -> None:
+    def begin(self, phase: Phase, standing: Standing) -> None:
         """A phase begins, or goes on after a resume."""
         self._bar.reset(
             self._phase,
@@ -101,7 +101,7 @@ class Display:
             visible=True,
         )
 
-    def step(self, phase: LanguagePhase | MemoryPhase, standing: Standing) -> None:
+    def step(self, phase: Phase, standing: Standing) -> None:
         """A step was made."""
         if self._live:
             figures = f"{standing.speed:,.0f} tokens/s"

@@ -12,7 +12,9 @@ from mplus_ray.model.checkpoint.backbone import backbone_config
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.training.precision import Precision
+from mplus_ray.model.training.reading_phase import QuestionFile, ReadingPhase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +60,42 @@ class MemoryPhase:
     last_lr: float = 0.1
 
 
+Phase = LanguagePhase | MemoryPhase | ReadingPhase
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adapters:
-    """Two low-rank adapters round a frozen backbone, one for each role (M+, section 4.1)."""
+    """Low-rank adapters round a frozen backbone (M+, section 4.1).
+
+    Attributes:
+        r: rank of the products.
+        alpha: they count alpha / r times.
+        targets: the linear layers that get them.
+        shared: one adapter in both roles, instead of one that writes and one that reads.
+    """
 
     r: int = 16
     alpha: int = 32
     targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "up_proj", "down_proj", "gate_proj")
+    shared: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """How often held-out facts and text decide which weights are kept; see validation.py."""
+    """How often what is held out decides which weights are kept; see validation.py.
 
-    every: int = 1_000_000  # tokens; also at the end of every phase
-    steps: int = 4  # batches of facts; the first one fills the memory around
-    text: int = 8_000  # tokens of running text
+    Attributes:
+        every: tokens from one to the next; there is one at the end of every phase, too.
+        steps: batches of facts, of which the first fills the memory around, or of held-out
+            questions.
+        text: tokens of running text.
+        questions: so many are asked from memory, of titles that reading phases never train on.
+    """
+
+    every: int = 1_000_000
+    steps: int = 4
+    text: int = 8_000
+    questions: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +104,16 @@ class Recipe:
     seed: int
     model: ModelConfig
     corpus: dict[str, int]  # parquet file → characters taken from it
-    phases: tuple[LanguagePhase | MemoryPhase, ...]
+    phases: tuple[Phase, ...]
     save_every_minutes: float = 4.0
-    questions: tuple[str, ...] = field(default=())  # real questions: jsonl files
+    questions: tuple[str, ...] = field(default=())  # of memory phases: jsonl files
+    reading: tuple[QuestionFile, ...] = field(default=())  # of reading phases
     plant_induction: bool = False  # start with a recall circuit, see induction.py
-    start: str | None = None  # begin with the weights and the tokenizer of this checkpoint folder
+    # Begin with the weights and the tokenizer of this checkpoint folder; round a backbone, with the
+    # adapters and start rows in its adapters.safetensors.
+    start: str | None = None
+    # What the backbone makes of this text in every layer is what the start rows begin as.
+    start_text: str | None = None
     # Share of those weights in what is exported. Fine-tuned and first weights averaged answer what
     # was not trained on better than either (Wortsman et al. 2022, arXiv 2109.01903).
     kept: float = 0.0
@@ -102,6 +129,21 @@ class Recipe:
             raise InvalidInputError(
                 f"kept: {self.kept} is no share of the weights to start from; name those by "
                 "`start`, and keep less than 1"
+            )
+        reads = any(isinstance(phase, ReadingPhase) for phase in self.phases)
+        if reads and self.model.rows != "inputs":
+            raise InvalidInputError("reading phases need a model with `rows: inputs`")
+        if reads and self.model.prompt_template is None:
+            raise InvalidInputError(
+                "reading phases need `prompt_template` in `model`, which is how a question is asked"
+            )
+        if reads and not any(one.share and one.held_out != 1 for one in self.reading):
+            raise InvalidInputError(
+                "reading phases need `reading`, files of questions that may be trained on"
+            )
+        if self.validation.questions and not any(one.held_out for one in self.reading):
+            raise InvalidInputError(
+                "validation has questions, but no file of `reading` has titles that are held_out"
             )
 
     @classmethod
@@ -120,11 +162,12 @@ class Recipe:
             raw = yaml.safe_load(path.read_text())
             raw["phases"] = tuple(_phase(p) for p in raw["phases"])
             raw["questions"] = tuple(raw.get("questions", ()))
+            raw["reading"] = tuple(QuestionFile(**one) for one in raw.get("reading", ()))
             raw["validation"] = Validation(**raw.get("validation", {}))
             if "adapters" in raw:
                 raw["adapters"] = Adapters(**_tuples(raw["adapters"]))
                 raw["backbone"] = backbone or raw.get("backbone")
-                raw["model"] = _adapted(path, raw["backbone"], raw["model"], raw["adapters"])
+                raw["model"] = _adapted(path, raw, raw["adapters"])
             elif backbone is not None:
                 raise InvalidInputError(f"{path} trains from nothing; it has no adapters")
             else:
@@ -134,25 +177,27 @@ class Recipe:
             raise InvalidInputError(f"{path} is not a training recipe: {error}") from error
 
 
-def _phase(raw: dict[str, Any]) -> LanguagePhase | MemoryPhase:
+def _phase(raw: dict[str, Any]) -> Phase:
+    kinds = {"language": LanguagePhase, "memory": MemoryPhase, "reading": ReadingPhase}
     values = _tuples(raw)
-    if values.get("task") == "language":
-        return LanguagePhase(**values)
-    if values.get("task") == "memory":
-        return MemoryPhase(**values)
-    raise KeyError(f"task {values.get('task')!r}, expected 'language' or 'memory'")
+    kind = kinds.get(values.get("task", ""))
+    if kind is None:
+        expected = ", ".join(map(repr, kinds))
+        raise KeyError(f"task {values.get('task')!r}, expected one of {expected}")
+    return kind(**values)
 
 
-def _adapted(
-    path: Path, backbone: str | None, memory: dict[str, Any], adapters: Adapters
-) -> ModelConfig:
-    """The backbone's shape with the recipe's memory and two adapters."""
-    if backbone is None:
+def _adapted(path: Path, raw: dict[str, Any], adapters: Adapters) -> ModelConfig:
+    """The backbone's shape with the recipe's memory and adapters."""
+    if raw["backbone"] is None:
         raise InvalidInputError(f"{path} adapts a backbone; name one with --backbone DIR")
-    folder = find_checkpoint(backbone)
+    folder, memory = find_checkpoint(raw["backbone"]), raw["model"]
+    if raw.get("start_text"):
+        rows = len(TextTokenizer.load(folder).encode(raw["start_text"]))
+        memory = {**memory, "add_bos_embedding": True, "start_rows": rows}
     lora = LoraConfig(r=adapters.r, lora_alpha=adapters.alpha, target_modules=adapters.targets)
     config = backbone_config(read_config(folder), memory, str(folder / "config.json"))
-    return replace(config, lora_config=lora, add_decoder_lora=True)
+    return replace(config, lora_config=lora, add_decoder_lora=not adapters.shared)
 
 
 def _tuples(raw: dict[str, Any]) -> dict[str, Any]:

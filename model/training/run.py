@@ -17,21 +17,27 @@ from tokenizers import Tokenizer
 from mplus_ray.model.checkpoint.backbone import copy_tokenizer
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.training import saves
 from mplus_ray.model.training.data.continuing import Continuing
 from mplus_ray.model.training.data.documents import Documents
+from mplus_ray.model.training.data.packs import Packs
+from mplus_ray.model.training.data.passages import load_reading
 from mplus_ray.model.training.data.questions import load_passages
-from mplus_ray.model.training.data.text import Corpus, prepare
+from mplus_ray.model.training.data.text import Corpus, answer_end, prepare
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loop import Keep, Phase, Trainer
+from mplus_ray.model.training.loop import Keep, Trainer
 from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.phases.language import LanguageTask
 from mplus_ray.model.training.phases.memory import MemoryTask
-from mplus_ray.model.training.recipe import LanguagePhase, Recipe
+from mplus_ray.model.training.phases.reading import ReadingTask
+from mplus_ray.model.training.reading_phase import ReadingPhase
+from mplus_ray.model.training.recipe import LanguagePhase, Phase, Recipe
 from mplus_ray.model.training.task import Task
 from mplus_ray.model.training.validation import Validation
+from mplus_ray.model.training.validation_reading import HeldOutReading
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
 _DRAWERS = 8  # at most, for a GPU
@@ -46,6 +52,7 @@ class TrainingOrder:
         out: the run's folder; all workers see it.
         device: "cpu", "cuda", …; None: a GPU if there is one.
         steps: of every phase at most; None: all that the recipe wants.
+        minutes: after which it saves and stops, to be resumed; None: it goes on to the end.
         drawers: processes that draw batches ahead, 0: this one draws them; None: as many as a
             GPU is kept busy by, and none on a CPU. The batches are the same.
     """
@@ -57,6 +64,7 @@ class TrainingOrder:
     resume: bool = False
     steps: int | None = None
     drawers: int | None = None
+    minutes: float | None = None
 
     def drawers_of(self, device: torch.device) -> int:
         """Processes that draw batches ahead of a worker on this device."""
@@ -101,10 +109,12 @@ def make_ready(order: TrainingOrder) -> None:
         raise InvalidInputError(
             f"{out} holds a run; go on with it by --resume, or name another folder"
         )
-    missing = [n for n in (*recipe.corpus, *recipe.questions) if not (order.data / n).exists()]
+    wanted = (*recipe.corpus, *recipe.questions, *(one.file for one in recipe.reading))
+    missing = [name for name in wanted if not (order.data / name).exists()]
     if missing:
         raise InvalidInputError(f"{order.data} lacks {', '.join(missing)}, which the recipe names")
-    begun = None if recipe.start is None else _tokenizer_of(Path(recipe.start))
+    own = recipe.start is not None and recipe.backbone is None
+    begun = _tokenizer_of(Path(str(recipe.start))) if own else None
     out.mkdir(parents=True, exist_ok=True)
     if not order.resume:
         (out / "losses.csv").unlink(missing_ok=True)
@@ -122,10 +132,21 @@ def open_trainer(
     recipe, out = order.recipe, order.out
     if device.type == "cpu":
         keep_freed_memory()
-    validation = Validation(recipe, _tokenizer(order), Corpus.open(out / "held_out.npy"))
+    validation = _validation(order)
     whole = open_whole(recipe, device, group)
     drawers = order.drawers_of(device)
-    return Trainer(recipe, whole, out, group, keep, validation, order.steps, drawers)
+    limits = order.steps, drawers, order.minutes
+    return Trainer(recipe, whole, out, group, keep, validation, *limits)
+
+
+def _validation(order: Order) -> Validation:
+    recipe, tokenizer, reading = order.recipe, _tokenizer(order), None
+    reads = any(isinstance(phase, ReadingPhase) for phase in recipe.phases)
+    if reads and any(one.held_out for one in recipe.reading):
+        held_out = load_reading(order.data, recipe.reading, held_out=True)
+        words, end = TextTokenizer.load(order.out), answer_end(recipe.model, tokenizer)
+        reading = HeldOutReading(recipe, words, held_out, end)
+    return Validation(recipe, tokenizer, Corpus.open(order.out / "held_out.npy"), reading)
 
 
 def tasks_of(order: TrainingOrder) -> Callable[[Phase], Task]:
@@ -133,10 +154,15 @@ def tasks_of(order: TrainingOrder) -> Callable[[Phase], Task]:
     recipe = order.recipe
     tokenizer, corpus = _tokenizer(order), Corpus.open(order.out / "corpus.npy")
     passages = load_passages([order.data / name for name in recipe.questions], tokenizer)
+    read = load_reading(order.data, recipe.reading, held_out=False) if recipe.reading else []
+    words, end = TextTokenizer.load(order.out), answer_end(recipe.model, tokenizer)
 
     def task_of(phase: Phase) -> Task:
         if isinstance(phase, LanguagePhase):
             return LanguageTask(phase, tokenizer, corpus)
+        if isinstance(phase, ReadingPhase):
+            packs = Packs(phase, recipe.model, words, read, end, corpus)
+            return ReadingTask(phase, packs, recipe.model.first_rows)
         shares = phase.real, phase.recall, phase.following
         documents = Documents(tokenizer, corpus, passages, *shares)
         return MemoryTask(phase, recipe.model, Continuing(documents, phase.continuing))

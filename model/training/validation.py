@@ -2,7 +2,8 @@
 
 Facts in phrasings never trained on are written, and asked for among blocks of other held-out
 documents, in the circumstances of the recipe's last memory phase. Always the same ones, so that
-the figures of a run can be compared.
+the figures of a run can be compared. Reading phases are measured on questions of held-out titles,
+see validation_reading.py.
 """
 
 from __future__ import annotations
@@ -22,19 +23,28 @@ from mplus_ray.model.training.phases.memory import MemoryTask
 from mplus_ray.model.training.precision import mixed
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
 from mplus_ray.model.training.task import Draws, Task
+from mplus_ray.model.training.validation_reading import HeldOutReading
 
 # An answer needs its block to be found and read; text is there so that a model that forgets how
 # to read on is not preferred for a thousandth.
-_WEIGHTS = {"answering": 1.0, "retrieval": 0.3, "text": 0.1}
+_WEIGHTS = {"answering": 1.0, "retrieval": 0.3, "text": 0.1, "asked f1": -1.0}
 _LENGTH = 256  # tokens of a sequence of running text
 
 
 class Validation:
-    def __init__(self, recipe: Recipe, tokenizer: Tokenizer, text: Corpus) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: Tokenizer,
+        text: Corpus,
+        reading: HeldOutReading | None = None,
+    ) -> None:
         """
         Args:
             text: of authors that are not in the training.
+            reading: questions of titles that are not in it, for recipes with reading phases.
         """
+        self._reading = reading
         self._recipe, self._tokenizer, self._text = recipe, tokenizer, text
         self.every = recipe.validation.every
 
@@ -55,6 +65,9 @@ class Validation:
                     for name, value in parts.items():
                         if number >= skipped and value == value:
                             seen[name].append(value)
+            if self._reading is not None:
+                for name, value in self._reading.ask(whole).items():
+                    seen[name].append(value)
         give_back(whole)
         return {name: sum(values) / len(values) for name, values in seen.items()}
 
@@ -76,6 +89,8 @@ class Validation:
                 self._tokenizer, self._text, [], real=0, recall=0, following=0, unseen="everything"
             )
             tasks.append((MemoryTask(facts, self._recipe.model, documents), settings.steps, 1))
+        if self._reading is not None:
+            tasks.append((self._reading.task, settings.steps, 0))
         return tasks
 
 

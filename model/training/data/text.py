@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.corpus.facts import draw_fact
 from mplus_ray.model.corpus.held_out import is_held_out
 from mplus_ray.model.errors import CheckpointError
@@ -61,6 +62,11 @@ def end_of(tokenizer: Tokenizer) -> int:
         if (number := tokenizer.token_to_id(token)) is not None:
             return int(number)
     raise CheckpointError(f"the tokenizer has no end of text; known are {', '.join(_ENDS)}")
+
+
+def answer_end(config: ModelConfig, tokenizer: Tokenizer) -> int:
+    """The token that ends an answer of an adapted backbone: its own, if its config names one."""
+    return config.eos_token_ids[0] if config.eos_token_ids else end_of(tokenizer)
 
 
 def open_tokenizer(path: Path) -> Tokenizer:

@@ -1,4 +1,4 @@
-"""A frozen backbone with two LoRA adapters, one that writes and one that reads.
+"""A frozen backbone with LoRA adapters: one that writes and one that reads, or one for both.
 
 The adapters have the names of official checkpoints, `default` and `decoder_adapter`. Both roles
 are networks over the same weights: the writer is a copy of the modules' outlines only, in which
@@ -16,10 +16,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.training.network.trained import READ, WRITE
 from mplus_ray.model.training.recipe import Adapters
 from mplus_ray.model.training.task import Roles
 
-WRITE, READ = "default", "decoder_adapter"
 # What is trained: adapters, retriever, the layers' first rows, and the mark of a new row.
 _TRAINED = re.compile(r"\.lora_[AB]\.|\.query_proj\.|\.key_proj\.|^bos_embedding$|^new_memory_")
 
@@ -35,9 +35,10 @@ def add_adapters(network: Network, adapters: Adapters, seed: int) -> None:
         bias="none",
     )
     tuner = LoraModel(network, settings, WRITE)
-    tuner.peft_config[READ] = settings
-    tuner.inject_adapter(network, READ)
-    _look_at(network, READ)
+    if not adapters.shared:
+        tuner.peft_config[READ] = settings
+        tuner.inject_adapter(network, READ)
+        _look_at(network, READ)
     _thaw(network)
     for parameter in network.parameters():
         if parameter.requires_grad:
@@ -45,7 +46,9 @@ def add_adapters(network: Network, adapters: Adapters, seed: int) -> None:
 
 
 def roles_of(network: Network) -> Roles:
-    """The two roles of a network with adapters."""
+    """The two roles of a network with adapters; one object where they share theirs."""
+    if not network.config.add_decoder_lora:
+        return Roles(network, network)
     writer = _outline(network)
     assert isinstance(writer, Network)
     _look_at(writer, WRITE)
@@ -60,8 +63,9 @@ def _look_at(network: nn.Module, adapter: str) -> None:
 
 
 def _thaw(network: Network) -> None:
+    fixed = {"new_memory_positional_emb"} if network.config.rows == "inputs" else set()
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(_TRAINED.search(name) is not None)
+        parameter.requires_grad_(name not in fixed and _TRAINED.search(name) is not None)
 
 
 def _outline(module: nn.Module) -> nn.Module:

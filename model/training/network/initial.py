@@ -11,9 +11,11 @@ from torch.distributed.fsdp import fully_shard
 from mplus_ray.model.checkpoint.checkpoint import load_networks
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.network.grow import deepen
 from mplus_ray.model.training.network.induction import plant, plant_retriever
+from mplus_ray.model.training.network.trained import load_trained
 from mplus_ray.model.training.parallel import Group, Whole
 from mplus_ray.model.training.precision import is_mixed
 from mplus_ray.model.training.recipe import Recipe
@@ -49,7 +51,10 @@ def first_weights(recipe: Recipe) -> Network:
     if recipe.backbone is not None:
         from mplus_ray.model.checkpoint.backbone import network_around
 
-        return network_around(find_checkpoint(recipe.backbone), recipe.model, recipe.seed)
+        folder = find_checkpoint(recipe.backbone)
+        text = recipe.start_text
+        rows = TextTokenizer.load(folder).encode(text) if text is not None else None
+        return network_around(folder, recipe.model, recipe.seed, rows)
     network = Network(recipe.model)
     network.initialize(recipe.seed)
     if recipe.plant_induction:
@@ -76,6 +81,8 @@ def _adapted(network: Network, recipe: Recipe, device: torch.device) -> Network:
     if is_mixed(recipe.precision, device):
         network.to(torch.bfloat16)
     add_adapters(network, recipe.adapters, recipe.seed)
+    if recipe.start is not None:
+        load_trained(network, Path(recipe.start))
     return network
 
 

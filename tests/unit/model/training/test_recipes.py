@@ -10,12 +10,13 @@ import pytest
 import mplus_ray.model.training.recipe
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.training.loss_curves import Records
-from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
+from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Phase, Recipe
 from mplus_ray.model.training.run import train
 from tests.training import VOCABULARY, order
 
 FOLDER = Path(mplus_ray.model.training.recipe.__file__).with_name("recipes")
-FROM_NOTHING = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name != "adapt.yaml")
+ADAPTING = ("adapt.yaml", "read.yaml", "read_gpu.yaml")
+FROM_NOTHING = sorted(path.name for path in FOLDER.glob("*.yaml") if path.name not in ADAPTING)
 
 
 @pytest.mark.parametrize("name", FROM_NOTHING)
@@ -26,9 +27,10 @@ def test_the_shipped_recipes_are_valid(name: str) -> None:
     assert len({phase.name for phase in recipe.phases}) == len(recipe.phases)  # seeds of batches
 
 
-def _shrunken(phase: LanguagePhase | MemoryPhase) -> LanguagePhase | MemoryPhase:
+def _shrunken(phase: Phase) -> Phase:
     if isinstance(phase, LanguagePhase):
         return replace(phase, batch=2, length=48)
+    assert isinstance(phase, MemoryPhase)
     return replace(phase, documents=4, negatives=min(phase.negatives, 8))
 
 
@@ -64,9 +66,10 @@ def test_small_trains_when_it_is_made_tiny(tmp_path: Path, monkeypatch) -> None:
     assert all(f"{phase.name},2," in lines for phase in recipe.phases)
 
 
-def test_adapting_needs_a_backbone() -> None:
+@pytest.mark.parametrize("name", ADAPTING)
+def test_adapting_needs_a_backbone(name: str) -> None:
     with pytest.raises(InvalidInputError, match="--backbone"):
-        Recipe.load(FOLDER / "adapt.yaml")
+        Recipe.load(FOLDER / name)
 
 
 def test_a_backbone_is_refused_by_a_recipe_without_adapters(tmp_path: Path) -> None:
