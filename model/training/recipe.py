@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from mplus_ray.model.checkpoint.backbone import backbone_config
+from mplus_ray.model.checkpoint.backbone_folder import backbone_folder
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
@@ -147,12 +148,13 @@ class Recipe:
             )
 
     @classmethod
-    def load(cls, path: Path, backbone: str | None = None) -> Recipe:
+    def load(cls, path: Path, backbone: str | None = None, start: str | None = None) -> Recipe:
         """Read a YAML recipe.
 
         Args:
-            backbone: folder or id of the model to adapt, instead of the recipe's. Its own config
-                gives the shape, the recipe's `model` the memory.
+            backbone: folder or id of the model to adapt, or a GGUF file, instead of the recipe's.
+                Its own config gives the shape, the recipe's `model` the memory.
+            start: instead of the recipe's.
 
         Raises:
             InvalidInputError: a field is unknown, missing or of the wrong kind.
@@ -161,12 +163,14 @@ class Recipe:
         try:
             raw = yaml.safe_load(path.read_text())
             raw["phases"] = tuple(_phase(p) for p in raw["phases"])
+            raw["start"] = start or raw.get("start")
             raw["questions"] = tuple(raw.get("questions", ()))
             raw["reading"] = tuple(QuestionFile(**one) for one in raw.get("reading", ()))
             raw["validation"] = Validation(**raw.get("validation", {}))
             if "adapters" in raw:
                 raw["adapters"] = Adapters(**_tuples(raw["adapters"]))
-                raw["backbone"] = backbone or raw.get("backbone")
+                named = backbone or raw.get("backbone")
+                raw["backbone"] = named and backbone_folder(named)
                 raw["model"] = _adapted(path, raw, raw["adapters"])
             elif backbone is not None:
                 raise InvalidInputError(f"{path} trains from nothing; it has no adapters")

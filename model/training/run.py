@@ -139,7 +139,7 @@ def open_trainer(
     return Trainer(recipe, whole, out, group, keep, validation, *limits)
 
 
-def _validation(order: Order) -> Validation:
+def _validation(order: TrainingOrder) -> Validation:
     recipe, tokenizer, reading = order.recipe, _tokenizer(order), None
     reads = any(isinstance(phase, ReadingPhase) for phase in recipe.phases)
     if reads and any(one.held_out for one in recipe.reading):

@@ -24,7 +24,8 @@ def train(
     recipe: Annotated[
         Path,
         typer.Argument(
-            help="A YAML file, or the name of one that ships: tiny, more, small, adapt."
+            help="A YAML file, or the name of one that ships: tiny, more, small, adapt, read, "
+            "read_gpu."
         ),
     ],
     out: Annotated[
@@ -38,7 +39,18 @@ def train(
     backbone: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|ID", help="The model to adapt, for recipes that adapt.", show_default=False
+            metavar="DIR|ID|FILE",
+            help="The model to adapt, for recipes that adapt: folder, hub id or GGUF file.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Begin with the weights in this folder; in its adapters.safetensors, where a "
+            "backbone is adapted.",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last save.")] = False,
@@ -53,6 +65,14 @@ def train(
     steps: Annotated[
         int | None,
         typer.Option(min=1, help="Of every phase, at most; to try a recipe.", show_default=False),
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Save and end after so many, to go on with --resume.",
+            show_default=False,
+        ),
     ] = None,
     workers: Annotated[
         int | None,
@@ -78,6 +98,13 @@ def train(
     last: Annotated[
         bool, typer.Option("--last", help="Export the last weights, not the best in validation.")
     ] = False,
+    trained_only: Annotated[
+        bool,
+        typer.Option(
+            "--trained-only",
+            help="Export adapters.safetensors and config.json only; other files there stay.",
+        ),
+    ] = False,
 ) -> None:
     """Train an M+ from nothing, or adapt a backbone: see docs/TRAINING.md.
 
@@ -88,15 +115,21 @@ def train(
     from mplus_ray.model.training.run import TrainingOrder
     from mplus_ray.services.cli.output import stderr
 
-    loaded = Recipe.load(_shipped(recipe), backbone)
+    loaded = Recipe.load(_shipped(recipe), backbone, start)
     if export is not None:
-        write(loaded, out, export, last)
+        write(loaded, out, export, last, trained_only)
         return
-    if last:
-        raise InvalidInputError("--last says what --export writes; without it, it means nothing")
+    for name, given in (("--last", last), ("--trained-only", trained_only)):
+        if given:
+            raise InvalidInputError(
+                f"{name} says what --export writes; without it, it means nothing"
+            )
+    if minutes is not None and workers is not None:
+        raise InvalidInputError("--minutes is for one process; with --workers use --steps")
     if data is None:
         raise InvalidInputError("training needs --data, the folder of the training texts")
-    order = TrainingOrder(loaded, data.absolute(), out.absolute(), device, resume, steps)
+    folders = data.absolute(), out.absolute()
+    order = TrainingOrder(loaded, *folders, device, resume, steps, minutes=minutes)
     if workers is None:
         ended = _alone(order)
     else:

@@ -19,12 +19,14 @@ from mplus_ray.model.training.data.packs import Branch, Pack, Packs
 from mplus_ray.model.training.data.passages import BlockCutter, TitledPassage, load_reading
 from mplus_ray.model.training.phases.reading import ReadingBatch
 from mplus_ray.model.training.reading_phase import QuestionFile, ReadingPhase
-from mplus_ray.pipeline.chunking.headers import Headings, cut, with_header
+from mplus_ray.pipeline.chunking.chunker import chunk_document
+from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from tests.checkpoints import tiny_config, write_tokenizer
 from tests.reading import KEEPERS, TOWNS, write_questions
-from tests.unit.model.memory.test_input_rows import INPUTS
 
-CONFIG = tiny_config(**{**INPUTS, "num_tokens": 96, "chunk_tokens": 96, "header_tokens": 8})
+CONFIG = tiny_config(
+    chunk_tokens=96, header_tokens=8, prompt_template="\nQuestion: {question}\nAnswer:"
+)
 PHASE = ReadingPhase(name="test", task="reading", tokens=0, pack=700)
 END = 2
 
@@ -145,7 +147,7 @@ def test_packs_are_about_as_long_as_wanted_and_depend_on_the_draws_alone(packs) 
 def test_passages_are_cut_as_documents_are(tokenizer, text: str, title: str) -> None:
     tokenizer.chunk_tokens, tokenizer.header_tokens = CONFIG.chunk_tokens, CONFIG.header_tokens
     headings = Headings(title)
-    spans = cut(text, headings, tokenizer, CONFIG.chunk_tokens)
+    spans = chunk_document(text, headings, tokenizer)
     expected = [
         with_header(tokenizer, headings.at(text, s.start), text[s.start : s.end]) for s in spans
     ]
