@@ -16,7 +16,12 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    Attributes:
+        role: who speaks: system, user or assistant.
+        content: the words.
+    """
 
     role: Role
     content: str
@@ -43,7 +48,11 @@ class AskRequest:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """More of the answer's text."""
+    """More of the answer's text.
+
+    Attributes:
+        text: what follows on the text sent before.
+    """
 
     text: str
 
@@ -78,6 +87,8 @@ class ReaderStats:
         device_hits, host_hits, misses: questions whose memory was prepared, was open, was neither.
         asked, answered, failed, cancelled: questions.
         prompt_tokens, tokens: read and decoded.
+        slots: questions that can be decoded at a time.
+        device_bytes, host_bytes: what the memories may take there.
     """
 
     running: int

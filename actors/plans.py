@@ -33,7 +33,13 @@ class WritePlan:
 
 @dataclass(frozen=True)
 class WriteRequest:
-    """The chunk that is to become step `step` of a tenant."""
+    """The chunk that is to become step `step` of a tenant.
+
+    Attributes:
+        tenant: its id.
+        step: of the new block, counted from 0.
+        token_ids: of the chunk, header included; 1 … `chunk_tokens`.
+    """
 
     tenant: str
     step: int
@@ -48,6 +54,9 @@ class Sealed:
         step: the head's step once they are.
         history: hash chain of the log up to it, in hex.
         drop_states: states that the new ones replace.
+        tenant, head: their ids.
+        shards: files of the new rows, in the order of their steps.
+        states: files that a writer can go on from.
     """
 
     tenant: str
@@ -69,6 +78,10 @@ class ReadPlan:
         retention: "checkpoint" or "unbounded".
         step: the memory after so many steps is wanted; the shards may go on.
         forgotten: steps [first, end) that must not be read.
+        tenant: its id.
+        seed: decides which rows each step drops.
+        precision: that the rows are kept in: bfloat16, float32, float16 or int8.
+        shards: files of the rows, in the order of their steps.
     """
 
     tenant: str

@@ -117,7 +117,7 @@ class Writer:
         return self.seal_later(tenant, leaving)()
 
     def seal_later(self, tenant: str, leaving: bool = False) -> Callable[[], Sealed | None]:
-        """The same in two parts: what is pending is taken now, and written by the call returned.
+        """Seal in two parts: what is pending is taken now, and written by the call returned.
 
         That call may be made in another thread while this one memorizes on; calls for one tenant
         in the order in which they were got.

@@ -1,14 +1,34 @@
-"""What a process opens to work on an installation's tenants."""
+"""What a process opens to work on an installation's tenants, wherever it runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mplus_ray.actors.ray_actors import StoreUrl
-
 if TYPE_CHECKING:
+    from mplus_ray.model.object_store.object_store import ObjectStore
     from mplus_ray.pipeline.writing.engine import Engine
+
+
+@dataclass(frozen=True)
+class StoreUrl:
+    """Where an actor finds the row store.
+
+    Attributes:
+        url: a path, s3://… or gs://….
+        cache, cache_bytes: folder and size of the local cache of a remote store.
+    """
+
+    url: str
+    cache: Path
+    cache_bytes: int = 4 << 30
+
+    def open(self) -> ObjectStore:
+        from mplus_ray.model.object_store.object_store import ObjectStore
+        from mplus_ray.model.object_store.range_cache import RangeCache
+
+        return ObjectStore.open(self.url, RangeCache(self.cache, self.cache_bytes))
 
 
 @dataclass(frozen=True)
@@ -18,6 +38,7 @@ class Installation:
     Attributes:
         checkpoint: a folder or hub id that it finds where it runs.
         ledger_url: of a database that it reaches.
+        store: where the rows are.
     """
 
     checkpoint: str

@@ -12,12 +12,11 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
-    from mplus_ray.actors.ray_actors import StoreUrl
     from mplus_ray.actors.reading.reader import Reader
     from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import ObjectStore
-    from mplus_ray.pipeline.installation import Installation
+    from mplus_ray.pipeline.installation import Installation, StoreUrl
     from mplus_ray.pipeline.writing.engine import Engine, Stores
 
 
@@ -126,7 +125,7 @@ class Embedded:
 
     @property
     def _store(self) -> StoreUrl:
-        from mplus_ray.actors.ray_actors import StoreUrl
+        from mplus_ray.pipeline.installation import StoreUrl
 
         settings = self.settings
         return StoreUrl(settings.store_url, settings.data / "cache", settings.cache_bytes)

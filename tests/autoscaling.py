@@ -124,8 +124,7 @@ def nodes() -> int:
 
 
 def main(checkpoint: str, url: str, store: str) -> None:
-    from mplus_ray.actors.ray_actors import StoreUrl
-    from mplus_ray.pipeline.installation import Installation
+    from mplus_ray.pipeline.installation import Installation, StoreUrl
     from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
     from mplus_ray.pipeline.workers.ray_worker import Needs, RemoteWorker

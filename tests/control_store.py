@@ -26,8 +26,7 @@ def main(checkpoint: str, url: str, store: str) -> None:
     import ray  # it reads its environment when it is imported
     from ray.cluster_utils import Cluster
 
-    from mplus_ray.actors.ray_actors import StoreUrl
-    from mplus_ray.pipeline.installation import Installation
+    from mplus_ray.pipeline.installation import Installation, StoreUrl
     from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
     from mplus_ray.pipeline.workers.ray_worker import Needs, RemoteWorker

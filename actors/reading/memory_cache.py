@@ -44,14 +44,23 @@ class _Rows(Item):
 
 @dataclass(eq=False, kw_only=True)
 class View(Item):
-    """A step of a memory as questions read it; its value is a `MemoryView`."""
+    """A step of a memory as questions read it; its value is a `MemoryView`.
+
+    Attributes:
+        plan: what was asked for.
+    """
 
     plan: ReadPlan
 
 
 @dataclass(frozen=True)
 class Hold:
-    """What a question keeps in its tier while it is answered: its memory, and its own bytes."""
+    """What a question keeps in its tier while it is answered: its memory, and its own bytes.
+
+    Attributes:
+        view: the memory, at the step that the question reads.
+        own: what the question itself takes.
+    """
 
     view: View
     own: Item

@@ -30,7 +30,7 @@ class Reader:
         self._views: OrderedDict[_ViewKey, MemoryView] = OrderedDict()
 
     def open(self, plan: ReadPlan) -> int:
-        """See a tenant's memory as the plan says; returns its steps.
+        """Open a tenant's memory as the plan says; returns its steps.
 
         Raises:
             DamagedFileError: a shard is missing or not what was written.

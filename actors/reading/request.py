@@ -79,6 +79,11 @@ class ReadRequest:
         hold: its memory, from when there is room for it.
         shown: characters of the answer that were delivered.
         overtaken: how many later ones were given room that it is still waiting for.
+        asked: what came from the caller.
+        ticket: the caller's side of it.
+        prompt: token ids.
+        sampling: how tokens are chosen.
+        generation: the answer so far; None before decoding begins.
     """
 
     asked: AskRequest

@@ -14,7 +14,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Bytes:
-    """An amount in both tiers."""
+    """An amount in both tiers.
+
+    Attributes:
+        device: on the reader's device.
+        host: in its RAM.
+    """
 
     device: int = 0
     host: int = 0
@@ -39,6 +44,10 @@ class Item:
         parent: what it is a part of, and cannot be without.
         stale: something newer has taken its place, so it goes before all that is not.
         value: what is held; None until it is there, and after it was let go of.
+        pins: how many are using it now; it goes when none are.
+        used: when it was used last, by a counter.
+        held: whether its bytes are counted as taken.
+        parts: items whose parent it is.
     """
 
     key: Hashable

@@ -10,7 +10,12 @@ DOCUMENTS = Path(__file__).parent / "documents"
 
 @dataclass(frozen=True)
 class DemoQuestion:
-    """A question, and the answer its document gives."""
+    """A question, and the answer its document gives.
+
+    Attributes:
+        text: what is asked.
+        expected: words that a right answer has; None where nobody told this tenant.
+    """
 
     text: str
     expected: str | None
@@ -18,7 +23,12 @@ class DemoQuestion:
 
 @dataclass(frozen=True)
 class DemoTenant:
-    """A tenant, its documents and what it is asked."""
+    """A tenant, its documents and what it is asked.
+
+    Attributes:
+        name: of the tenant and of its folder.
+        questions: what it asks, in order.
+    """
 
     name: str
     questions: tuple[DemoQuestion, ...]

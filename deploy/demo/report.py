@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
-from mplus_ray.actors.ray_actors import ModelCard
-from mplus_ray.deploy.demo.run import Reply
-from mplus_ray.pipeline.ray_cluster import Resources
+from mplus_ray.deploy.demo.questions import DemoTenant
+from mplus_ray.deploy.demo.visit import Reply
+from mplus_ray.model.config import ModelConfig
 from mplus_ray.services.cli.output import printable
 
 _PASSAGES = 3
 _WIDTH = 150
-_LARGE = 1_000_000_000  # parameters
+_LARGE = 2048  # hidden size
 
 
 class Report:
     """Prints as things happen, and counts at the end."""
 
-    def __init__(self, console: Console, checkpoint: str) -> None:
+    def __init__(self, console: Console) -> None:
         self.console = console
-        self._checkpoint = checkpoint
         self._tenant = ""
 
-    def begin(self) -> None:
+    def begin(self, checkpoint: str, config: ModelConfig) -> None:
+        """Say what is going to be seen."""
         self.console.rule("[bold]M+ on Ray: two tenants, their documents, their memories")
-
-    def ray_started(self, resources: Resources, seconds: float) -> None:
-        gpus = f", {resources.gpus} GPU" if resources.gpus else ""
-        self.console.print(f"Local Ray is up after {seconds:.1f} s ({resources.cpus} CPU{gpus})")
-
-    def model_loaded(self, card: ModelCard) -> None:
         self.console.print(
-            f"Checkpoint: {self._checkpoint}, {card.parameters / 1e6:.1f} M parameters, chunks of "
-            f"{card.chunk_tokens} tokens",
+            f"Checkpoint: {checkpoint}, {config.num_hidden_layers} layers, chunks of "
+            f"{config.chunk_tokens} tokens",
             markup=False,
         )
-        if card.parameters < _LARGE:
+        if config.hidden_size < _LARGE:
             self.console.print(
                 "So small a model answers what a sentence states, and of real text hardly "
                 "anything. What there is to see is the whole path: documents, memory, retrieval, "
@@ -45,13 +40,28 @@ class Report:
                 style="dim",
             )
 
+    def note(self, text: str) -> None:
+        """What the service says while it starts and ends."""
+        self.console.print(printable(text), style="dim", markup=False)
+
+    def ready(self, url: str) -> None:
+        self.console.print(f"The service answers at {url}, as `mplus serve` does", markup=False)
+
+    def memorized(self, tenant: DemoTenant, memory: Mapping[str, Any], seconds: float) -> None:
+        """Everything of a tenant can be asked about, so many seconds after it was handed in."""
+        self.console.print(
+            f"{tenant.name}: {memory['documents']} documents, {memory['step']} chunks, "
+            f"{memory['tokens']:,} tokens memorized after {seconds:.1f} s",
+            markup=False,
+        )
+
     def reply(self, reply: Reply) -> None:
         if reply.tenant.name != self._tenant:
             self._tenant = reply.tenant.name
             self.console.rule(f"[bold]{self._tenant} asks", align="left")
         self.console.print(printable(reply.question.text), style="bold", markup=False)
         self.console.print(
-            f"  → {printable(reply.answer) or '(nothing)'}   [{reply.seconds * 1000:.0f} ms]",
+            f"  → {_said(reply)}   [{reply.seconds * 1000:.0f} ms]",
             style="green" if reply.right else "yellow",
             markup=False,
         )
@@ -61,8 +71,8 @@ class Report:
         else:
             self.console.print(f"    expected: {expected}", style="dim")
         for citation in reply.citations[:_PASSAGES]:
-            text = printable(" ".join(citation.passage.text.split()))
-            self.console.print(f"    {citation.passage.where}: {text}"[:_WIDTH], markup=False)
+            text = printable(" ".join(citation["text"].split()))
+            self.console.print(f"    {_where(citation)}: {text}"[:_WIDTH], markup=False)
 
     def end(self, replies: list[Reply], seconds: float) -> dict[str, Any]:
         """The summary, printed and as JSON."""
@@ -84,19 +94,31 @@ class Report:
         return result
 
 
+def _said(reply: Reply) -> str:
+    if reply.abstained:
+        return f"{printable(reply.answer)} (it does not seem to remember)"
+    return printable(reply.answer) or "(nothing)"
+
+
+def _where(citation: Mapping[str, Any]) -> str:
+    names = (citation["title"], citation["section"])
+    return printable(" · ".join(name for name in dict.fromkeys(names) if name))
+
+
 def _as_json(reply: Reply) -> dict[str, Any]:
     return {
         "tenant": reply.tenant.name,
         "question": reply.question.text,
         "expected": reply.question.expected,
         "answer": reply.answer,
+        "abstained": reply.abstained,
         "seconds": round(reply.seconds, 4),
         "citations": [
             {
-                "document": citation.passage.document,
-                "title": citation.passage.title,
-                "text": citation.passage.text,
-                "score": citation.score,
+                "document": citation["document_id"],
+                "title": citation["title"],
+                "text": citation["text"],
+                "score": citation["score"],
             }
             for citation in reply.citations
         ],

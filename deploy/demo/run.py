@@ -1,123 +1,121 @@
-"""The demo: documents to the log, the log to memory through a Ray actor, questions to answers."""
+"""The demo: the query service as `mplus serve` runs it, and two tenants who talk to it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mplus_ray.actors.ray_actors import ModelCard, RemoteReader, RemoteWriter, StoreUrl
-from mplus_ray.deploy.demo.questions import TENANTS, DemoQuestion, DemoTenant
-from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
-from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.ray_cluster import Resources
-from mplus_ray.pipeline.reading.ask import Citation, ask
-from mplus_ray.pipeline.reading.read_plans import read_plan
-from mplus_ray.pipeline.sources import open_sources
-from mplus_ray.pipeline.workers.catch_up import catch_up
-from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_pipeline import OnStep
+import typer
+from rich.console import Console
+
+from mplus_ray.deploy.demo.report import Report
+from mplus_ray.deploy.demo.visit import Reply, visit
+from mplus_ray.model.checkpoint.hub import checkpoint_name, find_checkpoint
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.services.cli.output import write_json
+from mplus_ray.services.serving.environment import set_serve_environment
+from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-_MAX_TOKENS = 16
-
-Progress = Callable[[dict[TenantLog, int]], "AbstractContextManager[OnStep]"]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One question's outcome."""
-
-    tenant: DemoTenant
-    question: DemoQuestion
-    answer: str
-    seconds: float
-    citations: list[Citation]
-
-    @property
-    def right(self) -> bool:
-        return _mentions(self.answer, self.question.expected)
-
-    @property
-    def found(self) -> bool:
-        """Whether a passage shown holds the expected answer."""
-        return any(_mentions(c.passage.text, self.question.expected) for c in self.citations)
-
-    @property
-    def leaked(self) -> bool:
-        """Whether a passage came from outside the tenant's own folder."""
-        folder = self.tenant.folder.resolve()
-        return any(folder not in Path(c.passage.source).parents for c in self.citations)
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.serving.deployment import Address
+    from mplus_ray.services.serving.first_keys import FirstKeys
+    from mplus_ray.services.serving.service import ServiceSpec
+    from mplus_ray.services.serving.signals import Signals
 
 
-def memorize_documents(
-    checkpoint: str,
-    data: Path,
-    resources: Resources,
-    ledger: Ledger,
-    on_model: Callable[[ModelCard], None],
-    progress: Progress,
-) -> dict[str, TenantLog]:
-    """Both tenants' documents, two chunks to a forward pass; returns the logs by tenant."""
-    store = _store(data)
-    writer = RemoteWriter(checkpoint, store, resources.cpus, min(resources.gpus, 1))
-    try:
-        on_model(writer.card)
-        logs = {tenant.name: _accept(tenant, writer, ledger) for tenant in TENANTS}
-        with progress({log: log.length() for log in logs.values()}) as on_step:
-            card = writer.card
-            engine = Engine(ledger, store.open(), writer, card.tokenizer, card.fingerprint)
-            catch_up(engine, list(logs.values()), on_step)
-    finally:
-        writer.stop()
-    return logs
+def run_demo(data: Path, checkpoint: str | None, json: str | None) -> None:
+    """Run the service on a free port, visit it, end it, and write what came of it.
 
+    Args:
+        data: a new data directory, for this demo alone.
+        checkpoint: a folder or hub id; None for the default.
+        json: a file for the result as JSON, `-` for standard output; None for none.
 
-def _accept(tenant: DemoTenant, writer: RemoteWriter, ledger: Ledger) -> TenantLog:
-    card = writer.card
-    log = ledger.create_tenant(tenant.name, card.fingerprint)
-    desk = DocumentChunker(log, card.tokenizer)
-    take_in(open_sources([str(tenant.folder)]), lambda: desk)
-    return log
+    Raises:
+        MPlusError: the service cannot start, or refuses a request.
+    """
+    set_serve_environment(own_ray=True)
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.serving.service import Service
+    from mplus_ray.services.serving.signals import Signals
 
-
-def ask_questions(
-    checkpoint: str,
-    data: Path,
-    resources: Resources,
-    logs: dict[str, TenantLog],
-    on_reply: Callable[[Reply], None],
-) -> list[Reply]:
-    """Every tenant's questions, through a reader actor that holds both memories."""
-    reader = RemoteReader(checkpoint, _store(data), resources.cpus, min(resources.gpus, 1))
-    replies = []
-    try:
-        for log in logs.values():
-            reader.open(read_plan(log, log.heads.serving()))
-        for tenant in TENANTS:
-            for question in tenant.questions:
-                replies.append(_ask(reader, logs[tenant.name], tenant, question))
-                on_reply(replies[-1])
-    finally:
-        reader.stop()
-    return replies
-
-
-def _ask(reader: RemoteReader, log: TenantLog, tenant: DemoTenant, question: DemoQuestion) -> Reply:
+    settings = Settings.read(data, checkpoint)
+    config = ModelConfig.load(find_checkpoint(settings.checkpoint))
+    console = Console(stderr=json == "-", highlight=False, soft_wrap=True)
+    report = Report(console)
+    report.begin(settings.checkpoint, config)
     began = time.monotonic()
-    reply = ask(log, reader, question.text, max_tokens=_MAX_TOKENS, stop=("\n",))
-    seconds = time.monotonic() - began
-    return Reply(tenant, question, reply.answer.text, seconds, reply.citations)
+    with Embedded(settings) as system, Signals() as signals:
+        visitor = _Visitor(report, signals)
+        service = Service(_spec(system, settings.checkpoint), system.ledger, signals, report.note)
+        try:
+            service.run(visitor.keys, visitor.ready)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+    write_json(json, report.end(visitor.result(), time.monotonic() - began))
 
 
-def _store(data: Path) -> StoreUrl:
-    return StoreUrl(str(data.absolute() / "rows"), data.absolute() / "cache")
+def _spec(system: Embedded, checkpoint: str) -> ServiceSpec:
+    """A reader and a writer, at a free port of this machine."""
+    from mplus_ray.pipeline.workers.fleet import Scale
+    from mplus_ray.services.serving.application import Readership
+    from mplus_ray.services.serving.deployment import Address
+    from mplus_ray.services.serving.placement import ResourceRequest
+    from mplus_ray.services.serving.service import ServiceSpec
+
+    return ServiceSpec(
+        installation=system.installation,
+        model_name=checkpoint_name(checkpoint),
+        address=Address("127.0.0.1", 0),
+        readership=Readership(),
+        writers=Scale(),
+        demand=ResourceRequest(readers=1, writers=1),
+    )
 
 
-def _mentions(text: str, expected: str | None) -> bool:
-    return expected is not None and expected.casefold() in text.casefold()
+class _Visitor:
+    """Visits the service from a thread once it is ready, and ends it when the visit is over."""
+
+    def __init__(self, report: Report, signals: Signals) -> None:
+        self._report, self._signals = report, signals
+        self._operator = ""
+        self._replies: list[Reply] | None = None
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def keys(self, keys: FirstKeys) -> None:
+        self._operator = keys.operator
+
+    def ready(self, address: Address) -> None:
+        self._report.ready(address.url)
+        work: Callable[[], None] = lambda: self._visit(address.url)  # noqa: E731
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
+
+    def result(self) -> list[Reply]:
+        """What the tenants were answered.
+
+        Raises:
+            MPlusError: the service refused something.
+            Exit: it was ended by Ctrl-C.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        if self._replies is None:
+            if self._error is not None:
+                raise self._error
+            raise typer.Exit(130)
+        return self._replies
+
+    def _visit(self, url: str) -> None:
+        try:
+            replies = visit(url, self._operator, self._report, self._signals.stop)
+            self._replies = replies
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`
+            self._error = error
+        finally:
+            self._signals.stop.set()

@@ -24,7 +24,12 @@ Prepare = Callable[[], None] | None
 
 @dataclass(frozen=True)
 class Needs:
-    """What Ray keeps for one writer; where there is no room, an autoscaler brings a node."""
+    """What Ray keeps for one writer; where there is no room, an autoscaler brings a node.
+
+    Attributes:
+        cpus, gpus: how many, or which share of one.
+        resources: others by name, with the amount of each.
+    """
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -33,7 +38,13 @@ class Needs:
 
 @dataclass(frozen=True)
 class Started:
-    """A writer that has begun: what its leases' owners begin with, its weights, its process id."""
+    """A writer that has begun: what its leases' owners begin with, its weights, its process id.
+
+    Attributes:
+        owner: what its leases' owners begin with.
+        fingerprint: of its weights.
+        pid: its process id.
+    """
 
     owner: str
     fingerprint: str
@@ -98,7 +109,7 @@ class _WorkerActor:
 
 
 class RemoteWorker:
-    """See `pipeline.workers.fleet.WriterHandle`."""
+    """A writer in a Ray actor, as the fleet holds it."""
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -23,15 +22,6 @@ if TYPE_CHECKING:
 
 _BYTES = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.ASCII | re.IGNORECASE)
 _UNITS = ("", "K", "M", "G", "T")
-
-_SERVE = {
-    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",  # between replicas, instead of the object store
-    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1",  # a busy reader is not a lost one
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # nor is a busy machine
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # what listens is back soon
-    "RAY_SERVE_LOG_TO_STDERR": "0",  # Serve's own lines are in its files
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # else a thread of Serve's starts a Ray after the end of ours
-}
 
 
 def serve(
@@ -95,12 +85,9 @@ def serve(
     they are not shown again. Ctrl-C lets answers come to their end and writers commit; a second
     one does not wait.
     """
-    from mplus_ray.pipeline.ray_cluster import set_environment
+    from mplus_ray.services.serving.environment import set_serve_environment
 
-    if ray_address is None:
-        set_environment()
-    for name, value in _SERVE.items():
-        os.environ.setdefault(name, value)  # before Ray is imported
+    set_serve_environment(own_ray=ray_address is None)
     from mplus_ray.pipeline.workers.fleet import Scale
     from mplus_ray.services.cli.output import stderr
     from mplus_ray.services.embedded import Embedded

@@ -88,5 +88,5 @@ class Ingress:
         self._writers = dict(metrics)
 
     async def drain(self, seconds: float) -> int:
-        """See `Draining.drain`."""
+        """Finish what is under way, see `Draining.drain`."""
         return await self._app.drain(seconds)

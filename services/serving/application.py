@@ -34,7 +34,13 @@ _MEASURE_SECONDS = 0.5  # between two looks at how much a reader is asked
 
 @dataclass(frozen=True)
 class Budget:
-    """What each reader may hold and do at a time, see `Readers.reconfigure`."""
+    """What each reader may hold and do at a time, see `Readers.reconfigure`.
+
+    Attributes:
+        device_bytes, host_bytes: of memories; None: a share of what the machine has.
+        slots: answers that are decoded at a time.
+        queue: questions that may wait.
+    """
 
     device_bytes: int | None = None
     host_bytes: int | None = None
@@ -49,6 +55,10 @@ class Readership:
     Attributes:
         quick: seconds for which more load must last before a reader is added; `patience`: for
             which less must do before one is ended, once it has answered what it was asked.
+        smallest, largest: readers.
+        patience: seconds for which less must do before one is ended, once it has answered what it
+            was asked.
+        budget: of each.
     """
 
     smallest: int = 1

@@ -24,6 +24,8 @@ class ResourceRequest:
 
     Attributes:
         readers, writers: how many there may be at most.
+        reader_cpus, reader_gpus: of one reader.
+        writer_cpus, writer_gpus: of one writer.
     """
 
     readers: int

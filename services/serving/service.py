@@ -42,6 +42,11 @@ class ServiceSpec:
     Attributes:
         writers: None leaves memorizing to others, see `mplus memorize`.
         ray_address: of a cluster; None starts a Ray of this machine.
+        installation: whose tenants are served.
+        model_name: as OpenAI's clients call it.
+        address: where it listens.
+        readership: how many readers, and what each may hold.
+        demand: CPUs and GPUs.
     """
 
     installation: Installation
@@ -59,6 +64,9 @@ class Service:
 
     Args:
         report: is told what is going on, in a few words.
+        wanted: what is to be run.
+        ledger: looked into for what waits.
+        signals: end it.
     """
 
     wanted: ServiceSpec

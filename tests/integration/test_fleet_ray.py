@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
-from mplus_ray.pipeline.installation import Installation
+from mplus_ray.pipeline.installation import Installation, StoreUrl
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.fleet import Fleet, Scale
 from mplus_ray.pipeline.workers.ray_worker import Needs, RemoteWorker

@@ -101,6 +101,6 @@ def test_it_answers_in_an_empty_folder(installed: Installed) -> None:
     assert "Brelin" in json.dumps(answer)
 
 
-@pytest.mark.parametrize("command", ["bench", "serve", "train", "eval"])
+@pytest.mark.parametrize("command", ["demo", "bench", "serve", "train", "eval"])
 def test_every_command_is_there(installed: Installed, command: str) -> None:
     assert f"mplus {command}" in installed.mplus(command, "--help")

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from mplus_ray.actors.messages import AskRequest, AskResult, ReaderStats, TextDelta, Turn
-from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError, OverloadedError
-from mplus_ray.pipeline.installation import Installation
+from mplus_ray.pipeline.installation import Installation, StoreUrl
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.serving import reader_deployment as readers

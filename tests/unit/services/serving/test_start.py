@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.ray_actors import StoreUrl
 from mplus_ray.actors.reading.budget import memory_bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, UnauthorizedError
-from mplus_ray.pipeline.installation import Installation
+from mplus_ray.pipeline.installation import Installation, StoreUrl
 from mplus_ray.pipeline.workers.ray_worker import Needs
 from mplus_ray.services.cli.options import bounds
 from mplus_ray.services.cli.serve import _size

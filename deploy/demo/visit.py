@@ -1,0 +1,145 @@
+"""What the two tenants do over HTTP: hand in their documents, wait, and ask."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import typer
+
+from mplus_ray.deploy.demo.questions import TENANTS, DemoQuestion, DemoTenant
+from mplus_ray.model.errors import InvalidInputError, MPlusError
+
+if TYPE_CHECKING:
+    from mplus_ray.deploy.demo.report import Report
+
+_MAX_TOKENS = 16
+_LOOK_SECONDS = 0.2  # between two looks at how far memorizing is
+_PATIENCE = 120.0  # seconds of one request
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One question's outcome.
+
+    Attributes:
+        tenant: who asked.
+        question: what.
+        answer: the service's words.
+        abstained: whether it refused to answer from what it remembers.
+        seconds: from the request to the whole response.
+        citations: the response's passages, as `POST /v1/query` gives them.
+    """
+
+    tenant: DemoTenant
+    question: DemoQuestion
+    answer: str
+    abstained: bool
+    seconds: float
+    citations: list[Mapping[str, Any]]
+
+    @property
+    def right(self) -> bool:
+        return _mentions(self.answer, self.question.expected)
+
+    @property
+    def found(self) -> bool:
+        """Whether a passage shown holds the expected answer."""
+        return any(_mentions(c["text"], self.question.expected) for c in self.citations)
+
+    @property
+    def leaked(self) -> bool:
+        """Whether a passage is of a document that is not the tenant's."""
+        own = {path.name for path in self.tenant.folder.iterdir()}
+        return any(citation["document_id"] not in own for citation in self.citations)
+
+
+def visit(url: str, operator: str, report: Report, stop: threading.Event) -> list[Reply]:
+    """Both tenants' documents, and then both tenants' questions.
+
+    Args:
+        url: of the service.
+        operator: the operator's key, which makes tenants.
+        report: is told what happens.
+        stop: ends the wait for memories.
+
+    Raises:
+        MPlusError: the service refused something.
+    """
+    with httpx.Client(base_url=url, timeout=_PATIENCE) as client:
+        keys = {tenant.name: _tenant(client, operator, tenant) for tenant in TENANTS}
+        jobs = {tenant.name: _hand_in(client, keys[tenant.name], tenant) for tenant in TENANTS}
+        for tenant in TENANTS:
+            _wait(client, keys[tenant.name], tenant, jobs[tenant.name], report, stop)
+        replies = []
+        for tenant in TENANTS:
+            for question in tenant.questions:
+                replies.append(_ask(client, keys[tenant.name], tenant, question))
+                report.reply(replies[-1])
+    return replies
+
+
+def _tenant(client: httpx.Client, operator: str, tenant: DemoTenant) -> str:
+    """Make a tenant; returns a key of it."""
+    _send(client, operator, "POST", "/v1/tenants", json={"name": tenant.name})
+    scopes = {"scopes": ["query", "ingest"]}
+    made = _send(client, operator, "POST", f"/v1/tenants/{tenant.name}/keys", json=scopes)
+    return str(made["secret"])
+
+
+def _hand_in(client: httpx.Client, key: str, tenant: DemoTenant) -> str:
+    """Send a tenant's files; returns the job that says how far they are."""
+    paths = sorted(tenant.folder.iterdir())
+    files = [("files", (path.name, path.read_bytes())) for path in paths]
+    return str(_send(client, key, "POST", "/v1/documents", files=files)["job_id"])
+
+
+def _wait(
+    client: httpx.Client,
+    key: str,
+    tenant: DemoTenant,
+    job_id: str,
+    report: Report,
+    stop: threading.Event,
+) -> None:
+    began = time.monotonic()
+    while True:
+        job = _send(client, key, "GET", f"/v1/jobs/{job_id}")
+        if job["state"] == "done":
+            break
+        if job["state"] == "failed":
+            raise InvalidInputError(f"documents of {tenant.name} failed: {job['failed']}")
+        if stop.wait(_LOOK_SECONDS):
+            raise typer.Exit(130)
+    memory = _send(client, key, "GET", "/v1/memory")
+    report.memorized(tenant, memory, time.monotonic() - began)
+
+
+def _ask(client: httpx.Client, key: str, tenant: DemoTenant, question: DemoQuestion) -> Reply:
+    sent = {"question": question.text, "max_tokens": _MAX_TOKENS, "stop": ["\n"]}
+    began = time.monotonic()
+    answer = _send(client, key, "POST", "/v1/query", json=sent)
+    seconds = time.monotonic() - began
+    return Reply(
+        tenant, question, answer["answer"], answer["abstained"], seconds, answer["citations"]
+    )
+
+
+def _send(client: httpx.Client, key: str, method: str, path: str, **body: Any) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {key}"}
+    try:
+        response = client.request(method, path, headers=headers, **body)
+    except httpx.HTTPError as error:
+        raise MPlusError(f"{method} {path}: the service does not answer ({error})") from error
+    if response.is_error:
+        raise MPlusError(f"{method} {path} was answered {response.status_code}: {response.text}")
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def _mentions(text: str, expected: str | None) -> bool:
+    return expected is not None and expected.casefold() in text.casefold()
