@@ -1,4 +1,4 @@
-"""Hidden memory rows → what is stored of them (DESIGN: rows as un-rotated K/V and key)."""
+"""Hidden memory rows → what is stored of them: un-rotated keys and values, and retriever keys."""
 
 from __future__ import annotations
 
