@@ -32,7 +32,7 @@ _BANK = 16
 
 
 class RandomRows(MPlus):
-    """The same model without its forward pass: a step's rows are random numbers.
+    """A model without its forward pass: a step's rows are random numbers.
 
     For figures in which the arithmetic of memorizing has no part; everything behind it is real.
     """
@@ -102,7 +102,13 @@ def tenant(system: Embedded, name: str = TENANT) -> TenantLog:
 
 @dataclass
 class Library:
-    """Real documents, cut once, handed out in pieces for as long as somebody asks."""
+    """Real documents, cut once, handed out in pieces for as long as somebody asks.
+
+    Attributes:
+        model: whose tokenizer cuts.
+        folder: of the documents.
+        pieces: a part of a document and its chunks, in order.
+    """
 
     model: MPlus
     folder: Path = _DOCUMENTS

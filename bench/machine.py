@@ -17,7 +17,13 @@ import torch.nn.functional as F
 
 @dataclass(frozen=True)
 class Timing:
-    """Milliseconds of repeated calls."""
+    """Milliseconds of repeated calls.
+
+    Attributes:
+        p50: the median.
+        low, high: the smallest and the largest.
+        n: how many calls.
+    """
 
     p50: float
     low: float
@@ -35,7 +41,12 @@ class Timing:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Measured ceilings: a large matrix product, and reading memory once."""
+    """Measured ceilings: a large matrix product, and reading memory once.
+
+    Attributes:
+        gflops: 10⁹ floating-point operations a second.
+        gbps: 10⁹ bytes a second.
+    """
 
     gflops: float
     gbps: float

@@ -40,7 +40,13 @@ _BANK = 32  # random blocks that a filled memory is made of
 
 @dataclass
 class Bench:
-    """A random network of one shape on one device."""
+    """A random network of one shape on one device.
+
+    Attributes:
+        config: the shape.
+        network: with random weights, for both roles.
+        device, dtype: where it is, and what it computes in.
+    """
 
     config: ModelConfig
     network: Network

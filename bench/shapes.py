@@ -46,7 +46,12 @@ LLAMA_8B = ModelConfig(
 
 @dataclass(frozen=True)
 class Work:
-    """What a pass cannot do without: floating-point operations, and bytes read once."""
+    """What a pass cannot do without: floating-point operations, and bytes read once.
+
+    Attributes:
+        flops: floating-point operations.
+        bytes: that have to be read.
+    """
 
     flops: float
     bytes: float = 0.0

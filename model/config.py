@@ -21,7 +21,13 @@ Votes = Literal["layers", "words", "both"]
 
 @dataclass(frozen=True, kw_only=True)
 class LoraConfig:
-    """Low-rank adapters of an official checkpoint: W + (lora_alpha / r) · B·A."""
+    """Low-rank adapters of an official checkpoint: W + (lora_alpha / r) · B·A.
+
+    Attributes:
+        r: rank.
+        lora_alpha: the scale's numerator.
+        target_modules: names of the adapted projections.
+    """
 
     r: int
     lora_alpha: float
@@ -38,7 +44,28 @@ class LoraConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The backbone (a Llama-family decoder) and the memory it carries."""
+    """The backbone (a Llama-family decoder) and the memory it carries.
+
+    Attributes:
+        vocab_size: tokens there are.
+        hidden_size, intermediate_size: widths of the residual stream and of the MLP.
+        num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim: L layers with so many
+            query heads and key/value heads of so many dimensions.
+        rms_norm_eps: added under the root of a norm.
+        rope_theta, rope_scaling, max_position_embeddings: rotary positions as Hugging Face's
+            configurations have them.
+        tie_word_embeddings: whether the output projection is the embedding.
+        add_bos_embedding: whether every layer sees a learned start row before the memory.
+        drop_memory_per_layer: whether each layer draws for itself which rows are dropped.
+        lora_config: the adapters; None if both roles have the same weights.
+        initial_rf_when_moving_stm_to_ltm: recall frequency that a row has when it enters the
+            long-term memory.
+        decay_frequency: that a long-term row loses at each merge; below 0 it is forgotten.
+        update_ltm_frequency: steps between two merges of dropped rows into the long-term memory.
+        num_selector_layers: of each of the retriever's projectors.
+        bos_token_id: begins a sequence; None: nothing does.
+        eos_token_ids: end an answer.
+    """
 
     vocab_size: int
     hidden_size: int

@@ -122,7 +122,7 @@ class ConflictError(MPlusError):
 
 
 class RetryLaterError(MPlusError):
-    """The same again may succeed after `retry_after` seconds."""
+    """Asked again after `retry_after` seconds, it may succeed."""
 
     def __init__(self, message: str, retry_after: float = 1.0) -> None:
         super().__init__(message)

@@ -25,7 +25,11 @@ OBJECT_STORE_BYTES = 256 * 2**20  # only messages pass through it
 
 @dataclass(frozen=True)
 class Resources:
-    """What this Ray may use."""
+    """What this Ray may use.
+
+    Attributes:
+        cpus, gpus: how many.
+    """
 
     cpus: int
     gpus: int

@@ -22,7 +22,13 @@ from mplus_ray.services.embedded import Embedded
 
 @dataclass(frozen=True)
 class Percentiles:
-    """Milliseconds of repeated calls."""
+    """Milliseconds of repeated calls.
+
+    Attributes:
+        p50, p99: of all calls.
+        low, high: the fastest and the slowest.
+        n: how many calls.
+    """
 
     p50: float
     p99: float

@@ -71,7 +71,7 @@ def measure_gather(
 
 
 def measure_wide_gather(folder: Path, steps: int, samples: int) -> dict[str, Any]:
-    """The same from shards with the rows of an 8B model, one step a file."""
+    """Gather from shards with the rows of an 8B model, one step a file."""
     files = ObjectStore.open(str(folder))
     rows = RowFormat.of(LLAMA_8B, _PRECISION)
     shape = (LLAMA_8B.num_hidden_layers, LLAMA_8B.num_tokens)

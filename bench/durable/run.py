@@ -91,7 +91,15 @@ QUICK = Extent(
 
 @dataclass
 class Run:
-    """One run of the benchmark in a temporary folder."""
+    """One run of the benchmark in a temporary folder.
+
+    Attributes:
+        extent: how much is measured.
+        checkpoint: a folder or hub id.
+        folder: where everything is written.
+        say: is told what is going on.
+        result: the figures so far.
+    """
 
     extent: Extent
     checkpoint: str
@@ -193,7 +201,7 @@ class Run:
         return result
 
     def _from_s3(self, url: str, folder: Path, owner: str) -> dict[str, Any]:
-        """The same ledger in another data directory, with its rows in a bucket."""
+        """The ledger copied to another data directory, with its rows in a bucket."""
         elsewhere = self.folder / f"s3-{folder.name}"
         elsewhere.mkdir()
         for path in folder.glob("ledger.db*"):

@@ -37,7 +37,13 @@ _NEVER = 1 << 60
 
 @dataclass
 class Arm:
-    """One way to elect, over all questions."""
+    """One way to elect, over all questions.
+
+    Attributes:
+        seconds: of each search.
+        recall: of each question, the share of the exact blocks that were found.
+        cited: the same of the blocks that an answer would name.
+    """
 
     seconds: list[float]
     work: list[float]  # exact processor time over this arm's

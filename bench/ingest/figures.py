@@ -13,7 +13,13 @@ from mplus_ray.pipeline.writing.observer import Commit, Unobserved
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure measured several times."""
+    """A figure measured several times.
+
+    Attributes:
+        median: of all.
+        low, high: the smallest and the largest.
+        n: how many.
+    """
 
     median: float
     low: float
@@ -27,7 +33,12 @@ class Spread:
 
 @dataclass
 class Marks(Unobserved):
-    """When each commit came, and how many tokens it made durable."""
+    """When each commit came, and how many tokens it made durable.
+
+    Attributes:
+        began: seconds of `time.perf_counter`.
+        marks: (seconds since then, tokens) of each commit.
+    """
 
     began: float = field(default_factory=time.perf_counter)
     marks: list[tuple[float, int]] = field(default_factory=list)

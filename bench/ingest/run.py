@@ -77,7 +77,16 @@ QUICK = Extent(
 
 @dataclass
 class Run:
-    """One run in a temporary folder."""
+    """One run in a temporary folder.
+
+    Attributes:
+        extent: how much is measured.
+        checkpoint: a folder or hub id.
+        folder: where everything is written.
+        say: is told what is going on.
+        dialogues: a Parquet file of chat messages; None for sentences of the demo's documents.
+        detail: the figures so far.
+    """
 
     extent: Extent
     checkpoint: str

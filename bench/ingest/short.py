@@ -89,7 +89,12 @@ ARMS: dict[str, Tell] = {
 
 @dataclass(frozen=True)
 class AskedFact:
-    """A fact, and the step that holds it."""
+    """A fact, and the step that holds it.
+
+    Attributes:
+        tenant: its number.
+        fact: what was told and is asked.
+    """
 
     tenant: int
     step: int  # -1: none does

@@ -33,6 +33,7 @@ class Ingest:
     Attributes:
         accept_seconds: cutting them and appending them to the log.
         memorize_seconds: from there to the last commit.
+        tokens, steps, documents: of all tenants together.
     """
 
     tokens: int

@@ -25,7 +25,12 @@ _KIND, _PRONOUN = "person", "She"
 
 @dataclass(frozen=True)
 class Titled(Fact):
-    """A fact about somebody, and the same sentence without the name."""
+    """A fact about somebody, and the same sentence without the name.
+
+    Attributes:
+        title: the name, of the person and of the document.
+        unnamed: the statement without it.
+    """
 
     title: str
     unnamed: str

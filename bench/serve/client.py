@@ -26,6 +26,7 @@ class Asking:
     Attributes:
         tenant, key: whom, and by which key.
         options: of the request, besides `question` and `stream`.
+        question: its words.
     """
 
     tenant: str

@@ -22,6 +22,7 @@ class Process:
 
     Attributes:
         title: its command line, or what it calls itself.
+        pid: its id.
     """
 
     pid: int
@@ -40,6 +41,7 @@ class Memory:
     Attributes:
         total: mapped files included; `own`: without them.
         by_role: of the total.
+        own: without mapped files.
     """
 
     total: int

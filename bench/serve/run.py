@@ -54,6 +54,8 @@ class Extent:
         kills: of the reader.
         minutes: of the mixed load.
         reads: of what was just written; `reads_minutes`: that these may take at most.
+        rounds: how often each of a group's measurements is repeated.
+        reads_minutes: that reading back what was just written may take.
     """
 
     tenants: int
@@ -105,7 +107,16 @@ QUICK = Extent(
 
 @dataclass
 class Run:
-    """One run in a temporary folder."""
+    """One run in a temporary folder.
+
+    Attributes:
+        extent: how much is measured.
+        checkpoint: a folder or hub id.
+        folder: where everything is written.
+        say: is told what is going on.
+        machine: what it runs on, as it is reported.
+        detail: the figures so far.
+    """
 
     extent: Extent
     checkpoint: str

@@ -26,6 +26,8 @@ class Sample:
         ended: when the whole answer was there, or the error.
         step: of the memory that gave the answer.
         error: why there is no answer; empty if there is one.
+        began: when the request was sent.
+        tokens: of the answer.
     """
 
     began: float
@@ -56,7 +58,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Load:
-    """Questions asked in one go, and the seconds that all of them took."""
+    """Questions asked in one go, and the seconds that all of them took.
+
+    Attributes:
+        samples: of each question.
+        seconds: from the first request to the last answer.
+    """
 
     samples: Sequence[Sample]
     seconds: float

@@ -30,6 +30,8 @@ class Place:
 
     Attributes:
         threads: that a reader and a writer compute with.
+        folder: the data directory.
+        checkpoint: a folder or hub id.
     """
 
     folder: Path
@@ -56,6 +58,8 @@ class Server:
 
     Attributes:
         operator_key: only at an installation's first start.
+        place: whose installation it serves.
+        url: where it answers.
     """
 
     place: Place

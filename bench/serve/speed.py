@@ -42,7 +42,7 @@ async def measure_grid(
 async def measure_overhead(
     client: Client, bare: Bare, members: Sequence[Member], samples: int
 ) -> dict[str, Any]:
-    """The same questions one at a time, each every way, so that the machine's moods reach all.
+    """Questions one at a time, each asked every way, so that the machine's moods reach all ways.
 
     Which way is first changes from question to question.
     """

@@ -38,7 +38,13 @@ def of_length(tokens: int) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Member:
-    """A tenant, the key to it, and what it was told."""
+    """A tenant, the key to it, and what it was told.
+
+    Attributes:
+        name: of the tenant.
+        key: an API key.
+        facts: that are in its memory.
+    """
 
     name: str
     key: str

@@ -18,7 +18,13 @@ _CHARACTERS = (40, 40, 150, 400, 1_500, 5_000)  # of a document, one in so many
 
 @dataclass
 class Journal:
-    """What was acknowledged: per tenant the documents that stay, in the log's order."""
+    """What was acknowledged: per tenant the documents that stay, in the log's order.
+
+    Attributes:
+        tenants: texts by document by tenant.
+        accepted, replaced, repeated, forgotten: how many documents were new, had another text, were
+            there already, or were taken back.
+    """
 
     tenants: dict[str, dict[str, str]] = field(default_factory=dict)
     accepted: int = 0
@@ -36,7 +42,15 @@ class Journal:
 
 @dataclass
 class Arrivals:
-    """Documents and wishes as they come, drawn from a seed."""
+    """Documents and wishes as they come, drawn from a seed.
+
+    Attributes:
+        system: where they arrive.
+        texts: what they are made of.
+        rng: draws what comes next.
+        journal: of what was acknowledged.
+        tenants: how many there are so far.
+    """
 
     system: Embedded
     texts: Texts

@@ -37,7 +37,16 @@ _DRAIN_SECONDS = 900.0  # until what waits in the end has to be memorized
 
 @dataclass(frozen=True)
 class Soak:
-    """One run in a folder of its own."""
+    """One run in a folder of its own.
+
+    Attributes:
+        model, checkpoint: loaded, and its folder or hub id for the writers.
+        folder: where everything is written.
+        seconds: that documents come for.
+        seed: of what comes and who is killed.
+        writers: how many work at a time.
+        say: is told what is going on.
+    """
 
     model: MPlus
     checkpoint: str

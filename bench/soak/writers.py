@@ -27,7 +27,16 @@ _MOST_FAILURES = 5  # of writers, after which there is no point in going on
 
 @dataclass
 class Writers:
-    """Writer processes; one that ends by itself has failed."""
+    """Writer processes; one that ends by itself has failed.
+
+    Attributes:
+        folder: the data directory.
+        checkpoint: a folder or hub id.
+        count: how many are to work.
+        processes: those that do.
+        kills, kills_at_work: how many were killed, and of these, how many while they held a tenant.
+        failures: what those said that ended by themselves.
+    """
 
     folder: Path
     checkpoint: str

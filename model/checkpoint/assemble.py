@@ -207,7 +207,7 @@ def _check_same(config: ModelConfig, backbone: Path, shipped: Path) -> None:
 
 
 def _link(path: Path, target: Path) -> None:
-    """The same file under a second name, or a copy where the file system has no links."""
+    """Give a file a second name, or copy it where the file system has no links."""
     try:
         os.link(path, target)
     except OSError:

@@ -36,7 +36,12 @@ _ONE_LAYER = re.compile(r"(\.(?:query|key)_proj)\.0\.weight$")
 
 @dataclass(frozen=True)
 class TensorSource:
-    """Where one network parameter comes from: W, plus (scale) · B·A when adapted."""
+    """Where one network parameter comes from: W, plus (scale) · B·A when adapted.
+
+    Attributes:
+        base: name of the tensor W.
+        a, b: names of the adapter's factors; None without one.
+    """
 
     base: str
     a: str | None = None
@@ -49,7 +54,12 @@ class TensorSource:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of both roles; one object where the checkpoint has no read adapter."""
+    """The networks of both roles; one object where the checkpoint has no read adapter.
+
+    Attributes:
+        writer, reader: of each role.
+        genesis: the memory that every tenant begins with; None for an empty one.
+    """
 
     writer: Network
     reader: Network

@@ -24,7 +24,13 @@ _ROWS = 16  # of larger ones, so many rows
 
 @dataclass(frozen=True)
 class TensorFolder:
-    """The tensors of `folder` by name, without loading them."""
+    """The tensors of `folder` by name, without loading them.
+
+    Attributes:
+        folder: of the safetensors files.
+        shapes: of each tensor, by its name.
+        files: the file that has it, by its name.
+    """
 
     folder: Path
     shapes: dict[str, tuple[int, ...]]

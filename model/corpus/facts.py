@@ -47,7 +47,15 @@ _MARKERS = ("Now", "Since then things have changed:", "Correction:", "Later", "N
 
 @dataclass(frozen=True)
 class Relation:
-    """One kind of fact; `say` and `ask` are templates over {n} (entity) and {v} (value)."""
+    """One kind of fact; `say` and `ask` are templates over {n} (entity) and {v} (value).
+
+    Attributes:
+        name: by which recipes and reports know it.
+        of: the kind of entity it is about.
+        value: the kind of value it has.
+        say: phrasings that tell it.
+        ask: phrasings that ask for it.
+    """
 
     name: str
     of: str
@@ -63,7 +71,13 @@ class Relation:
 
 @dataclass(frozen=True)
 class Fact:
-    """One statement, a question about it and the answer."""
+    """One statement, a question about it and the answer.
+
+    Attributes:
+        statement: tells it.
+        question: asks for it.
+        answer: the value.
+    """
 
     statement: str
     question: str

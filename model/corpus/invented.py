@@ -217,7 +217,7 @@ def phrases(rng: Random, kind: str) -> tuple[str, str]:
 
 
 def labelled(rng: Random, label: str, kind: str) -> tuple[str, str]:
-    """The same of a relation that is called `label`."""
+    """Templates of a relation that is called `label`."""
     ask = rng.choice(_asking(rng, ASK, _KIND_ASK, _WORD_ASK.get(kind)))
     ask = ask.replace("{k}", rng.choice(_KINDS[kind].split("|")))
     return rng.choice(SAY).replace("{r}", label), ask.replace("{r}", label)
@@ -234,7 +234,7 @@ def _asking(
 
 
 def blurred(rng: Random, question: str) -> str:
-    """The same question with some words left out or exchanged, but for {n}.
+    """A question with some words left out or exchanged, but for {n}.
 
     Of an entity that only one thing is said of, any question has one answer; what is worded oddly
     must not keep a reader from finding the name.

@@ -50,7 +50,12 @@ _RESAMPLES = 1_000
 
 @dataclass(frozen=True)
 class After:
-    """Running text of so many tokens, told after the documents."""
+    """Running text of so many tokens, told after the documents.
+
+    Attributes:
+        text: where it is taken from.
+        tokens: how many.
+    """
 
     text: RunningText
     tokens: int
@@ -63,6 +68,8 @@ class Sample:
     Attributes:
         document: number of the document it is about.
         question: number among all questions.
+        stored: whether the tenant was told the answer.
+        evidence: what the model said with, and beside, its answer.
     """
 
     document: int

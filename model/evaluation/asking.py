@@ -29,7 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, and the generation it came from."""
+    """An answer, and the generation it came from.
+
+    Attributes:
+        answer: with its sources.
+        generation: its tokens and their probabilities.
+    """
 
     answer: Answer
     generation: Generation

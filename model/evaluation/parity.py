@@ -25,7 +25,13 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class ParityReport:
-    """Largest absolute difference by kind of tensor, over the whole trace of one folder."""
+    """Largest absolute difference by kind of tensor, over the whole trace of one folder.
+
+    Attributes:
+        case: name of the folder.
+        steps, queries: how many of each were replayed.
+        differences: by kind of tensor.
+    """
 
     case: str
     steps: int

@@ -35,6 +35,7 @@ class Plan:
         distances: tokens of other passages between a passage and the questions about it.
         limit: of questions, drawn at random; None for all.
         tenants: that share the passages asked about evenly.
+        seed: of what is drawn.
     """
 
     distances: Sequence[int]

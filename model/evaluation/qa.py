@@ -22,7 +22,12 @@ ARMS = ("mplus", "context", "none", "bm25")
 
 @dataclass
 class Scores:
-    """Of the answers of one arm at one distance."""
+    """Of the answers of one arm at one distance.
+
+    Attributes:
+        exact, in_output: whether each answer is a right one, or contains one, after normalization.
+        f1: of each answer's words against the best right one's.
+    """
 
     exact: list[bool] = field(default_factory=list)
     f1: list[float] = field(default_factory=list)

@@ -19,7 +19,12 @@ SHIPPED = Path(__file__).parent / "data" / "questions.jsonl"
 
 @dataclass(frozen=True)
 class Question:
-    """A question and every answer that counts as right; none: the passage does not say."""
+    """A question and every answer that counts as right; none: the passage does not say.
+
+    Attributes:
+        text: what is asked.
+        answers: the right ones.
+    """
 
     text: str
     answers: tuple[str, ...]
@@ -27,7 +32,12 @@ class Question:
 
 @dataclass
 class Passage:
-    """A context, once, with all questions that are asked of it."""
+    """A context, once, with all questions that are asked of it.
+
+    Attributes:
+        title, context: of the text that has the answers.
+        questions: all that are asked of it.
+    """
 
     title: str
     context: str
@@ -90,7 +100,7 @@ def _answers(value: Any, where: str) -> tuple[str, ...]:
 
 
 def answerable(passages: Sequence[Passage]) -> tuple[list[Passage], int]:
-    """The same with only those questions that have an answer, and how many have none.
+    """Passages with only those questions that have an answer, and how many have none.
 
     Passages stay also where no question does: they are text to tell beside the others.
     """

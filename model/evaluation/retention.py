@@ -34,6 +34,7 @@ class Plan:
         tenants: that share the facts evenly.
         told: how a fact is told, see `model.evaluation.facts`.
         unseen: the questions' phrasings were never trained on, or everything's.
+        seed: of what is drawn.
     """
 
     distances: Sequence[int]
@@ -50,7 +51,7 @@ class Plan:
 
 
 def pool_only(memory: Memory) -> Memory:
-    """The same memory with its long-term rows out of reach: the MemoryLLM arm."""
+    """A memory with its long-term rows out of reach: the MemoryLLM arm."""
     return replace(memory, membership=memory.membership.pool_only())
 
 

@@ -20,7 +20,12 @@ Advance = Callable[[int], None]  # called with tokens that were memorized
 
 @dataclass(frozen=True)
 class Chunk:
-    """What one step reads."""
+    """What one step reads.
+
+    Attributes:
+        text: its words.
+        ids: its tokens, header included.
+    """
 
     text: str
     ids: Sequence[int]
@@ -28,7 +33,12 @@ class Chunk:
 
 @dataclass(frozen=True)
 class ToldDocument:
-    """Chunks, and what is asked about them."""
+    """Chunks, and what is asked about them.
+
+    Attributes:
+        chunks: in order.
+        questions: asked after each distance.
+    """
 
     chunks: Sequence[Chunk]
     questions: Sequence[Question] = ()
@@ -43,6 +53,9 @@ class Due:
         first: the document's first step; its last one is first + len(document.chunks) - 1.
         log: every chunk that the tenant was ever told; those of `memory` are the first
             `memory.step` of them.
+        tenant: its number.
+        distance: tokens since the document.
+        document: the one asked about.
     """
 
     tenant: int

@@ -22,7 +22,13 @@ from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 @dataclass(frozen=True)
 class RunningText:
-    """Token ids of one long text, and where it came from."""
+    """Token ids of one long text, and where it came from.
+
+    Attributes:
+        ids: [n] token ids.
+        source: for reports.
+        tokenizer: that made them.
+    """
 
     ids: NDArray[np.int64]
     source: str
@@ -73,7 +79,7 @@ class TextReader:
         return taken
 
     def chunk(self, count: int) -> Chunk:
-        """The same as a chunk."""
+        """The next tokens as a chunk."""
         ids = self.take(count)
         return Chunk(self._text.tokenizer.decode(ids), ids)
 

@@ -28,7 +28,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens read and written, and memory rows attended per layer."""
+    """Tokens read and written, and memory rows attended per layer.
+
+    Attributes:
+        prompt_tokens, completion_tokens: read and written.
+        memory_rows: attended in each layer, at most.
+    """
 
     prompt_tokens: int
     completion_tokens: int
@@ -37,6 +42,15 @@ class Usage:
 
 @dataclass(frozen=True)
 class Answer:
+    """What a memory says, and what it drew on.
+
+    Attributes:
+        text: what was generated.
+        sources: steps whose rows the retriever ranks best, the best first.
+        finish_reason: why it ended.
+        usage: tokens and rows.
+    """
+
     text: str
     sources: list[Source]
     finish_reason: FinishReason

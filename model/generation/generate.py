@@ -29,6 +29,13 @@ class Generation:
         entropy: of the distribution that the first of them was taken from (nats).
         refusal_id: the token that a refusal begins with; None if the checkpoint has none.
         refusal_odds: log-odds of it as the first token; 0 without it.
+        reading: the sequence so far, with its keys and values.
+        prompt: token ids.
+        sampling: how tokens are chosen.
+        stop_ids: tokens that end it.
+        tokens: chosen so far.
+        text: of them, as far as no character is cut.
+        finish_reason: None while it goes on.
     """
 
     reading: Reading

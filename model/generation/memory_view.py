@@ -64,7 +64,7 @@ class MemoryView:
 
     @cached_property
     def without_memory(self) -> MemoryView:
-        """The same network with nothing remembered, for reading a question alone."""
+        """A view of nothing remembered, for reading a question alone."""
         blank = self.memory.membership.without_memory()
         return MemoryView(self.network, replace(self.memory, membership=blank))
 
@@ -110,7 +110,7 @@ class MemoryView:
 
     @cached_property
     def candidates(self) -> list[Candidates]:
-        """The same as the retriever looks at them."""
+        """The readable steps as the retriever looks at them."""
         store, end = self.memory.store, self.memory.step * self.network.config.num_tokens
         return [
             Candidates.of(ids, store.first, max(end, store.first), store.device)

@@ -35,7 +35,14 @@ from mplus_ray.model.retrieval.retriever import retrieve_rows, rows_of_best_bloc
 
 @dataclass
 class Reading:
-    """One sequence being read: what it retrieved, and its own keys and values."""
+    """One sequence being read: what it retrieved, and its own keys and values.
+
+    Attributes:
+        view: the memory that is read.
+        fetched: keys and values of the retrieved rows, by layer.
+        retrieved: [n] ids of those rows, by layer.
+        length: tokens read so far.
+    """
 
     view: MemoryView
     own: list[Pair] = field(default_factory=list)  # per layer [G, length, e]

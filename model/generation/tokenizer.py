@@ -147,7 +147,7 @@ class TextStream:
 
 
 def clean(text: str) -> str:
-    """The same text without lone surrogates, which no encoding can carry (lengths stay)."""
+    """A text without lone surrogates, which no encoding can carry (lengths stay)."""
     return _SURROGATE.sub("\ufffd", text)
 
 

@@ -70,7 +70,7 @@ class BlockIndex:
                 self.lists.feed(self._tiles)
 
     def prefix(self, steps: int) -> BlockIndex:
-        """The same of the first `steps` blocks."""
+        """An index of the first `steps` blocks."""
         copy = BlockIndex(self._config, self.start, self.lists.start)
         copy._tiles = self._tiles[: steps // self.tile]
         copy.lists = self.lists

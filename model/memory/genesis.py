@@ -27,7 +27,13 @@ from mplus_ray.model.store.writer_state import WriterState
 
 @dataclass(frozen=True)
 class Genesis:
-    """Shared, read-only: the rows, their membership, and the block that the first step sees."""
+    """Shared, read-only: the rows, their membership, and the block that the first step sees.
+
+    Attributes:
+        rows: of all blocks.
+        membership: where each of them is.
+        last_block: [L, K, d] hidden rows.
+    """
 
     rows: RowBlock
     membership: Membership

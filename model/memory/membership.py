@@ -149,6 +149,7 @@ class Membership:
         step: chunks memorized so far.
         pool: row ids [L, n], n ≤ N, oldest first.
         dropped: [L, m] ids that left the pool at each step since the last merge.
+        config: of the model.
     """
 
     config: ModelConfig = field(repr=False)
@@ -260,7 +261,7 @@ class Membership:
         return replace(blank, step=step)
 
     def unbounded(self) -> Membership:
-        """The same with counters that never run out."""
+        """This membership with counters that never run out."""
         return replace(self, config=replace(self.config, initial_rf_when_moving_stm_to_ltm=_NEVER))
 
     @property
@@ -274,11 +275,11 @@ class Membership:
         return steps_of((*self.pool, *retrievable), self.step, self.config.num_tokens)
 
     def without_memory(self) -> Membership:
-        """The same step with nothing remembered."""
+        """This step with nothing remembered."""
         return replace(Membership.genesis(self.config), step=self.step)
 
     def pool_only(self) -> Membership:
-        """The same pool with no long-term memory: what MemoryLLM would have."""
+        """This pool with no long-term memory: what MemoryLLM would have."""
         return replace(self.without_memory(), pool=self.pool)
 
 

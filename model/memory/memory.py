@@ -36,7 +36,7 @@ class Memory:
         seed: decides which rows each step drops.
         fingerprint: of the weights that made the rows.
         membership: which rows are where.
-        tip: where it can be written on.
+        writer_state: where it can be written on.
         store: the rows; it may already hold those of later memories of the same history.
     """
 
@@ -62,7 +62,7 @@ class Memory:
         return self.writer_state.last_block
 
     def unbounded(self) -> Memory:
-        """The same memory with a long-term memory that forgets nothing."""
+        """This memory with a long-term memory that forgets nothing."""
         return replace(self, membership=self.membership.unbounded())
 
     def append(

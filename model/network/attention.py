@@ -127,7 +127,7 @@ def attend_part(
 def _attend_part_plain(
     q: Tensor, k: Tensor, v: Tensor, causal: bool, window: int | None
 ) -> tuple[Tensor, Tensor]:
-    """The same in elementary operations, for what no flash kernel covers."""
+    """Attend to a part in elementary operations, for what no flash kernel covers."""
     scores = (q @ k.transpose(1, 2)).float() * q.shape[-1] ** -0.5
     if causal:
         seen = torch.ones(scores.shape[1:], dtype=torch.bool, device=q.device).tril()

@@ -136,7 +136,7 @@ class RemoteStore:
 
 
 def impatient(filesystem: Any) -> Any:
-    """The same client with bounds on how long it tries; a URL cannot say them."""
+    """A client with bounds on how long it tries; a URL cannot say them."""
     _, (options, *_) = filesystem.__reduce__()
     if isinstance(filesystem, pafs.S3FileSystem):
         options |= {

@@ -44,7 +44,8 @@ class BlockQuery:
         steps: of the memory.
         known: [steps], blocks that an answer may draw on or name.
         eligible: [steps], those of them that may be retrieved.
-        seats: how many are.
+        top_k: how many are.
+        store: the rows and their index.
     """
 
     queries: Sequence[Tensor]

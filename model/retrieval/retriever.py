@@ -98,7 +98,7 @@ def _score_all(
 def _look_first(
     queries: Tensor, store: RowStore, layer: int, candidates: Candidates, count: int
 ) -> tuple[Tensor, Ids] | None:
-    """The same with scores that are exact where it matters, or None where that is not sure.
+    """Scores that are exact where it matters, or None where that is not sure.
 
     A row below the threshold could only belong to the `count` best if the first look had
     underestimated it by more than it ever did among the rows that were scored exactly.

@@ -42,6 +42,10 @@ class State:
 
     Attributes:
         history: hash chain of the chunks up to there, in hex.
+        file: its name in the store.
+        checksum: of its bytes, in hex.
+        step: steps up to which it stands.
+        nbytes: its size.
     """
 
     file: str

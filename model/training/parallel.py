@@ -27,6 +27,8 @@ class Group:
 
     Attributes:
         sharded: weights, gradients and optimizers are spread over the processes (FSDP).
+        rank: this process's number.
+        size: how many there are.
     """
 
     rank: int = 0

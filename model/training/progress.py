@@ -25,6 +25,8 @@ class Standing:
         means: the losses, smoothed over steps.
         best, best_tokens: the best validation so far, and after how many tokens.
         log_bytes: length of losses.csv.
+        total_tokens: of all phases so far.
+        seconds: spent so far, over all runs.
     """
 
     phase: int = 0

@@ -52,6 +52,7 @@ class ReadingPhase:
         matrix_lr: rate of Muon; adapters have nothing for it.
         other_lr: rate of AdamW, which adapters and start rows are trained by.
         last_lr: share of the rates left at the end.
+        task: `reading`.
     """
 
     name: str

@@ -20,7 +20,15 @@ from mplus_ray.model.training.reading_phase import QuestionFile, ReadingPhase
 
 @dataclass(frozen=True, kw_only=True)
 class LanguagePhase:
-    """Plain causal language modelling with recall inside the context."""
+    """Plain causal language modelling with recall inside the context.
+
+    Attributes:
+        name: in reports and files.
+        task: `language`.
+        tokens: trained on in all.
+        batch, length: sequences in a step, and tokens of each.
+        matrix_lr, other_lr: highest learning rates of matrices (Muon) and of all else (AdamW).
+    """
 
     name: str
     task: Literal["language"]
@@ -37,7 +45,15 @@ class LanguagePhase:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPhase:
-    """Write documents into rows, answer from rows alone, retrieve blocks."""
+    """Write documents into rows, answer from rows alone, retrieve blocks.
+
+    Attributes:
+        name: in reports and files.
+        task: `memory`.
+        tokens: trained on in all.
+        matrix_lr, other_lr: highest learning rates of matrices (Muon) and of all else (AdamW).
+        last_lr: the share of them that is left at the phase's end.
+    """
 
     name: str
     task: Literal["memory"]
@@ -101,6 +117,19 @@ class Validation:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
+    """A training run, as its YAML file says it.
+
+    Attributes:
+        name: of the recipe's file.
+        seed: of weights and data.
+        model: what is trained.
+        phases: one after the other.
+        save_every_minutes: between two states that a run can be resumed from.
+        precision: what is computed in; `auto` goes by the device.
+        validation: when, and on how much.
+        adapters: train these alone, round a frozen backbone; None: all weights.
+    """
+
     name: str
     seed: int
     model: ModelConfig

@@ -55,6 +55,8 @@ class TrainingOrder:
         minutes: after which it saves and stops, to be resumed; None: it goes on to the end.
         drawers: processes that draw batches ahead, 0: this one draws them; None: as many as a
             GPU is kept busy by, and none on a CPU. The batches are the same.
+        recipe: a file, or the name of one that ships.
+        resume: go on from what is in `out`.
     """
 
     recipe: Recipe

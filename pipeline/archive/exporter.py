@@ -50,7 +50,13 @@ from mplus_ray.pipeline.writing.engine import Stores
 
 @dataclass(frozen=True)
 class Exported:
-    """What an archive came to hold."""
+    """What an archive came to hold.
+
+    Attributes:
+        documents, chunks: of the log.
+        files: of the memory.
+        nbytes: of the archive.
+    """
 
     documents: int
     chunks: int

@@ -24,7 +24,12 @@ _SPACE = re.compile(r"(?=\s)")
 
 @dataclass(frozen=True)
 class Span:
-    """One chunk: `text[start:end]` and the number of its tokens."""
+    """One chunk: `text[start:end]` and the number of its tokens.
+
+    Attributes:
+        start, end: characters of the document's text.
+        tokens: of that text, without a header.
+    """
 
     start: int
     end: int

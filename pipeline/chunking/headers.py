@@ -19,7 +19,12 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 @dataclass(frozen=True)
 class Headings:
-    """A document's title and sections, as its metadata has these: title, level and start."""
+    """A document's title and sections, as its metadata has these: title, level and start.
+
+    Attributes:
+        title: of the document; empty without one.
+        sections: each with `title`, `level` and `start`, in the order of the text.
+    """
 
     title: str
     sections: Sequence[Mapping[str, Any]] = ()

@@ -21,7 +21,12 @@ _SHOWN = 1000  # failures and duplicates that are kept in memory; the log has al
 
 @dataclass(frozen=True)
 class Failure:
-    """A document that was left out, and why."""
+    """A document that was left out, and why.
+
+    Attributes:
+        source: which document it was.
+        reason: for the user.
+    """
 
     source: str
     reason: str
@@ -93,7 +98,12 @@ def entry_of(document: ParsedDocument, source: str, key: str | None, tokenizer: 
 
 @dataclass(frozen=True)
 class DocumentChunker:
-    """Where documents are handed in: whose log, and how its model cuts them."""
+    """Where documents are handed in: whose log, and how its model cuts them.
+
+    Attributes:
+        log: the tenant's.
+        tokenizer: of the model that is to memorize.
+    """
 
     log: TenantLog
     tokenizer: Tokenizer

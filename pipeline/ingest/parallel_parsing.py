@@ -83,7 +83,12 @@ def parsed_by(workers: int, source: DocumentSource) -> Iterator[DocumentSource]:
 
 @dataclass(frozen=True)
 class Parallel:
-    """The files of a source; Ray is running, with a CPU for each of the workers."""
+    """The files of a source; Ray is running, with a CPU for each of the workers.
+
+    Attributes:
+        source: one that can be divided into files.
+        workers: how many processes parse.
+    """
 
     source: DocumentSource
     workers: int

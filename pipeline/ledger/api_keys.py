@@ -72,6 +72,9 @@ class Key:
     Attributes:
         tenant: whose; None is the operator's.
         created, expires, revoked, used: seconds since the epoch; `used` lags by a minute.
+        id: the part of its text that names it.
+        name: what its owner calls it.
+        scopes: what it allows.
     """
 
     id: str

@@ -25,6 +25,7 @@ class Waiting:
         committed: when anything was committed for the tenant last.
         forgets: requests that are not carried out.
         owner, expires: of the lease; "" is nobody.
+        log: of the tenant.
     """
 
     log: TenantLog
@@ -48,6 +49,9 @@ class Backlog:
     Attributes:
         documents: that are not memorized to their end.
         oldest: seconds for which the oldest has waited; 0 if none does.
+        tenants: that lack something.
+        chunks, tokens: that are not memorized.
+        forgets: requests to forget that are not carried out.
     """
 
     tenants: int = 0

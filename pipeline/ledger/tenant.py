@@ -57,6 +57,9 @@ class Tenant:
         geometry: whatever its creator wants to know of the model's shape.
         created, used: seconds since the epoch.
         fingerprint: of the weights of its serving head.
+        id: internal; names its folder in the store.
+        name: what the operator calls it.
+        concurrent_questions: that may be answered at once; None: the service's own limit.
     """
 
     id: str
@@ -114,6 +117,7 @@ class TenantSummary:
         chunks, tokens: of the log.
         step: how many of the chunks are memorized.
         nbytes: of the files that hold its memory's rows; forks count shared files each.
+        tenant: its settings.
     """
 
     tenant: Tenant

@@ -57,7 +57,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Chunk:
-    """One step's text, and the title and section it stands under."""
+    """One step's text, and the title and section it stands under.
+
+    Attributes:
+        step: of the log.
+        text: without the header.
+        heading: title and section, as far as the text does not begin with them.
+    """
 
     step: int
     text: str
@@ -66,7 +72,13 @@ class Chunk:
 
 @dataclass(frozen=True)
 class FailedDocument:
-    """A source that could not be read as a document, and why; `created` in seconds."""
+    """A source that could not be read as a document, and why; `created` in seconds.
+
+    Attributes:
+        source: which it was.
+        reason: for the user.
+        created: seconds since the epoch.
+    """
 
     source: str
     reason: str

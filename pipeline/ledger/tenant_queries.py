@@ -65,7 +65,7 @@ def to_summary(row: Row[Any]) -> TenantSummary:
 
 
 def select_tallies() -> Select[Any]:
-    """See `Ledger.tallies`."""
+    """Counts of every tenant, see `Ledger.tallies`."""
     failed = _per_tenant(failures.c.tenant, func.count().label("failed"))
     first = (documents.c.tenant == tenants.c.id) & (documents.c.first_step == 0)
     was_memorized = select(documents.c.id).where(first, documents.c.memorized.is_not(None))
@@ -81,7 +81,7 @@ def select_tallies() -> Select[Any]:
 
 
 def select_holders() -> Select[Any]:
-    """See `Ledger.holders`."""
+    """Leases that are held, see `Ledger.holders`."""
     columns = (tenants.c.name, leases.c.owner, leases.c.epoch, leases.c.expires)
     return (
         select(*columns)
@@ -92,7 +92,7 @@ def select_holders() -> Select[Any]:
 
 
 def select_files() -> CompoundSelect[Any]:
-    """See `Ledger.named_files`."""
+    """Files that heads name, see `Ledger.named_files`."""
     return union(*(select(t.c.tenant, t.c.file, t.c.nbytes) for t in (shards, states)))
 
 

@@ -15,7 +15,7 @@ _UNTIL_THE_END = (heads, shards, states, garbage)  # they say which files are th
 
 
 def begin_removal(connection: Connection, scope: TenantScope) -> set[str]:
-    """See `Ledger.begin_removal`."""
+    """Delete a tenant's text, see `Ledger.begin_removal`."""
     _require_marked(connection, scope)
     scope.set(connection, status="removing")  # from here on an import cannot have it back
     for table in TENANT_TABLES:
@@ -31,7 +31,7 @@ def begin_removal(connection: Connection, scope: TenantScope) -> set[str]:
 
 
 def finish_removal(connection: Connection, scope: TenantScope) -> None:
-    """See `Ledger.remove_tenant`."""
+    """Delete a tenant's last rows, see `Ledger.remove_tenant`."""
     _require_marked(connection, scope)
     for table in TENANT_TABLES:
         connection.execute(scope.delete(table))

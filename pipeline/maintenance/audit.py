@@ -28,7 +28,12 @@ class MemoryReader(Protocol):
 
 @dataclass(frozen=True)
 class Digest:
-    """One hash over all that a memory can answer from, after so many steps."""
+    """One hash over all that a memory can answer from, after so many steps.
+
+    Attributes:
+        step: of the memory.
+        digest: 32 hex digits.
+    """
 
     step: int
     digest: str

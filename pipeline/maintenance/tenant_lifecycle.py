@@ -17,7 +17,7 @@ def fork_at(
     step: int | None = None,
     history: str | None = None,
 ) -> TenantLog:
-    """See `Ledger.fork_tenant`; a shard that the fork cuts is copied as far as it is wanted."""
+    """Fork a tenant at a step; a shard that the fork cuts is copied as far as it is wanted."""
     serving = log.heads.serving()
     at = serving.head.step if step is None else step
     if history is None and log.tenant.independent_steps and serving.whole:

@@ -8,7 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of a document and where its text begins."""
+    """A heading of a document and where its text begins.
+
+    Attributes:
+        title: the heading's text.
+        level: 1 for the highest.
+        start: the character at which the heading begins.
+    """
 
     title: str
     level: int
@@ -17,7 +23,14 @@ class Section:
 
 @dataclass(frozen=True)
 class ParsedDocument:
-    """Plain text with what is known about it. Character offsets count in `text`."""
+    """Plain text with what is known about it. Character offsets count in `text`.
+
+    Attributes:
+        title: the file's own, or its name.
+        text: all of it.
+        sections: in the order of the text.
+        metadata: the format, and what else the file says of itself; JSON.
+    """
 
     title: str
     text: str

@@ -14,7 +14,12 @@ _TEXT_NAMES = ("text", "content", "body")
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of a table's columns; the others become metadata."""
+    """The names of a table's columns; the others become metadata.
+
+    Attributes:
+        text: of the document's text.
+        title, id: of its title and its id; None without one.
+    """
 
     text: str
     title: str | None

@@ -37,6 +37,8 @@ class Reply:
     Attributes:
         step: the memory after so many steps gave it.
         waiting: steps of the log that are not memorized yet.
+        answer: the model's.
+        citations: the passages, the best first.
     """
 
     answer: Answer
@@ -108,7 +110,12 @@ class RankedStep(Protocol):
 
 @dataclass(frozen=True)
 class Citation:
-    """A passage and the retriever's score of its rows."""
+    """A passage and the retriever's score of its rows.
+
+    Attributes:
+        passage: the text and where it stands.
+        score: comparable within one answer only.
+    """
 
     passage: Passage
     score: float

@@ -107,7 +107,7 @@ class Plans:
         as_of: int | None = None,
         timeout: float = 0.0,  # noqa: ASYNC109
     ) -> ReadPlan:
-        """The same, holding a thread only while the ledger is read."""
+        """Wait for a step, holding a thread only while the ledger is read."""
         deadline = time.monotonic() + timeout
         while True:
             try:

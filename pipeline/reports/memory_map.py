@@ -24,7 +24,12 @@ _MOST_BUCKETS = 4096
 
 @dataclass(frozen=True)
 class Tiers:
-    """Rows of one layer; `forgotten` are those of the tenant's own steps that are in neither."""
+    """Rows of one layer; `forgotten` are those of the tenant's own steps that are in neither.
+
+    Attributes:
+        pool, long_term: rows that can be read.
+        forgotten: rows that cannot be any more.
+    """
 
     pool: int
     long_term: int

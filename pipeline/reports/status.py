@@ -27,7 +27,13 @@ _SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query
 
 @dataclass(frozen=True)
 class Held:
-    """A tenant that a writer holds; `expires_in` seconds, negative when it is overdue."""
+    """A tenant that a writer holds; `expires_in` seconds, negative when it is overdue.
+
+    Attributes:
+        tenant: its name.
+        epoch: of the lease.
+        expires_in: seconds from now.
+    """
 
     tenant: str
     epoch: int
@@ -40,6 +46,8 @@ class Holder:
 
     Attributes:
         gone: its process is known to have ended, so that others may take over at once.
+        owner: its name.
+        tenants: that it holds.
     """
 
     owner: str
@@ -61,6 +69,7 @@ class TenantStatus:
         cold: its rows were dropped; they are made again from text when they are wanted.
         store_bytes: of the files that its heads name; a fork counts shared files too.
         cache_bytes: of those, what is in the local cache.
+        tenant: its settings.
     """
 
     tenant: str
@@ -77,7 +86,12 @@ class TenantStatus:
 
 @dataclass(frozen=True)
 class Tier:
-    """Files and bytes in one place, those of several tenants counted once."""
+    """Files and bytes in one place, those of several tenants counted once.
+
+    Attributes:
+        files: how many.
+        nbytes: of all of them.
+    """
 
     files: int
     nbytes: int
@@ -85,7 +99,15 @@ class Tier:
 
 @dataclass(frozen=True)
 class Status:
-    """An installation as it is about now: what is read first may be older by milliseconds."""
+    """An installation as it is about now: what is read first may be older by milliseconds.
+
+    Attributes:
+        writers: that hold tenants.
+        tenants: by name.
+        backlog: what waits in all.
+        store: the rows' files, as the ledger names them.
+        cache: of a remote store, on this machine.
+    """
 
     writers: tuple[Holder, ...]
     tenants: tuple[TenantStatus, ...]

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of one kind that the serving head names; a fork counts those that it shares."""
+    """Files of one kind that the serving head names; a fork counts those that it shares.
+
+    Attributes:
+        files: how many.
+        nbytes: of all of them.
+    """
 
     files: int
     nbytes: int
@@ -34,6 +39,8 @@ class TenantStats:
         tokens: of the log.
         failed: sources that could not be read.
         shards, states: files of rows, and of where a writer can go on.
+        waiting: chunks of the log that are not memorized.
+        forgetting: documents that are being forgotten.
     """
 
     steps: int

@@ -54,7 +54,7 @@ class Arriving:
 
 
 def arriving(stream: BinaryIO) -> Arriving | None:
-    """The same, if it is one for which a reader may have to wait."""
+    """The stream, if it is one for which a reader may have to wait."""
     try:
         stream.fileno()
     except io.UnsupportedOperation:

@@ -22,6 +22,7 @@ class FileSource:
 
     Attributes:
         key: the id of the document, where it is one.
+        paths: of files, not of folders.
     """
 
     paths: Sequence[Path]

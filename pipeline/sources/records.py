@@ -25,6 +25,7 @@ class OneFile:
         load: the document of a file that holds one.
         open: the bytes of a file that holds many, seekable; may raise a DocumentError.
         only: places of the wanted records; None: all.
+        key: the document's id; None: its source.
     """
 
     name: str

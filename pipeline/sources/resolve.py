@@ -22,7 +22,11 @@ from mplus_ray.pipeline.sources.stdin import JsonLines
 
 @dataclass(frozen=True)
 class InTurn:
-    """Several sources, one after the other; only the last may be endless."""
+    """Several sources, one after the other; only the last may be endless.
+
+    Attributes:
+        sources: in order.
+    """
 
     sources: Sequence[DocumentSource]
 

@@ -37,7 +37,11 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Finished:
-    """A file of many documents was read to its end: what was noted against it is void."""
+    """A file of many documents was read to its end: what was noted against it is void.
+
+    Attributes:
+        source: the file's name, as its records' sources begin.
+    """
 
     source: str
 

@@ -24,6 +24,9 @@ class JsonLines:
     The id of a document that names none is a hash of its line, so that the same stream again
     finds it. A bad line is a failure with its number, and cannot be read again. Lines that have
     arrived together become durable together; one after which nothing has come yet does at once.
+
+    Attributes:
+        stream: of bytes.
     """
 
     stream: BinaryIO
@@ -56,7 +59,7 @@ def incoming(record: Record, source: str, key: str, lone: bool = True) -> Incomi
 
 
 def gone(error: DocumentError) -> DocumentError:
-    """The same, of something that passed by."""
+    """A failure of something that passed by."""
     return DocumentError(
         f"{error}; a stream cannot be read again: hand it in once more, then strike it off with "
         "`mplus documents retry --drop`"

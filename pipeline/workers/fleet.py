@@ -104,6 +104,10 @@ class Fleet:
         fingerprint: of the writers' weights, once one has said it; memories of others are not
             this fleet's.
         deaths: writers that ended though nobody had asked them to.
+        ledger: whose backlog is to be memorized.
+        scale: how many writers there may be.
+        clock: seconds that only grow.
+        writers: those there are.
     """
 
     ledger: Ledger

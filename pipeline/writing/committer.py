@@ -37,6 +37,8 @@ class Written:
 
     Attributes:
         seal, ledger: seconds that its files took, and its share of the transaction.
+        sealed: the files.
+        committed: the head that names them.
     """
 
     sealed: Sealed
@@ -56,6 +58,9 @@ class Task:
         on_commit: called after it, in the committer's thread.
         after: the tenant's task before this one; if that failed, this one does.
         done: whether it was committed, or what ended it.
+        job: whose files they are.
+        sealed: the files, once they are written.
+        seconds: that writing them took.
     """
 
     job: WriteJob

@@ -34,6 +34,8 @@ class Stores:
 
     Attributes:
         patience: seconds to wait for another writer of the same tenant.
+        ledger: text, order and heads.
+        files: the rows.
     """
 
     ledger: Ledger
@@ -56,12 +58,14 @@ class Stores:
 
 @dataclass(frozen=True)
 class Engine(Stores):
-    """The same with a writer and its weights.
+    """The stores, with a writer and its weights.
 
     Attributes:
         fingerprint: of the weights.
         living_steps: which steps a memory still has rows of, see `MPlus.living_steps`; without
             it, files of forgotten rows stay.
+        writer: of the write role.
+        tokenizer: of the weights.
     """
 
     writer: WriterLike

@@ -47,6 +47,7 @@ class WriteJob:
         plan: the head as it is.
         excluded: ids of documents that the head leaves out.
         recut: the head has chunks of its own, see `pipeline.ledger.heads.rechunk`.
+        log: of the tenant.
     """
 
     log: TenantLog
@@ -93,6 +94,7 @@ class Ended:
         steps: memorized and committed in it.
         error: what ended it before its end; what was committed stands.
         released: its last commit gave its lease back.
+        job: which it was.
     """
 
     job: WriteJob

@@ -40,6 +40,7 @@ class AskQuery:
         as_of: a step or a time; `snapshot`: the name of one.
         citations: how many passages are wanted.
         whole: the reply is all that is wanted.
+        snapshot: the name of one; None for none.
     """
 
     turns: tuple[Turn, ...]
@@ -58,6 +59,10 @@ class Reply:
     Attributes:
         text: a refusal, if `abstained`.
         waiting: steps of the log that are not memorized yet.
+        told: what the reader said.
+        citations: the passages, the best first.
+        abstained: whether the answer was withheld.
+        step: the memory after so many steps gave it.
     """
 
     told: AskResult

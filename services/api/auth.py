@@ -33,6 +33,7 @@ class Caller:
 
     Attributes:
         log: of the key's tenant; None for the operator.
+        key: that opened.
     """
 
     key: Key

@@ -62,6 +62,9 @@ class Limits:
         wait_seconds: the longest that `wait` may block.
         parsers, parse_seconds, parse_bytes: processes that parse uploads, how long one may take
             for a file or for the next record of one, and the memory it may use.
+        lines: documents of one request.
+        documents_per_minute, tokens_per_minute: that a tenant may hand in.
+        concurrent_questions: that a tenant may have answered at once.
     """
 
     body_bytes: int = _MB
@@ -101,6 +104,10 @@ class Deps:
         mend: makes a tenant's damaged files again; None: an operator has to.
         spool: folder for uploads and exports on their way; None: the system's temporary one.
         clock: seconds that only grow, for the limits.
+        ledger: tenants, documents and keys.
+        model_name: as OpenAI's clients call it.
+        readers: who answer.
+        limits: of requests and of tenants.
     """
 
     ledger: Ledger

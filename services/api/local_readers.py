@@ -20,7 +20,7 @@ class LocalReaders:
         self._answering = answering
 
     async def ask(self, asked: AskRequest) -> AsyncGenerator[TextDelta | AskResult, None]:
-        """See `ReaderClient.ask`."""
+        """Answer in this process, see `ReaderClient.ask`."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[TextDelta | AskResult | MPlusError] = asyncio.Queue()
         ticket = self._answering.ask(

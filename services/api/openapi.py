@@ -48,7 +48,7 @@ def problems(*statuses: int) -> Responses:
 
 
 def openai_problems(*statuses: int) -> Responses:
-    """The same of a route that OpenAI's clients call."""
+    """Problems of a route that OpenAI's clients call."""
     return {
         status: _declared(status, "application/json", OpenAIError.__name__)
         for status in sorted({*_ALWAYS, *statuses})

@@ -35,6 +35,11 @@ class ProblemDetails:
 
     Attributes:
         kind: kebab case, the end of the problem's type.
+        status: of HTTP.
+        detail: for the sender.
+        headers: of the response, besides its type.
+        errors: field by field, of a request that is not valid.
+        failed: sources of which none could be taken in.
     """
 
     status: int

@@ -33,7 +33,12 @@ class _Bucket:
 
 @dataclass(frozen=True)
 class Rates:
-    """What one tenant may do: its own settings, or the service's."""
+    """What one tenant may do: its own settings, or the service's.
+
+    Attributes:
+        documents, tokens: a minute.
+        questions: at once.
+    """
 
     documents: int
     tokens: int

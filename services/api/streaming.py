@@ -124,7 +124,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def peeked(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The same, after its first item is there: what fails before can still have its status."""
+    """A stream whose first item is there: what fails before can still have its status."""
     try:
         first = await anext(source)
     except BaseException:

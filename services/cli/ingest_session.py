@@ -34,6 +34,7 @@ class IngestOrder:
         max_backlog: chunks of the tenant that may wait; 0: any number.
         parsers: processes that parse; 0: this one.
         stop: set, and nothing is waited for any more.
+        tenant: its name.
     """
 
     tenant: str

@@ -71,6 +71,7 @@ class Figures:
         chunks: that wait to be memorized, as far as it is known.
         left: tokens of them that are being memorized.
         memorized: tokens, in so many `seconds`.
+        seconds: spent on memorizing.
     """
 
     documents: int = 0

@@ -29,7 +29,12 @@ _QUIET = {"enable_access_log": False, "log_level": "WARNING"}  # the API has its
 
 @dataclass(frozen=True)
 class Address:
-    """Where the service listens."""
+    """Where the service listens.
+
+    Attributes:
+        host: a name or an IP address.
+        port: 0 for any that is free.
+    """
 
     host: str
     port: int

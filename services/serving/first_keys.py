@@ -17,7 +17,12 @@ TENANT = "default"
 
 @dataclass(frozen=True)
 class FirstKeys:
-    """Texts of keys, which nothing can show again."""
+    """Texts of keys, which nothing can show again.
+
+    Attributes:
+        operator: makes tenants and keys.
+        tenant: opens the tenant `default`.
+    """
 
     operator: str
     tenant: str

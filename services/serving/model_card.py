@@ -21,6 +21,9 @@ class Card:
         geometry: its shape, kept with every tenant.
         step_bytes: what the rows of a step take, by precision.
         confident: whether it has a fitted confidence.
+        fingerprint: of the weights.
+        chunk_tokens: the longest chunk.
+        tokenizer: cuts documents.
     """
 
     fingerprint: str

@@ -34,7 +34,7 @@ class ServeReaders:
         self._patience = patience
 
     async def ask(self, asked: AskRequest) -> AsyncGenerator[TextDelta | AskResult, None]:
-        """See `services.api.deps.ReaderClient`."""
+        """Ask the tenant's reader, see `services.api.deps.ReaderClient`."""
         # The same tenant is hashed to the same reader as long as that one lives.
         options = self._handle.options(stream=True, session_id=asked.plan.tenant)
         call = options.ask.remote(asked)
@@ -53,7 +53,7 @@ class ServeReaders:
         return list((await self.figures()).values())
 
     async def figures(self) -> Mapping[str, ReaderStats]:
-        """The same by the readers' ids."""
+        """What each reader says of itself, by the readers' ids."""
         return dict(await self._everywhere("stats", seconds=_STATS_SECONDS))
 
     async def close(self, tenant: str) -> None:

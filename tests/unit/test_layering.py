@@ -1,4 +1,4 @@
-"""Imports go services → pipeline → actors → model (STYLE 2); nobody imports deploy."""
+"""Imports go services → pipeline → actors → model; nobody imports deploy."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class QuestionBatch:
         )
 
     def to(self, device: torch.device) -> QuestionBatch:
-        """The same on a device."""
+        """These tensors on a device."""
         return self._map(lambda part: part.to(device))
 
     def first(self, count: int) -> QuestionBatch:

@@ -20,7 +20,13 @@ _FOLLOWING = 64  # and that are to be foretold
 
 @dataclass(frozen=True)
 class Ask:
-    """A prompt, the tokens that must follow, and the chunk that holds them (-1: none does)."""
+    """A prompt, the tokens that must follow, and the chunk that holds them (-1: none does).
+
+    Attributes:
+        prompt: token ids.
+        target: token ids of the answer.
+        chunk: its number in the document.
+    """
 
     prompt: list[int]
     target: list[int]
@@ -30,6 +36,12 @@ class Ask:
 
 @dataclass(frozen=True)
 class TrainingDocument:
+    """A document to be written, and what is asked of it.
+
+    Attributes:
+        asks: what is asked of it.
+    """
+
     chunks: list[list[int]]  # all of one length
     asks: list[Ask]
 

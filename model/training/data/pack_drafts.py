@@ -35,6 +35,7 @@ class Block:
     Attributes:
         text: what they say, without a header.
         title: of the passage.
+        ids: token ids.
     """
 
     ids: list[int]
@@ -71,6 +72,8 @@ class Draft:
     Attributes:
         tokens: of all of them.
         texts: of the passages, of which each is there once.
+        blocks: in order.
+        asks: the questions about them.
     """
 
     blocks: list[Block] = field(default_factory=list)

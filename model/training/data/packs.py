@@ -45,7 +45,12 @@ class Branch:
 
 @dataclass
 class Pack:
-    """Blocks, each by itself, and what is asked about them."""
+    """Blocks, each by itself, and what is asked about them.
+
+    Attributes:
+        blocks: token ids of each.
+        branches: the questions, and which blocks each of them sees.
+    """
 
     blocks: list[list[int]] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)

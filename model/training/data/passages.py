@@ -49,7 +49,13 @@ class PassageQuestion:
 
 @dataclass
 class TitledPassage:
-    """A text, the title that it stands under, and what is asked about it."""
+    """A text, the title that it stands under, and what is asked about it.
+
+    Attributes:
+        title: of the passage.
+        text: all of it.
+        questions: about it.
+    """
 
     title: str
     text: str
@@ -58,7 +64,12 @@ class TitledPassage:
 
 @dataclass(frozen=True)
 class PassageFile:
-    """The passages of one file by title, and how often they are drawn against other files'."""
+    """The passages of one file by title, and how often they are drawn against other files'.
+
+    Attributes:
+        share: of the draws.
+        titles: passages by title.
+    """
 
     share: float
     titles: dict[str, list[TitledPassage]]

@@ -17,7 +17,12 @@ _HELD_OUT_TITLES = 4
 
 @dataclass(frozen=True)
 class Passage:
-    """A passage and its questions: (prompt ids, answer ids, token where the answer stands)."""
+    """A passage and its questions: (prompt ids, answer ids, token where the answer stands).
+
+    Attributes:
+        ids: its tokens.
+        questions: of each the prompt, the answer, and where in `ids` that stands.
+    """
 
     ids: list[int]
     questions: list[tuple[list[int], list[int], int]]

@@ -36,7 +36,7 @@ class Segments(NamedTuple):
     owners: Tensor
 
     def to(self, device: torch.device) -> Segments:
-        """The same on a device."""
+        """These tensors on a device."""
         return Segments(*(part.to(device, non_blocking=True) for part in self))
 
 

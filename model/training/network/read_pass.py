@@ -51,8 +51,10 @@ def read(network: Network, ids: Tensor, around: Surroundings) -> Tensor:
 
 
 def read_asking(network: Network, ids: Tensor, around: Surroundings) -> tuple[Tensor, list[Tensor]]:
-    """The same, and L × [Q, n, s]: what each layer's retriever asks for on the way. The retriever
-    looks at the states and does not move them (the official `detach_hidden_state`)."""
+    """The hidden states, and L × [Q, n, s]: what each layer's retriever asks for on the way.
+
+    The retriever looks at the states and does not move them (the official `detach_hidden_state`).
+    """
     x, queries = network.embed(ids), []
     for number, (layer, own) in enumerate(_by_layer(network, around)):
         queries.append(through(layer, _query, x))

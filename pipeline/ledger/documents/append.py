@@ -53,7 +53,14 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Entry:
-    """A document that is handed in; see `TenantLog.append`."""
+    """A document that is handed in; see `TenantLog.append`.
+
+    Attributes:
+        document: its text and what is known of it.
+        source: where it comes from.
+        spans: its chunks.
+        key: what the user calls it; None: its source.
+    """
 
     document: ParsedDocument
     source: str
@@ -65,7 +72,7 @@ Outcome = Accepted | InvalidInputError | QuotaError
 
 
 def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
-    """See `TenantLog.append_many`."""
+    """Append documents in one transaction, see `TenantLog.append_many`."""
     drafts = [_draft(entry) for entry in entries]
     good = [draft for draft in drafts if isinstance(draft, _Draft)]
     with scope.reading() as connection:

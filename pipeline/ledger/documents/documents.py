@@ -31,6 +31,12 @@ class Document:
         first_step, end: its steps in the log are first_step … end - 1.
         created, memorized: seconds since the epoch; None while it was never memorized.
         forget: id of the request that is removing it.
+        source: where it came from.
+        title: for people, and for its chunks' headers.
+        sha256: of its text, in hex.
+        metadata: its format, its sections, and what came with it.
+        state: how far it is.
+        tokens: of all its chunks.
     """
 
     id: str
@@ -50,7 +56,16 @@ class Document:
 
 @dataclass(frozen=True)
 class Passage:
-    """Where a step's text stands: the document, its section and the exact characters."""
+    """Where a step's text stands: the document, its section and the exact characters.
+
+    Attributes:
+        step: of the log.
+        document, key: its document's internal id, and the one that the user knows.
+        title, source: of the document.
+        section: the heading above it; None without one.
+        text: its characters `start` … `end` - 1.
+        start, end: offsets in the document's text.
+    """
 
     step: int
     document: str

@@ -25,6 +25,8 @@ class Receipt:
         masked: from then on no answer draws on it.
         rebuilt: from then on the memory is as if it had never come, and its text is deleted.
         purged: from then on no file holds anything made from it.
+        id: of the request.
+        requested: when it was made.
     """
 
     id: str
@@ -37,7 +39,12 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Forget:
-    """A request and the internal id of its document, which a build has to leave out."""
+    """A request and the internal id of its document, which a build has to leave out.
+
+    Attributes:
+        receipt: how far it is.
+        document: the internal id.
+    """
 
     receipt: Receipt
     document: str

@@ -19,7 +19,12 @@ _MAX_KEY = 255
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request was answered with: an HTTP status and JSON."""
+    """What a request was answered with: an HTTP status and JSON.
+
+    Attributes:
+        status: of HTTP.
+        response: the body.
+    """
 
     status: int
     response: Any

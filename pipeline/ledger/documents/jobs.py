@@ -26,7 +26,12 @@ _KEPT = 7 * 24 * 3600.0  # seconds after which a finished job is let go
 
 @dataclass(frozen=True)
 class Refused:
-    """A source of a batch that did not become a document, and why."""
+    """A source of a batch that did not become a document, and why.
+
+    Attributes:
+        source: as the client named it.
+        reason: for the user.
+    """
 
     source: str
     reason: str
@@ -45,6 +50,8 @@ class Job:
             forgotten; of a forget request, whether nothing is left.
         failed: sources that were not accepted.
         receipt: of a forget request.
+        id: by which the client asks for it.
+        kind: ingest or forget.
     """
 
     id: str

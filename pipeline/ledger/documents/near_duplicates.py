@@ -50,7 +50,12 @@ _FOLD = _constants("fold", _BANDS, _ROWS)
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Another document of the tenant: its id, and the share of common shingles (1.0: equal)."""
+    """Another document of the tenant: its id, and the share of common shingles (1.0: equal).
+
+    Attributes:
+        key: the id that the user knows.
+        similarity: Jaccard's index of the shingles.
+    """
 
     key: str
     similarity: float
@@ -90,7 +95,14 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Pending:
-    """A document of a transaction that has not inserted it yet."""
+    """A document of a transaction that has not inserted it yet.
+
+    Attributes:
+        id, key: its internal id, and the user's.
+        sha256: of its text, in hex.
+        text: all of it.
+        bands: hashes of parts of its MinHash signature.
+    """
 
     id: str
     key: str
@@ -107,7 +119,7 @@ def remember(connection: Connection, scope: TenantScope, document: str, sketch: 
 def remember_all(
     connection: Connection, scope: TenantScope, bands: Mapping[str, Sequence[int]]
 ) -> None:
-    """The same for the bands of several documents."""
+    """Remember the bands of several documents."""
     rows = [
         {"document": document, "band": band}
         for document, found in bands.items()

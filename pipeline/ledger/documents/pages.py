@@ -32,6 +32,7 @@ class DocumentPage:
 
     Attributes:
         next_cursor: where the next page begins; None if this was the last.
+        documents: of this page.
     """
 
     documents: tuple[Document, ...]
@@ -46,7 +47,7 @@ def read_page(
     state: DocumentState | None = None,
     q: str | None = None,
 ) -> DocumentPage:
-    """See `TenantLog.page`."""
+    """A page of documents, see `TenantLog.page`."""
     memorized = head_step(connection, scope)
     query = select_shown(scope).order_by(documents.c.first_step).limit(limit + 1)
     if cursor is not None:
@@ -69,7 +70,7 @@ def read_passages(
     from_step: int = 0,
     limit: int | None = None,
 ) -> list[Passage]:
-    """See `TenantLog.passages`."""
+    """A document's passages, see `TenantLog.passages`."""
     current = scope.select(documents).where(documents.c.key == key, documents.c.forget.is_(None))
     row = connection.execute(current).one_or_none()
     if row is None:

@@ -38,6 +38,10 @@ class Advance:
         history: hash chain at `step`, in hex.
         drop_states: those of the head's that it no longer needs.
         release: give the lease back in the same transaction, instead of renewing it.
+        lease: of the tenant, held by the writer.
+        step: of the head afterwards.
+        shards: from the head's step to `step`, without a gap.
+        states: new ones.
     """
 
     scope: TenantScope

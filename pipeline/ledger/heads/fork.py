@@ -85,7 +85,7 @@ def shards_before(pieces: Sequence[Shard], step: int) -> list[Shard]:
 
 
 def _own_end(pieces: list[Shard], last: Shard | None) -> list[Shard]:
-    """The same with a file of the fork's own for the steps of a shard that the fork cuts."""
+    """Shards with a file of the fork's own for the steps of the one that the fork cuts."""
     if last is None or not pieces or pieces[-1].end != last.end:
         return pieces
     return [*pieces[:-1], last]

@@ -28,6 +28,8 @@ class Head:
         excluded: ids of the documents that a building head leaves out.
         reason: serving, forget or upgrade.
         created, committed: seconds since the epoch.
+        id: internal.
+        serving: whether questions are answered from it, or it is being built.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Committed:
 
     Attributes:
         delays: seconds from acknowledged to answerable of each document that it completed.
+        head: as it is now.
     """
 
     head: Head
@@ -63,6 +66,7 @@ class Serving:
         states: where a writer can go on, by step.
         masks: (first step, end) of documents that are being forgotten, in the head's numbering:
             nothing of them may be read.
+        head: the one that is read or continued.
     """
 
     head: Head

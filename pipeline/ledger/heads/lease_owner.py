@@ -46,7 +46,7 @@ def _started(pid: int) -> str:
 
 
 def _signalled(pid: int) -> str:
-    """The same without /proc: a process that can be signalled lives."""
+    """Whether a process lives, where there is no /proc: it does if it can be signalled."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -22,6 +22,7 @@ class Lease:
         epoch: grows with every claim by another holder; it tells an old holder from the new one.
         expires: seconds since the epoch, as of when it was taken.
         ttl: seconds that each commit and each renewal adds.
+        owner: who holds it.
     """
 
     epoch: int
@@ -47,7 +48,7 @@ def claim(scope: TenantScope, owner: str, ttl: float, is_gone: Callable[[str], b
 def take(
     connection: Connection, scope: TenantScope, owner: str, ttl: float, gone: Collection[str]
 ) -> Lease:
-    """The same in a writing transaction.
+    """Claim a tenant in a writing transaction.
 
     Args:
         gone: owners that are known to have ended. No later holder has the name of one.
@@ -81,7 +82,7 @@ def check_and_renew(connection: Connection, scope: TenantScope, lease: Lease) ->
 
 
 def give_back(connection: Connection, scope: TenantScope, lease: Lease) -> None:
-    """The same at the end: others may claim the tenant once the transaction is committed.
+    """Give a lease back: others may claim the tenant once the transaction is committed.
 
     Raises:
         StaleLeaseError: somebody else took the tenant over, or the lease was given back.

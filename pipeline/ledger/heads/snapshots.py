@@ -13,7 +13,13 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A named moment: the memory after `step` steps. Forgetting moves it with the log."""
+    """A named moment: the memory after `step` steps. Forgetting moves it with the log.
+
+    Attributes:
+        name: what the user calls it.
+        step: of the serving head.
+        created: seconds since the epoch.
+    """
 
     name: str
     step: int

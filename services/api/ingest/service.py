@@ -28,7 +28,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a clien
 
 @dataclass
 class IngestResult:
-    """What of a request is taken in so far."""
+    """What of a request is taken in so far.
+
+    Attributes:
+        failed: sources that were left out, and why.
+    """
 
     accepted: list[tuple[Accepted, int]] = field(default_factory=list)  # with their tokens
     failed: list[FailedSource] = field(default_factory=list)

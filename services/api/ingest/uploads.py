@@ -35,6 +35,8 @@ class Arrived:
 
     Attributes:
         key: the id that the client will know it by.
+        source: for messages to the client.
+        outcome: the document, or the error.
     """
 
     source: str
@@ -78,7 +80,7 @@ def as_arrived(document: NewDocument) -> Arrived:
 
 
 def default_key(text: str) -> str:
-    """The same text is the same document."""
+    """An id made of the text, so that the same text is the same document."""
     return f"text-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:32]}"
 
 

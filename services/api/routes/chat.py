@@ -134,7 +134,7 @@ def list_models(deps: DepsOf) -> Models:
 
 @router.get("/v1/models/{model_id:path}", responses=openai_problems(404))
 def show_model(model_id: str, deps: DepsOf) -> Model:
-    """The same, by its name."""
+    """A model by its name."""
     if model_id != deps.model_name:
         raise UnknownModelError(f"there is no model {model_id[:80]!r}; this is {deps.model_name!r}")
     return Model(id=deps.model_name, created=_CREATED)

@@ -158,7 +158,7 @@ class ReceiptTimes(Response):
 
 
 class Receipt(ReceiptTimes):
-    """The same, with the job that carries it out."""
+    """When each stage was done, with the job that carries it out."""
 
     model_config = example(
         {

@@ -15,6 +15,7 @@ from mplus_ray.model.errors import (
     MPlusError,
     OverloadedError,
     StaleLeaseError,
+    StorageError,
 )
 from mplus_ray.services.api.problems import describe
 from mplus_ray.services.api.statuses import STATUSES, UNEXPECTED, status_of
@@ -55,7 +56,7 @@ def test_a_forgotten_one_would_be_noticed() -> None:
 
 def test_a_class_is_what_its_nearest_parent_is() -> None:
     assert status_of(DocumentError).code == 422
-    assert status_of(StaleLeaseError) == status_of(StaleLeaseError.__base__)
+    assert status_of(StaleLeaseError) == status_of(StorageError)
 
 
 def test_what_is_ours_says_nothing() -> None:
