@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
-import signal
 import socket
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.pipeline.ray_leftovers import (
+    MARK,
+    end_processes,
+    own_folder,
+    parent_folder,
+    sweep,
+    swept_afterwards,
+)
 
-if TYPE_CHECKING:
-    pass
-
+_log = logging.getLogger(__name__)
 OBJECT_STORE_BYTES = 256 * 2**20  # only messages pass through it
 
 
@@ -38,7 +41,9 @@ class Resources:
 def set_environment() -> None:
     """What a Ray of this program alone goes by; for who imports Ray before `local_ray` does."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    # Ray listens on every interface, so it takes a secret that only this program's processes have.
+    # It listens on loopback only, as it does on systems where it forms no clusters.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    # Other users of this machine reach it there, so it takes a secret that only we have.
     if os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
@@ -50,7 +55,8 @@ def local_ray(
     oom_retries: int | None = None,
     watch_memory: bool = True,
 ) -> Iterator[Resources]:
-    """Start Ray for this program alone; end it and remove its files on leaving.
+    """Start Ray for this program alone; end it and remove its files on leaving, however that
+    comes. What an earlier program left that was killed is removed before.
 
     Args:
         cpus, gpus: that its tasks may use together; None: those of the machine.
@@ -58,21 +64,42 @@ def local_ray(
             often as Ray likes.
         watch_memory: end tasks and actors when the machine's memory is nearly used up, by
             whatever program.
+
+    Raises:
+        StorageError: it does not start.
     """
     set_environment()
     import ray  # it reads its environment when it is imported
     import ray._private.worker as driver
 
-    # Ray's socket paths must stay below 108 characters, so not in a deep temporary directory.
-    folder = Path(tempfile.mkdtemp(prefix="mplus-ray-", dir=os.environ.get("RAY_TMPDIR", "/tmp")))
     settings = {"worker_niceness": 0}  # by default all other programs go first
     if oom_retries is not None:
         settings["task_oom_retries"] = oom_retries
     if not watch_memory:
         settings["memory_monitor_refresh_ms"] = 0
-    # Ray writes to standard output when a worker dies, whatever it is told, and a command's
-    # result goes there.
-    printing, driver._worker_logs_enabled = driver._worker_logs_enabled, False
+    parent = parent_folder()
+    for left in sweep(parent):
+        _log.warning("swept %s, which a program left that was killed", left)
+    with swept_afterwards(parent), own_folder("mplus-ray-", parent) as folder, _quiet(driver):
+        os.environ[MARK] = str(folder)
+        try:
+            _start(ray, cpus, gpus, folder, settings)
+            found = ray.cluster_resources()
+            yield Resources(cpus=int(found["CPU"]), gpus=int(found.get("GPU", 0)))
+        finally:
+            del os.environ[MARK]
+            ray.shutdown()
+            end_processes(folder)  # what `ray.shutdown` does not know, of a start that broke off
+
+
+def _start(
+    ray: Any, cpus: int | None, gpus: int | None, folder: Path, settings: dict[str, int]
+) -> None:
+    """Start Ray where only this user sees its files.
+
+    Raises:
+        StorageError: it does not start.
+    """
     try:
         ray.init(
             address="local",
@@ -82,26 +109,26 @@ def local_ray(
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / "r"),  # which Ray opens to everybody, but not what is above
             _system_config=settings,
         )
-        found = ray.cluster_resources()
-        yield Resources(cpus=int(found["CPU"]), gpus=int(found.get("GPU", 0)))
+    except Exception as error:  # Ray raises it bare
+        reason = str(error).strip().partition("\n")[0]
+        raise StorageError(
+            f"Ray does not start on this machine: {reason} Where the machine is busy or short of "
+            "memory, wait and start again"
+        ) from error
+
+
+@contextmanager
+def _quiet(driver: Any) -> Iterator[None]:
+    """Ray writes to standard output when a worker dies, whatever it is told, and a command's
+    result goes there."""
+    printing, driver._worker_logs_enabled = driver._worker_logs_enabled, False
+    try:
+        yield
     finally:
-        ray.shutdown()
         driver._worker_logs_enabled = printing
-        _kill_children(folder)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _kill_children(folder: Path) -> None:
-    """End what `ray.shutdown` does not know: processes of a start that was interrupted."""
-    mine = str(os.getpid())
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
-            if parent == mine and os.fsencode(folder) in (place / "cmdline").read_bytes():
-                os.kill(int(place.name), signal.SIGKILL)
 
 
 @contextmanager

@@ -6,9 +6,10 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mplus_ray.model.errors import StorageError, TenantNotFoundError
+from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.services.private_files import private_folder
 from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,13 +34,7 @@ class Embedded:
 
     @cached_property
     def ledger(self) -> Ledger:
-        try:
-            self.settings.data.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(
-                f"the data directory {self.settings.data} cannot be made: {error.strerror}; "
-                "name another one with --data or MPLUS_DATA"
-            ) from error
+        private_folder(self.settings.data)
         return Ledger(self.settings.ledger_url)
 
     def existing_tenant(self, name: str) -> TenantLog:

@@ -33,7 +33,9 @@ _PART = 8 << 20
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]*$", max_length=64)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Small = Annotated[int, Field(ge=0, lt=2**31)]
+# Of no time after the year 9999, which has no name.
+Seconds = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
 
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
@@ -121,7 +123,7 @@ class DocumentRecord(_Record):
     metadata: dict[str, Any]
     created: Seconds
     memorized: Seconds | None
-    chunks: Annotated[list[list[Count]], Field(min_length=1)]
+    chunks: Annotated[list[list[Small]], Field(min_length=1)]
     text: str
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError
+from mplus_ray.model.errors import DamagedFileError, FingerprintMismatchError, InvalidInputError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.archive.format import (
     MAX_FILE,
@@ -25,7 +25,8 @@ from mplus_ray.pipeline.archive.format import (
 )
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.ledger.documents.append import MAX_KEY, storable
+from mplus_ray.pipeline.ledger.documents.append import storable
+from mplus_ray.pipeline.ledger.documents.limits import check_key, check_metadata
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
 from mplus_ray.pipeline.ledger.heads.head import add_files
 from mplus_ray.pipeline.ledger.heads.snapshots import check_name
@@ -131,8 +132,14 @@ def _chain(history: str, record: DocumentRecord, tokenizer: Tokenizer | None) ->
 def _wrong(record: DocumentRecord) -> str | None:
     """Why a document cannot be one of a log."""
     names = (record.key, record.source, record.title, record.text)
-    if any(storable(name) != name for name in names) or len(record.key.encode()) > MAX_KEY:
+    if any(storable(name) != name for name in names):
         return "a name or text holds what no ledger takes"
+    shown = {name: value for name, value in record.metadata.items() if name != "sections"}
+    try:
+        check_key(record.key)
+        check_metadata(shown)
+    except InvalidInputError as error:
+        return str(error)
     if hashlib.sha256(record.text.encode()).hexdigest() != record.sha256:
         return "its text is not the one that was taken in"
     end = 0

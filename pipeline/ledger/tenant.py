@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Row
 
 from mplus_ray.model.errors import FingerprintMismatchError, InvalidInputError
+from mplus_ray.pipeline.ledger.documents.limits import has_dots
 
 PRECISIONS = ("bfloat16", "float32", "float16", "int8")
 RETENTIONS = ("checkpoint", "unbounded")
@@ -155,9 +156,11 @@ def check_new_tenant(tenant: Tenant) -> None:
         InvalidInputError: what is wrong with it.
     """
     name = tenant.name
-    if not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
+    printable = bool(name.strip()) and name.isprintable()
+    if not printable or len(name) > _MAX_NAME or has_dots(name):
         raise InvalidInputError(
-            f"{name[:_MAX_NAME]!r} cannot name a tenant; use 1 to {_MAX_NAME} printable characters"
+            f"{name[:_MAX_NAME]!r} cannot name a tenant; use 1 to {_MAX_NAME} printable "
+            "characters, and no part '.' or '..' between slashes"
         )
     if not 0 <= tenant.seed < _SEEDS:
         raise InvalidInputError(f"the seed {tenant.seed} is not in 0 … 2^63 - 1")

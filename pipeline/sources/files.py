@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.parse import SUFFIXES, parse_file
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,8 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def in_folder(folder: Path) -> Iterator[Path]:
-    """Every file of a supported format, without hidden ones.
+    """Every file of a supported format, without hidden ones and without links to what lies
+    elsewhere: whoever may write into a folder does not choose what else is read.
 
     A folder that cannot be read is among them, so that reading it says what is wrong.
     """
@@ -80,7 +84,15 @@ def in_folder(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=lambda e: refused.append(_place(e))):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in names if not name.startswith(".")]
-    wanted = (path for path in found if path.suffix.lower() in SUFFIXES and path.is_file())
+    root = folder.resolve()
+    wanted = []
+    for path in found:
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            _log.warning("%s is a link that leads out of %s: left out; name its file", path, folder)
+            continue
+        wanted.append(path)
     yield from sorted([*wanted, *refused])
 
 

@@ -14,6 +14,7 @@ from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi, problems
 from mplus_ray.services.api.ask_service import Answers
 from mplus_ray.services.api.body_limit import BodyLimit
+from mplus_ray.services.api.concurrency import Concurrency, Places
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.service import IngestService
@@ -58,7 +59,8 @@ def build(deps: Deps) -> FastAPI:
     deps.registry.register(LedgerMetrics(deps.ledger))
     meter = Meter(deps.limits, figures, deps.clock)
     answers, intake = Answers(deps, meter, figures), IngestService(deps, meter)
-    tools = McpTools(deps, answers, intake)
+    places = Places(deps.limits, figures)
+    tools = McpTools(deps, answers, intake, places)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,6 +82,7 @@ def build(deps: Deps) -> FastAPI:
     )
     app.state.deps = deps
     app.state.meter = meter
+    app.state.places = places
     app.state.answers = answers
     app.state.intake = intake
     app.state.memberships = Memberships(deps.genesis)
@@ -90,5 +93,6 @@ def build(deps: Deps) -> FastAPI:
     problems.install(app)
     openapi.install(app)
     app.add_middleware(BodyLimit, limits=deps.limits)
+    app.add_middleware(Concurrency, places=places)
     app.add_middleware(RequestMiddleware, figures=figures)  # outermost
     return app

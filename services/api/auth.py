@@ -17,6 +17,7 @@ from fastapi.security import HTTPBearer
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.pipeline.ledger.api_keys import Key, KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.services.api.concurrency import Place, Places
 from mplus_ray.services.api.deps import Deps
 
 _SCHEME = HTTPBearer(
@@ -79,6 +80,15 @@ def admit(caller: Caller, scopes: tuple[KeyScope, ...]) -> None:
         )
 
 
+def claim_place(places: Places, place: Place, caller: Caller) -> None:
+    """Count a request as its sender's, for as long as it lasts.
+
+    Raises:
+        RateLimitedError: the sender has as many under way as it may.
+    """
+    places.claim(place, caller.key.tenant or caller.key.id)
+
+
 def guarded(*scopes: KeyScope, tag: str) -> APIRouter:
     """A router whose routes take keys with one of these scopes."""
 
@@ -93,6 +103,7 @@ def guarded(*scopes: KeyScope, tag: str) -> APIRouter:
                 caller = await identify(deps, request.headers.get("authorization"))
                 request.state.caller = caller
                 admit(caller, scopes)
+                claim_place(request.app.state.places, request.state.place, caller)
                 return await handle(request)
 
             return checked

@@ -1,6 +1,10 @@
-"""How much of a body is read: never more than its route takes, whatever its headers say."""
+"""How much of a body is read, and how slowly: never more than its route takes, whatever its
+headers say, and not from a client that sends next to nothing."""
 
 from __future__ import annotations
+
+import asyncio
+import time
 
 from fastapi import HTTPException
 from starlette.datastructures import Headers
@@ -19,8 +23,19 @@ class TooLargeError(HTTPException):
         super().__init__(413, f"the body is larger than {most:,} bytes; send less at once")
 
 
+class TooSlowError(HTTPException):
+    """A body does not come on; whoever sends it holds what others need."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            408,
+            "the body came too slowly; send it again, in smaller parts if the line is slow",
+            {"connection": "close"},
+        )
+
+
 class BodyLimit:
-    """Middleware that counts the bytes of a body as they come, and stops at the limit."""
+    """Middleware that counts the bytes of a body as they come, and stops at the limits."""
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
         self._app = app
@@ -38,15 +53,25 @@ class BodyLimit:
                 scope, receive, send
             )
             return
-        read = 0
+        read, whole, began = 0, False, time.monotonic()
+        seconds, rate = self._limits.body_seconds, self._limits.body_rate
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            if whole:  # what follows is the client's going away, which may take long
+                return await receive()
+            try:
+                async with asyncio.timeout(seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlowError from None
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
                 if read > most:
                     raise TooLargeError(most)
+                if not whole and time.monotonic() - began > seconds + read / rate:
+                    raise TooSlowError
             return message
 
         await self._app(scope, counted, send)

@@ -65,6 +65,11 @@ class Limits:
         lines: documents of one request.
         documents_per_minute, tokens_per_minute: that a tenant may hand in.
         concurrent_questions: that a tenant may have answered at once.
+        open_questions, open_documents, open_tools, open_archives, open_lookups: requests of a kind
+            that are under way at once; a tenant may have a quarter of each.
+        body_seconds: how long a client may be silent in the middle of a body.
+        body_rate: bytes a second that a body must bring on average, after its first
+            `body_seconds`.
     """
 
     body_bytes: int = _MB
@@ -86,6 +91,13 @@ class Limits:
     parsers: int = 2
     parse_seconds: float = 60.0
     parse_bytes: int = 4096 * _MB
+    open_questions: int = 512
+    open_documents: int = 192
+    open_tools: int = 64
+    open_archives: int = 8
+    open_lookups: int = 160
+    body_seconds: float = 20.0
+    body_rate: int = 1024
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import mcp_types as types
-from fastapi import Request
+from fastapi import HTTPException, Request
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -20,7 +20,8 @@ from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.services.api.ask_service import Answers, AskQuery
-from mplus_ray.services.api.auth import Caller, identify
+from mplus_ray.services.api.auth import Caller, claim_place, identify
+from mplus_ray.services.api.concurrency import Places
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.request_body import one_by_one
 from mplus_ray.services.api.ingest.service import IngestService, job_url
@@ -62,8 +63,9 @@ class Forget(_Arguments):
 class McpTools:
     """The three tools, for whoever the key of a request names."""
 
-    def __init__(self, deps: Deps, answers: Answers, intake: IngestService) -> None:
+    def __init__(self, deps: Deps, answers: Answers, intake: IngestService, places: Places) -> None:
         self._deps = deps
+        self._places = places
         self._answers = answers
         self._intake = intake
         self._tools: dict[str, tuple[type[_Arguments], Callable[..., Awaitable[Any]]]] = {
@@ -90,12 +92,19 @@ class McpTools:
         return self._manager
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The endpoint: the key first, then the protocol."""
+        """The endpoint: the key first, then the protocol.
+
+        A GET would open a stream for what the server says unasked. Ours says nothing unasked, so
+        there is none, as the protocol allows.
+        """
         state = scope["state"]
         try:
+            if scope["method"] != "POST":
+                raise HTTPException(405, headers={"allow": "POST"})
             caller = await identify(self._deps, Headers(scope=scope).get("authorization"))
             _ = caller.tenant  # an operator has none
-        except MPlusError as error:
+            claim_place(self._places, state["place"], caller)
+        except (MPlusError, HTTPException) as error:
             answer = respond(describe(error), scope["path"], state["request_id"])
             await answer(scope, receive, send)
             return

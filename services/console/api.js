@@ -130,5 +130,9 @@ function parseEvent(block) {
   return data.length ? [name, JSON.parse(data.join("\n"))] : null;
 }
 
-/** A document's address: its id is a path, so its slashes stay. */
-export const documentPath = (id) => `v1/documents/${id.split("/").map(encodeURIComponent).join("/")}`;
+/** A document's address: the slashes of its id stay, unless its parts would lead elsewhere. */
+export const documentPath = (id) => {
+  const parts = id.split("/");
+  const plain = parts.every((part) => !["", ".", ".."].includes(part));
+  return `v1/documents/${plain ? parts.map(encodeURIComponent).join("/") : encodeURIComponent(id)}`;
+};

@@ -123,6 +123,7 @@ def running(app: serve.Application, address: Address, everywhere: bool) -> Itera
 
     Raises:
         InvalidInputError: the cluster has such an application, or Serve with another address.
+        StorageError: what listens does not start.
     """
     logging.getLogger("ray.serve").setLevel(logging.ERROR)  # which it says here, besides
     before = serve.status()
@@ -138,7 +139,8 @@ def running(app: serve.Application, address: Address, everywhere: bool) -> Itera
         pass  # a slow proxy; Serve starts another
     except RuntimeError as error:  # a task's error is of its cause's class
         if not any(words in str(error) for words in _TAKEN):
-            raise
+            reason = str(error).strip().rpartition("\n")[2]
+            raise StorageError(f"what listens at {address.url} does not start: {reason}") from error
         raise InvalidInputError(
             f"cannot serve at {address.host}:{address.port}: another program took the port while "
             "Ray started; start again, or give another --port"

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from mplus_ray.pipeline.ray_leftovers import own_folder, parent_folder
 from mplus_ray.services.serving import haproxy_process
 from mplus_ray.services.serving.placement import free_port
 
 # Serve's HAProxy looks for the API at an IPv4 address of this machine.
 _HOSTS = ("127.0.0.1", "0.0.0.0")
 _LONGEST = 97 - len("/ha-12345678/") - 56 - len("/metrics")
+_CONNECTIONS = 10_000  # open at a time
+_FILES_EACH = 2.5  # that HAProxy needs for one
+_FILES = 500  # that it needs besides
 _SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
 _log = logging.getLogger(__name__)
 
@@ -41,18 +44,15 @@ def haproxy(host: str) -> Iterator[None]:
         os.environ[_SWITCH] = "0"
         yield
         return
-    folder = _new_folder(os.environ.get("RAY_TMPDIR", "/tmp"))
-    try:
+    with own_folder("ha-", _parent(parent_folder())) as folder:
         os.environ.update(_environment(folder, host, binary))
         yield
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _new_folder(parent: str) -> Path:
-    """In `parent`, if there is room for the paths of sockets: HAProxy takes 97 characters, and
-    Serve puts 56 of a node's id between."""
-    return Path(tempfile.mkdtemp(prefix="ha-", dir=parent if len(parent) <= _LONGEST else "/tmp"))
+def _parent(wanted: Path) -> Path:
+    """Where there is room for the paths of sockets: HAProxy takes 97 characters, and Serve puts 56
+    of a node's id between."""
+    return wanted if len(str(wanted)) <= _LONGEST else Path("/tmp")
 
 
 def _binary() -> str | None:
@@ -84,14 +84,24 @@ def _environment(folder: Path, host: str, binary: str) -> dict[str, str]:
         f"{prefix}METRICS_PORT": str(haproxy_process.METRICS),
         f"{prefix}STATS_PORT": str(haproxy_process.STATS),
         f"{prefix}NBTHREAD": "1",
+        f"{prefix}MAXCONN": str(_connections()),
         f"{prefix}OBSERVE_ERROR_LIMIT": "1",  # an API that is gone is not asked again
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port(host, 0)),
     }
 
 
+def _connections() -> int:
+    """That it may have open at a time, with the files that this user may have open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return _CONNECTIONS
+    return max(16, min(_CONNECTIONS, int((most - _FILES) / _FILES_EACH)))
+
+
 def _script(folder: Path, binary: str) -> Path:
     """What Serve starts."""
-    command = [sys.executable, "-IS", haproxy_process.__file__, binary]
+    each = str(_connections() * 2 // 3)  # of one address; the rest is for others
+    command = [sys.executable, "-IS", haproxy_process.__file__, each, binary]
     script = folder / "haproxy"
     script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
     script.chmod(0o700)

@@ -9,15 +9,14 @@ where Ray has them log.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mplus_ray.pipeline.ray_leftovers import own_folder, parent_folder
 from mplus_ray.services import logs
 
 _VARIABLE = "MPLUS_LOG_PIPE"
@@ -28,8 +27,12 @@ _BLOCK = 1 << 16
 @contextmanager
 def log_pipe() -> Iterator[None]:
     """While it lasts, what processes started by this one log comes out here."""
-    folder = Path(tempfile.mkdtemp(prefix="mplus-log-", dir=os.environ.get("RAY_TMPDIR")))
-    path = folder / "pipe"
+    with own_folder("mplus-log-", parent_folder()) as folder, _copied(folder / "pipe"):
+        yield
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[None]:
     os.mkfifo(path, 0o600)
     pipe = os.open(path, os.O_RDWR)  # held for writing too: so it has no end before ours
     os.environ[_VARIABLE] = str(path)
@@ -42,7 +45,6 @@ def log_pipe() -> Iterator[None]:
         os.write(pipe, _END)
         thread.join()
         os.close(pipe)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def configure(environment: Mapping[str, str] = os.environ) -> None:

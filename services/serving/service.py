@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,13 @@ from mplus_ray.services.serving.deployment import Address, Running, running
 from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
 from mplus_ray.services.serving.haproxy import haproxy
 from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
+from mplus_ray.services.serving.supervision import (
+    ServiceLostError,
+    Supervisor,
+    answers,
+    ray_processes,
+    supervised,
+)
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -85,7 +94,14 @@ class Service:
         """
         address = self._checked_address()
         self.report("starting Ray")
-        with log_pipe.log_pipe(), self._on_ray() as demand:
+        supervisor = Supervisor({})
+        with (
+            log_pipe.log_pipe(),
+            self._on_ray() as demand,
+            supervised(supervisor, _abandon),
+        ):
+            if not self._cluster:
+                supervisor.processes = ray_processes()
             self.signals.take()
             self.signals.check()
             application = self._application(demand)
@@ -102,7 +118,9 @@ class Service:
                 self._wait_until_ready(service, address)
                 self.signals.started()
                 on_ready(address)
+                supervisor.healthy = partial(answers, address.url)
                 self._go_on(service, fleet)
+                supervisor.healthy = None
                 self.report("stopping")
                 self._end(service, fleet)
 
@@ -202,6 +220,13 @@ class Service:
             other.submit(service.drain, hurry)
             if fleet is not None:
                 fleet.stop(_WRITERS_SECONDS, hurry)
+
+
+def _abandon(error: ServiceLostError) -> None:
+    """End at once. With Ray gone, every call to it waits for minutes or aborts this process; what
+    it started is ended by who waits for our end, see `ray_leftovers`."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
 
 
 def _tell(service: Running, fleet: Fleet) -> None:

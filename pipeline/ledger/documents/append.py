@@ -14,6 +14,13 @@ from sqlalchemy import Connection, func
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
+from mplus_ray.pipeline.ledger.documents.limits import (
+    MAX_KEY,
+    MAX_SECTIONS,
+    check_key,
+    check_metadata,
+    has_dots,
+)
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     NearDuplicate,
     Pending,
@@ -25,8 +32,6 @@ from mplus_ray.pipeline.ledger.documents.quota import Room
 from mplus_ray.pipeline.ledger.schema import chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-
-MAX_KEY = 1000  # bytes; what an index of either database takes
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class _Draft:
     entry: Entry
     name: str
     sha256: str
+    metadata_bytes: int
 
     @cached_property
     def sketch(self) -> Sketch:
@@ -237,22 +243,31 @@ def short(name: str) -> str:
     return f"{kept}…{hashlib.sha256(raw).hexdigest()}"
 
 
-def _checked(key: str) -> str:
-    if not key.strip() or not key.isprintable() or len(key.encode()) > MAX_KEY:
-        raise InvalidInputError(
-            f"{key[:80]!r} cannot be a document's id; use 1 to {MAX_KEY} bytes of printable text"
-        )
-    return key
+def _name(entry: Entry) -> str:
+    if entry.key is not None:
+        check_key(entry.key)
+        return entry.key
+    name = short(entry.source)
+    if has_dots(name):
+        raise InvalidInputError(f"{name[:80]!r} cannot be a document's id; give it one")
+    return name
 
 
 def _draft(entry: Entry) -> _Draft | InvalidInputError:
     try:
         if not entry.spans:
             raise InvalidInputError(f"{entry.source} has no text, so there is nothing to memorize")
-        name = short(entry.source) if entry.key is None else _checked(entry.key)
+        if len(entry.document.sections) > MAX_SECTIONS:
+            raise InvalidInputError(
+                f"{entry.source} has {len(entry.document.sections):,} headings; "
+                f"{MAX_SECTIONS:,} are allowed: split it"
+            )
+        name = _name(entry)
+        metadata_bytes = check_metadata(entry.document.metadata)
     except InvalidInputError as error:
         return error
-    return _Draft(entry, name, hashlib.sha256(entry.document.text.encode()).hexdigest())
+    sha256 = hashlib.sha256(entry.document.text.encode()).hexdigest()
+    return _Draft(entry, name, sha256, metadata_bytes)
 
 
 def _current(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from mplus_ray.pipeline.ledger.documents.documents import (
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
+PAGE_BYTES = 1 << 20  # of what a page shows of its items
 _CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)
 
 
@@ -59,8 +62,25 @@ def read_page(
         title, key = (column.icontains(storable(q), autoescape=True) for column in named)
         query = query.where(title | key)
     found = [to_document(row, memorized) for row in connection.execute(query)]
-    page = tuple(found[:limit])
-    return DocumentPage(page, _cursor(page[-1]) if len(found) > limit else None)
+    page = found[: min(limit, fitting([_size(document) for document in found]))]
+    more = len(found) > len(page)
+    return DocumentPage(tuple(page), _cursor(page[-1]) if more else None)
+
+
+def fitting(sizes: Sequence[int]) -> int:
+    """How many of the first items make a page of at most `PAGE_BYTES`, one in any case."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > PAGE_BYTES:
+            return max(1, count)
+    return len(sizes)
+
+
+def _size(document: Document) -> int:
+    """Bytes of a document in a list, as JSON, more or less."""
+    shown = [document.key, document.source, document.title, document.metadata]
+    return len(json.dumps(shown))
 
 
 def read_passages(

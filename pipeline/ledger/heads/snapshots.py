@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.ledger.documents.limits import has_dots
 from mplus_ray.pipeline.ledger.schema import heads, snapshots
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
@@ -91,10 +92,11 @@ class Snapshots:
 
 def check_name(name: str) -> None:
     """Refuse what cannot name a snapshot."""
-    if not name.strip() or len(name) > _MAX_NAME or not name.isprintable():
+    printable = bool(name.strip()) and name.isprintable()
+    if not printable or len(name) > _MAX_NAME or has_dots(name):
         raise InvalidInputError(
             f"{name[:_MAX_NAME]!r} cannot name a snapshot; use 1 to {_MAX_NAME} printable "
-            "characters"
+            "characters, and no part '.' or '..' between slashes"
         )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
 from mplus_ray.pipeline.ingest.ingestor import entry_of
+from mplus_ray.pipeline.ledger.documents.append import storable
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -44,7 +45,7 @@ class IngestResult:
         self.refuse("the rest", self.error)
 
     def refuse(self, source: str, error: MPlusError) -> None:
-        self.failed.append(FailedSource(source=source, reason=str(error)))
+        self.failed.append(FailedSource(source=_shown(source), reason=_shown(str(error))))
 
 
 class IngestService:
@@ -154,7 +155,16 @@ class IngestService:
 
 
 def document_url(key: str) -> str:
-    return f"/v1/documents/{quote(key)}"
+    """Where a document is shown. The slashes of an id stay, unless its parts would lead a client
+    elsewhere: older ledgers have such ids."""
+    plain = all(part not in ("", ".", "..") for part in key.split("/"))
+    return f"/v1/documents/{quote(key, safe='/' if plain else '')}"
+
+
+def _shown(text: str) -> str:
+    """As a response can hold it: not too long, and without half of a character."""
+    clean = storable(text)
+    return clean if len(clean) <= _SHOWN else f"{clean[:_SHOWN]}…"
 
 
 def job_url(job_id: str) -> str:

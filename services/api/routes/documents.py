@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
 
 from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.model.errors import DocumentNotFoundError
+from mplus_ray.model.errors import DocumentNotFoundError, SwappedError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
 from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
 from mplus_ray.services.api.ingest.service import IngestService, job_url
@@ -26,11 +30,12 @@ from mplus_ray.services.api.schemas.documents import (
     TakenIn,
     WholeDocument,
 )
-from mplus_ray.services.api.streaming import while_connected
+from mplus_ray.services.api.streaming import Streamed, while_connected
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
 writers = guarded(KeyScope.INGEST, tag="documents")
 
+_PASSAGES = 500  # that are in memory at a time
 _WAITS = {"true": 60.0, "false": 0.0}  # seconds
 
 Id = Annotated[str, Path(description="As it was handed in; may contain slashes.", max_length=4000)]
@@ -106,13 +111,40 @@ def list_documents(
     return DocumentPage(documents=documents, next_cursor=page.next_cursor)
 
 
-@readers.get("/v1/documents/{document_id:path}", responses=problems(404))
-def show_document(document_id: Id, log: TenantOf, passages: bool = True) -> WholeDocument:
+@readers.get(
+    "/v1/documents/{document_id:path}", response_model=WholeDocument, responses=problems(404)
+)
+def show_document(document_id: Id, log: TenantOf, passages: bool = True) -> Response:
     """A document, with its text in the passages that memory has it in."""
     key = _possible(document_id)
-    shown = _shown(log.document(key))
-    found = [_passage(one) for one in log.passages(key)] if passages else None
-    return WholeDocument(**shown.model_dump(), passages=found)
+    found = log.document(key)
+    shown = _shown(found).model_dump()
+    if not passages or found.forget is not None:
+        return JSONResponse({**shown, "passages": [] if passages else None})
+    first = log.passages(key, limit=_PASSAGES)
+    return Streamed(_whole(log, found, shown, first), media_type="application/json")
+
+
+async def _whole(
+    log: TenantLog, document: LogDocument, shown: dict[str, Any], part: list[LogPassage]
+) -> AsyncGenerator[bytes, None]:
+    """A document as JSON, piece by piece: a long one is not in memory as a whole.
+
+    Args:
+        part: its first passages.
+    """
+    yield json.dumps(shown, ensure_ascii=False)[:-1].encode() + b', "passages": ['
+    comma, step = b"", document.first_step
+    while step < document.end:
+        if not part or (part[0].document, part[0].step) != (document.id, step):
+            raise SwappedError("the document was changed while it was read")
+        for passage in part:
+            yield comma + _passage(passage).model_dump_json().encode()
+            comma = b", "
+        step += len(part)
+        if step < document.end:
+            part = await asyncio.to_thread(log.passages, document.key, step, _PASSAGES)
+    yield b"]}"
 
 
 @writers.delete("/v1/documents/{document_id:path}", status_code=202, responses=problems(404))

@@ -9,6 +9,7 @@ from fastapi import Query
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt
 from mplus_ray.pipeline.ledger.documents.jobs import Job as LogJob
+from mplus_ray.pipeline.ledger.documents.pages import fitting
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.schemas.base import iso, iso_or_none
@@ -26,8 +27,9 @@ def list_jobs(
 ) -> JobPage:
     """Jobs, the newest first; those that were done a week ago are gone."""
     found = log.jobs.list(limit + 1, cursor)
-    page = found[:limit]
-    more = page[-1].id if len(found) > limit else None
+    sizes = [sum(len(one.source) + len(one.reason) for one in job.failed) for job in found]
+    page = found[: min(limit, fitting(sizes))]
+    more = page[-1].id if len(found) > len(page) else None
     return JobPage(jobs=[_shown(job) for job in page], next_cursor=more)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,28 +14,39 @@ import pytest
 
 from mplus_ray.services.serving import haproxy_process
 from mplus_ray.services.serving.haproxy import haproxy
-from mplus_ray.services.serving.haproxy_process import METRICS, STATS, narrowed
+from mplus_ray.services.serving.haproxy_process import (
+    METRICS,
+    STATS,
+    hardened,
+    write_errors,
+)
 
 _SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
 _CONFIG = f"""global
     log 127.0.0.1:514 local0 info
     stats socket /run/admin mode 666 level admin
 defaults
+    timeout client 3600s
+    timeout http-keep-alive 90s
     log global
     option httplog
+    errorfile 502 /run/500.http
 frontend prometheus
     bind :{METRICS}
     no log
 frontend http_frontend
     bind *:8000
+    default_backend default_backend
+backend default_backend
+    http-request return status 404 content-type text/plain lf-string "Path not found."
 listen stats
   bind *:{STATS}
 """
 
 
-class TestNarrowed:
+class TestHardened:
     def test_figures_are_for_this_user_and_requests_are_not_told(self) -> None:
-        found = narrowed(_CONFIG, Path("/run/x"))
+        found = hardened(_CONFIG, Path("/run/x"), 100)
         binds = [line.strip() for line in found.splitlines() if "bind" in line]
         assert binds == [
             "bind unix@/run/x/metrics mode 600",
@@ -43,17 +56,39 @@ class TestNarrowed:
         assert "514" not in found
         assert "log global" not in found
         assert "option httplog" in found
+        assert "mode 666" not in found
+
+    def test_no_client_takes_all_of_it(self) -> None:
+        found = hardened(_CONFIG, Path("/run/x"), 100)
+        timeouts = dict(re.findall(r"timeout ([\w-]+) (\d+)s", found))
+        assert timeouts == {"http-request": "10", "http-keep-alive": "15", "client": "30"}
+        frontend = found[found.index("frontend http_frontend") : found.index("backend default")]
+        assert "tcp-request connection reject if { sc0_conn_cur gt 100 }" in frontend
+
+    def test_without_an_api_it_says_come_again(self, tmp_path: Path) -> None:
+        found = hardened(_CONFIG, tmp_path, 100)
+        assert "404" not in found
+        assert "/run/500.http" not in found
+        write_errors(tmp_path)
+        for status, path in re.findall(r"errorfile (\d+) (.*)", found):
+            head, _, body = Path(path).read_bytes().decode().partition("\r\n\r\n")
+            assert head.startswith(f"HTTP/1.1 {status} ")
+            assert f"Content-Length: {len(body)}" in head
+            assert json.loads(body)["status"] == int(status)
+            assert ("Retry-After: 2" in head) == (int(status) >= 500)
 
     @pytest.mark.parametrize("port", [METRICS, STATS])
     def test_what_is_not_as_expected_is_not_used(self, port: int) -> None:
         with pytest.raises(ValueError, match="0 listeners"):
-            narrowed(_CONFIG.replace(f":{port}\n", ":8404\n"), Path("/run/x"))
+            hardened(_CONFIG.replace(f":{port}\n", ":8404\n"), Path("/run/x"), 100)
 
     def test_it_is_what_this_serve_writes(self) -> None:
         templates = pytest.importorskip("ray.serve._private.haproxy_templates")
         template = templates.HAPROXY_CONFIG_TEMPLATE
         written = template.replace("{{ config.metrics_port }}", str(METRICS))
-        found = narrowed(written.replace("{{ config.stats_port }}", str(STATS)), Path("/run/x"))
+        found = hardened(
+            written.replace("{{ config.stats_port }}", str(STATS)), Path("/run/x"), 100
+        )
         others = [line for line in found.splitlines() if line.strip().startswith("bind")]
         assert len([line for line in others if "unix@" in line]) == 2
         assert all("unix@" in line or "frontend_host" in line for line in others)
@@ -62,7 +97,7 @@ class TestNarrowed:
 def test_the_script_becomes_its_binary(tmp_path: Path) -> None:
     config = tmp_path / "haproxy.cfg"
     config.write_text(_CONFIG)
-    script = [sys.executable, "-IS", haproxy_process.__file__, "/bin/echo", "-db", "-f"]
+    script = [sys.executable, "-IS", haproxy_process.__file__, "100", "/bin/echo", "-db", "-f"]
     said = subprocess.run([*script, str(config)], capture_output=True, text=True, check=True)
     assert said.stdout == f"-db -f {config}\n"
     assert f"unix@{tmp_path}/stats" in config.read_text()

@@ -1,0 +1,137 @@
+"""Whether what a service depends on still lives, looked at from a thread of its own.
+
+Serve repairs what it started: HAProxy, the API, readers. Nobody repairs Ray itself, and without it
+nothing would ever answer again; so the service ends then, and says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mplus_ray.model.errors import StorageError
+
+HEALTH_SECONDS = 60.0  # without an answer, after which nothing will bring it back
+_LOOK_SECONDS = 0.5
+_ANSWER_SECONDS = 5.0
+# Of Ray's own processes, those without which it does not work. The raylet ends when one of its
+# agents does.
+_NEEDED = {"gcs_server": "its control store", "raylet": "its raylet, or an agent of it,"}
+_log = logging.getLogger(__name__)
+
+
+class ServiceLostError(StorageError):
+    """Something ended that the service cannot do without and that nobody repairs."""
+
+
+class Child(Protocol):
+    """A process that was started; `subprocess.Popen` is one."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+
+
+@dataclass
+class Supervisor:
+    """Looks after a service; `check` is to be called often.
+
+    Args:
+        processes: that have to live, with what to call them.
+        healthy: whether the service answers; it may take seconds.
+        patience: seconds for which it may not.
+        clock: seconds that only grow.
+    """
+
+    processes: Mapping[str, Child]
+    healthy: Callable[[], bool] | None = None
+    patience: float = HEALTH_SECONDS
+    clock: Callable[[], float] = time.monotonic
+    _silent_since: float | None = field(default=None, init=False)
+
+    def check(self) -> None:
+        """Look once.
+
+        Raises:
+            ServiceLostError: what ended, or that the service does not answer.
+        """
+        for name, process in self.processes.items():
+            if (code := process.poll()) is not None:
+                raise ServiceLostError(
+                    f"Ray lost {name} ({_ending(code)}), so the service has ended; everything that "
+                    "was accepted is in the ledger: start it again"
+                )
+        if self.healthy is None:
+            return
+        if self.healthy():
+            if self._silent_since is not None:
+                _log.warning("the service answers again")
+            self._silent_since = None
+            return
+        now = self.clock()
+        if self._silent_since is None:
+            self._silent_since = now
+            _log.warning("the service does not answer /healthz; waiting for Serve to repair it")
+        elif now - self._silent_since > self.patience:
+            raise ServiceLostError(
+                f"the service has not answered /healthz for {self.patience:.0f} s, so it has "
+                "ended; everything that was accepted is in the ledger: start it again"
+            )
+
+
+def ray_processes() -> dict[str, Child]:
+    """What has to live of the Ray that this process started."""
+    import ray._private.worker as driver
+
+    node: Any = driver._global_node
+    found = {}
+    for kind, said in _NEEDED.items():
+        for info in node.all_processes.get(kind, ()):
+            found[said] = info.process
+    return found
+
+
+def answers(url: str) -> bool:
+    """Whether the API behind a URL says that it lives."""
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=_ANSWER_SECONDS):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextmanager
+def supervised(supervisor: Supervisor, lost: Callable[[ServiceLostError], None]) -> Iterator[None]:
+    """Check again and again while this lasts.
+
+    Args:
+        lost: is called in the thread that looks, once.
+    """
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(_LOOK_SECONDS):
+            try:
+                supervisor.check()
+            except ServiceLostError as error:
+                if not done.is_set():
+                    lost(error)
+                return
+
+    thread = threading.Thread(target=run, daemon=True, name="supervisor")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(_ANSWER_SECONDS + 1)
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
