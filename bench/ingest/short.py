@@ -26,6 +26,7 @@ from mplus_ray.bench.machine import describe
 from mplus_ray.model import Answer, MPlus
 from mplus_ray.model.corpus.facts import Fact, draw_fact
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.evaluation.facts import FACT_TRIES
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.services.settings import Settings
@@ -35,7 +36,6 @@ _FACTS = 12  # of a tenant; a multiple of the above
 _DISTANCES = (0, 5_000)
 _CHARACTERS = 400_000  # of the prose
 _AT_ONCE = 16  # questions
-_TRIES = 1_000  # of facts, of which one has to fit into a chunk
 
 Layout = tuple[list[list[int]], list[int]]  # chunks of one tenant, and each fact's chunk
 Tell = Callable[[MPlus, Corpus, Random, Sequence[Fact]], Layout]
@@ -209,7 +209,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 def _fitting_fact(mplus: MPlus, rng: Random) -> Fact:
     """One whose statement leaves room in a chunk."""
-    for _ in range(_TRIES):
+    for _ in range(FACT_TRIES):
         fact = draw_fact(rng, "everything")
         if len(mplus.tokenizer.encode(fact.statement)) < mplus.config.chunk_tokens:
             return fact

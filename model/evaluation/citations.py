@@ -16,7 +16,7 @@ from mplus_ray.model.evaluation.telling import Advance, Due, tell
 from mplus_ray.model.mplus import MPlus
 
 ARMS = ("retriever", "bm25")
-_SHOWN = 3
+_PASSAGES = 3
 _Hits = defaultdict[tuple[str, str, int], list[int | None]]  # level, arm, distance → ranks
 
 
@@ -44,8 +44,8 @@ def citations(
             batch, ask(mplus, views, texts, max_tokens=1), strict=True
         ):
             shown = {
-                "retriever": [source.step for source in asked.answer.sources[:_SHOWN]],
-                "bm25": indexes.best(one, question.text, _SHOWN),
+                "retriever": [source.step for source in asked.answer.sources[:_PASSAGES]],
+                "bm25": indexes.best(one, question.text, _PASSAGES),
             }
             right = _right(one, question)
             for arm, steps in shown.items():

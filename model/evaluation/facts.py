@@ -15,7 +15,7 @@ from mplus_ray.model.generation.tokenizer import TextTokenizer
 Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[ToldDocument]]
 
 _BETWEEN = 4  # chunks of other text between a fact and the one that overrides it
-_TRIES = 1_000  # of facts, of which one has to fit into a chunk
+FACT_TRIES = 1_000  # of facts, of which one has to fit into a chunk
 
 
 def in_prose(
@@ -71,7 +71,7 @@ def tell_fact(
     Raises:
         InvalidInputError: sentences do not fit into chunks of this size.
     """
-    for _ in range(_TRIES):
+    for _ in range(FACT_TRIES):
         try:
             return WAYS[way](rng, reader, tokenizer, size, unseen)
         except _TooLongError:

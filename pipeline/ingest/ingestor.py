@@ -15,8 +15,8 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
 
 # Small documents that share a transaction, which waits for the disk.
-_GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024
-_SHOWN = 1000  # failures and duplicates that are kept in memory; the log has all of them
+GROUP_DOCUMENTS, GROUP_CHARACTERS = 64, 64 * 1024
+_KEPT_FAILURES = 1000  # failures and duplicates that are kept in memory; the log has all of them
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class IngestReport:
         self.new += 1
         self.chunks += accepted.chunks
         self.tokens += tokens
-        if (alike := accepted.alike) and len(self.duplicates) < _SHOWN:
+        if (alike := accepted.alike) and len(self.duplicates) < _KEPT_FAILURES:
             self.duplicates.append(Duplicate(accepted.key, alike.key, alike.similarity))
 
 
@@ -204,13 +204,13 @@ class _Counter:
                 self._on_document(self.intake, incoming.source)
             return
         characters = sum(len(ready.entry.document.text) for ready in self._group)
-        large = characters + len(document.text) > _GROUP_CHARACTERS
+        large = characters + len(document.text) > GROUP_CHARACTERS
         if large:
             self.flush()
         if self.intake.full is not None:
             return
         self._group.append(_Ready(incoming, self._opened().entry(document, incoming)))
-        if large or incoming.prompt or len(self._group) >= _GROUP_DOCUMENTS:
+        if large or incoming.prompt or len(self._group) >= GROUP_DOCUMENTS:
             self.flush()
 
     def finish(self, source: str) -> None:
@@ -249,10 +249,10 @@ class _Counter:
     def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
         failure = Failure(incoming.source, str(error))
         self.intake.failures += 1
-        if len(self.intake.failed) < _SHOWN:
+        if len(self.intake.failed) < _KEPT_FAILURES:
             self.intake.failed.append(failure)
         self._unnoted.append((failure, incoming))
-        if self._log is None and len(self._unnoted) >= _SHOWN:
+        if self._log is None and len(self._unnoted) >= _KEPT_FAILURES:
             self._opened()  # so many are worth a tenant
         self._note()
 

@@ -25,7 +25,7 @@ _MOST_WORKERS = 64
 _WINDOW = 4  # files under way for each worker
 _BATCH_DOCUMENTS, _BATCH_CHARACTERS = 64, 1 << 20  # of a file of many, in one message
 _AHEAD = 2  # messages of a file of many that wait to be taken
-_TRIES = 3  # of a file whose worker dies
+_PARSE_TRIES = 3  # of a file whose worker dies
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def parsed_by(workers: int, source: DocumentSource) -> Iterator[DocumentSource]:
             "--parse-workers is for files and buckets: standard input, a topic and a watched "
             "folder are streams, which one process reads; leave the option out"
         )
-    with local_ray(cpus=workers, gpus=0, oom_retries=_TRIES - 1):
+    with local_ray(cpus=workers, gpus=0, oom_retries=_PARSE_TRIES - 1):
         yield Parallel(source, workers)
 
 
@@ -130,7 +130,7 @@ class _Task:
     def of(cls, file: OneFile) -> _Task:
         import ray
 
-        options: dict[str, Any] = {"num_cpus": 1, "max_retries": _TRIES - 1}
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": _PARSE_TRIES - 1}
         if not holds_many(file.name):
             return cls(file, ray.remote(_parse).options(**options).remote(file))
         options |= {"num_returns": "streaming", "_generator_backpressure_num_objects": _AHEAD}
@@ -154,8 +154,8 @@ class _Task:
         except (WorkerCrashedError, OutOfMemoryError) as error:
             how = "ran out of memory" if isinstance(error, OutOfMemoryError) else "died"
             reason = (
-                f"{self.file.name}: the process that parsed it {how}, {_TRIES} times; split the "
-                "file, or save it in another format"
+                f"{self.file.name}: the process that parsed it {how}, {_PARSE_TRIES} times; split "
+                "the file, or save it in another format"
             )
             yield _Parsed(self.file.source, self.file.key, DocumentError(reason))
         except RayError as error:

@@ -38,7 +38,7 @@ _NOBODY = hashlib.sha256(secrets.token_bytes(32)).hexdigest()  # of a key that t
 _MAX_NAME = 100
 _NOTED_EVERY = 60.0  # seconds
 _LAST = 253_402_300_799.0  # seconds: later times have no ISO form
-_TRIES = 8  # at an id that nobody has
+_ID_TRIES = 8  # at an id that nobody has
 _OWNER = "owner_"
 # Made once: every request begins with it.
 _WITH_OWNER = (
@@ -294,7 +294,7 @@ def _owned(connection: Connection, tenant: TenantLog | None, key_id: str) -> Key
 
 
 def _free_id(connection: Connection) -> str:
-    for _ in range(_TRIES):
+    for _ in range(_ID_TRIES):
         key_id = secrets.token_hex(4)
         if connection.execute(select(keys.c.id).where(keys.c.id == key_id)).first() is None:
             return key_id

@@ -18,6 +18,8 @@ _SCRUB_SECONDS = 5.0  # for readers to let go of the log of old pages
 _WITH_CONTENT = "documents, chunks, likenesses, forgets, failures, jobs, answers"
 _VERSION = text("SELECT version_num FROM alembic_version")
 
+_SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query
+
 
 class Database:
     """Transactions on one URL: readers never wait, writers take turns.
@@ -32,7 +34,7 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = _without_password(url)
+        self.url = shown_ledger(url)
         with _as_storage_error(self.url):
             try:
                 self._engine = create_engine(url, hide_parameters=True, **_engine_options(url))
@@ -146,9 +148,16 @@ def _as_storage_error(url: str) -> Iterator[None]:
         ) from error
 
 
-def _without_password(url: str) -> str:
+def shown_ledger(url: str) -> str:
+    """A ledger's URL without passwords, wherever in it they stand.
+
+    Raises:
+        StorageError: it is no URL.
+    """
     with _as_storage_error("(the URL given)"):
-        return make_url(url).render_as_string(hide_password=True)
+        parsed = make_url(url)
+        secrets = [name for name in _SECRETS if name in parsed.query]
+        return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
 
 
 def _engine_options(url: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mplus_ray.pipeline.reading.read_plans import read_plan
 if TYPE_CHECKING:
     from mplus_ray.model import Answer
 
-_TRIES = 3  # each one lost to a head that was replaced while the question was read
+SWAP_TRIES = 3  # each one lost to a head that was replaced while the question was read
 
 
 class ReaderLike(Protocol):
@@ -74,7 +74,7 @@ def ask(
         said = True
         on_text(piece)
 
-    for attempt in range(_TRIES):
+    for attempt in range(SWAP_TRIES):
         serving = log.heads.serving()
         plan = read_plan(log, serving, as_of)
         # What was said cannot be taken back, so whatever is tried after that is silent.
@@ -83,12 +83,12 @@ def ask(
             answer = reader.ask(plan, question, shown, **sampling)
             citations = cite(answer.sources, log, plan.head)
         except SwappedError:
-            if attempt == _TRIES - 1:
+            if attempt == SWAP_TRIES - 1:
                 raise
             continue
         except DamagedFileError as error:
             now = read_plan(log, log.heads.serving(), as_of)
-            if attempt == _TRIES - 1 or now.reads(error.file):
+            if attempt == SWAP_TRIES - 1 or now.reads(error.file):
                 raise
             continue
         return Reply(answer, citations, plan.step, log.length() - serving.head.step)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 _POLL_SECONDS = 0.02
-_KEPT = 256  # tenants; a plan names each of a memory's files
+_KEPT_TENANTS = 256  # tenants; a plan names each of a memory's files
 _USE_NOTED_EVERY = 60.0  # seconds, or a tenth of what makes a tenant cold
 _LONGEST_RETRY = 30.0
 
@@ -66,7 +66,7 @@ class Plans:
         kept: of how many tenants.
     """
 
-    def __init__(self, ledger: Ledger, kept: int = _KEPT) -> None:
+    def __init__(self, ledger: Ledger, kept: int = _KEPT_TENANTS) -> None:
         self._ledger = ledger
         self._most = kept
         self._kept: OrderedDict[str, _Kept] = OrderedDict()

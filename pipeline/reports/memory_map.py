@@ -18,7 +18,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.ledger.tenant import Tenant
 
-_KEPT = 8  # memberships; one names every living row of every layer
+_KEPT_MEMBERSHIPS = 8  # memberships; one names every living row of every layer
 _MOST_BUCKETS = 4096
 
 
@@ -65,7 +65,7 @@ class Memberships:
         kept: of how many tenants.
     """
 
-    def __init__(self, genesis: Membership, kept: int = _KEPT) -> None:
+    def __init__(self, genesis: Membership, kept: int = _KEPT_MEMBERSHIPS) -> None:
         self._genesis = genesis
         self._most = kept
         self._kept: OrderedDict[str, Membership] = OrderedDict()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import xxhash
-from sqlalchemy import Row, make_url
+from sqlalchemy import Row
 
 from mplus_ray.model.errors import TenantNotFoundError
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting
@@ -21,8 +21,6 @@ from mplus_ray.pipeline.ledger.heads.lease_owner import is_gone
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant import TenantSummary
 from mplus_ray.pipeline.ledger.tenant_scope import now
-
-_SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query
 
 
 @dataclass(frozen=True)
@@ -156,13 +154,6 @@ def holders(ledger: Ledger, moment: float, tenant: str | None = None) -> tuple[H
         Holder(owner, is_gone(owner), tuple(_held(row, moment) for row in held))
         for owner, held in groupby(rows, key=lambda row: str(row.owner))
     )
-
-
-def shown_ledger(url: str) -> str:
-    """A ledger's URL without passwords, wherever in it they stand."""
-    parsed = make_url(url)
-    secrets = [name for name in _SECRETS if name in parsed.query]
-    return parsed.difference_update_query(secrets).render_as_string(hide_password=True)
 
 
 def shown_store(url: str) -> str:

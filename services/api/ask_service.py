@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
@@ -16,16 +16,16 @@ from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.ask import Citation, cite
+from mplus_ray.pipeline.reading.ask import SWAP_TRIES, Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.streaming import within
+from mplus_ray.services.moments import step_of
 
 REFUSAL = "I do not know: nothing in memory answers this well enough."
 
-_TRIES = 3  # each one lost to a head that was replaced while the question was read
 _log = logging.getLogger(__name__)
 
 
@@ -163,9 +163,9 @@ class Answers:
     ) -> AsyncGenerator[TextDelta | Reply, None]:
         as_of = None
         if question.as_of is not None or question.snapshot is not None:
-            as_of = await asyncio.to_thread(step_of, log, question)
+            as_of = await asyncio.to_thread(step_of, log, question.as_of, question.snapshot, UTC)
         heard: int | None = None  # the attempt whose pieces the client gets
-        for attempt in range(_TRIES):
+        for attempt in range(SWAP_TRIES):
             plan = await self._plan(log, question, as_of)
             told: AskResult | None = None
             asked = AskRequest(
@@ -181,7 +181,7 @@ class Answers:
                         yield each
             except DamagedFileError as error:
                 now = await self._plan(log, question, as_of)
-                if attempt == _TRIES - 1 or now.reads(error.file):
+                if attempt == SWAP_TRIES - 1 or now.reads(error.file):
                     raise
                 continue
             finally:
@@ -191,7 +191,7 @@ class Answers:
             try:
                 reply = await asyncio.to_thread(_to_reply, log, plan, told)
             except SwappedError:
-                if attempt == _TRIES - 1:
+                if attempt == SWAP_TRIES - 1:
                     raise
                 continue
             usage = told.answer.usage
@@ -242,31 +242,3 @@ def abstains(tenant: Tenant, told: AskResult) -> bool:
 def may_abstain(tenant: Tenant, confident: bool) -> bool:
     """Whether an answer may turn out to be withheld when it is complete."""
     return confident and tenant.threshold != 0
-
-
-def step_of(log: TenantLog, question: AskQuery) -> int | None:
-    """The step that a question's `as_of` or `snapshot` names; None for now.
-
-    Raises:
-        InvalidInputError: there is no such moment.
-    """
-    if question.snapshot is not None:
-        return log.snapshots.get(question.snapshot).step
-    moment = question.as_of
-    if moment is None or isinstance(moment, int):
-        return moment
-    if moment.strip().isdecimal() and len(moment) < 19:
-        return int(moment)
-    return log.step_at(_seconds(moment))
-
-
-def _seconds(text: str) -> float:
-    """ISO 8601 as seconds since the epoch; UTC, if it names no offset."""
-    try:
-        time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise InvalidInputError(
-            "as_of is neither a step nor a time; give a whole number, or a time such as "
-            "2026-03-01T12:00:00+00:00"
-        ) from None

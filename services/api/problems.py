@@ -25,7 +25,7 @@ from mplus_ray.services.api.statuses import UNEXPECTED, status_of
 
 MEDIA_TYPE = "application/problem+json"
 _OPENAI_PATHS = ("/v1/chat", "/v1/models")
-_SHOWN = 20  # reasons of one request
+_REASONS = 20  # reasons of one request
 _RETRY = 5.0  # seconds, where nobody knows better
 
 
@@ -60,7 +60,7 @@ _INTERNAL = ProblemDetails(500, "internal-error", UNEXPECTED, {})
 def describe(error: Exception) -> ProblemDetails:
     """Any error, as far as its sender may know it."""
     if isinstance(error, RequestValidationError):
-        found = error.errors()[:_SHOWN]
+        found = error.errors()[:_REASONS]
         reasons = [_reason(each) for each in found]
         said = "; ".join(f"{one.field}: {one.reason}" for one in reasons[:3])
         return ProblemDetails(

@@ -19,7 +19,7 @@ from mplus_ray.services.api.metrics import ApiMetrics
 
 Kind = Literal["documents", "tokens"]
 
-_KEPT = 10_000  # buckets; beyond that full ones are forgotten, which changes nothing
+_KEPT_BUCKETS = 10_000  # buckets; beyond that full ones are forgotten, which changes nothing
 _NEVER = 3600.0  # seconds to wait for what a tenant may not do at all
 _ROUNDING = 1e-9
 _MINUTE = 60.0
@@ -146,7 +146,7 @@ class Meter:
 
     def _let_go(self) -> None:
         """Forget those who did nothing for a while."""
-        if len(self._buckets) <= _KEPT:
+        if len(self._buckets) <= _KEPT_BUCKETS:
             return
         now = self._clock()
         idle = [key for key, bucket in self._buckets.items() if now - bucket.at > _MINUTE]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.reading.ask import Citation, Reply
     from mplus_ray.services.embedded import Embedded
 
-_SHOWN = 240  # characters of a passage on a terminal; JSON has all of it
+_SHOWN_CHARACTERS = 240  # characters of a passage on a terminal; JSON has all of it
 
 
 def ask(
@@ -41,9 +41,9 @@ def ask(
 ) -> None:
     """Answer a question from the memory of a tenant that exists."""
     from mplus_ray.pipeline.reading.ask import ask as answer_question
-    from mplus_ray.services.cli.moments import step_of
     from mplus_ray.services.cli.output import human, printable, stderr, write_json
     from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
     from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data, checkpoint)
@@ -125,7 +125,8 @@ def _show(console: Console, citations: list[Citation]) -> None:
         text = printable(" ".join(passage.text.split()))
         head = printable(f"\n[{number}] {passage.where} ({citation.score:.3g})")
         console.print(head, style="bold", markup=False)
-        console.print(text[:_SHOWN] + ("…" if len(text) > _SHOWN else ""), markup=False)
+        rest = "…" if len(text) > _SHOWN_CHARACTERS else ""
+        console.print(text[:_SHOWN_CHARACTERS] + rest, markup=False)
 
 
 def _as_json(citation: Citation) -> dict[str, Any]:

@@ -57,7 +57,8 @@ def settings_of(
     Raises:
         InvalidInputError: the file or a variable says what cannot be.
     """
-    from mplus_ray.pipeline.reports.status import shown_ledger, shown_store
+    from mplus_ray.pipeline.ledger.database import shown_ledger
+    from mplus_ray.pipeline.reports.status import shown_store
 
     settings = Settings.read(data, checkpoint, environment)
     file = read_config(environment)

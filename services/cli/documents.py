@@ -193,7 +193,7 @@ def _settle(system: Embedded, log: TenantLog) -> None:
 
 
 def _as_json(document: Document) -> dict[str, Any]:
-    from mplus_ray.services.cli.moments import iso
+    from mplus_ray.services.moments import iso
 
     return {
         "id": document.key,
@@ -214,7 +214,7 @@ def _failure(source: str, reason: str) -> dict[str, str]:
 
 
 def _receipt(receipt: Receipt) -> dict[str, Any]:
-    from mplus_ray.services.cli.moments import iso
+    from mplus_ray.services.moments import iso
 
     stages = ("requested", "masked", "rebuilt", "purged")
     times = {stage: iso(getattr(receipt, stage)) for stage in stages}

@@ -162,7 +162,7 @@ def _owner(
 def _moment(text: str | None) -> float | None:
     """A time, or a span from now, as seconds since the epoch."""
     from mplus_ray.pipeline.ledger.tenant_scope import now
-    from mplus_ray.services.cli.moments import parse_time
+    from mplus_ray.services.moments import parse_time
 
     if text is None:
         return None
@@ -179,7 +179,7 @@ def _show_secret(key: Key, text: str, json: str | None) -> None:
 
 
 def _as_json(key: Key) -> dict[str, Any]:
-    from mplus_ray.services.cli.moments import iso
+    from mplus_ray.services.moments import iso
 
     times = {name: iso(getattr(key, name)) for name in ("created", "expires", "used", "revoked")}
     return {"id": key.id, "name": key.name, "scopes": sorted(key.scopes), **times}

@@ -79,10 +79,10 @@ def fork(
     """
     from mplus_ray.pipeline.maintenance.audit import history_at
     from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
-    from mplus_ray.services.cli.moments import step_of
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.cli.refresh import warm
     from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
     from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
@@ -113,10 +113,10 @@ def digest(
     Equal memories have equal digests, however they came about and wherever they are.
     """
     from mplus_ray.pipeline.maintenance.audit import digest as hash_memory
-    from mplus_ray.services.cli.moments import step_of
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.cli.refresh import warm
     from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
     from mplus_ray.services.settings import Settings
 
     with Embedded(Settings.read(data, checkpoint)) as system:
@@ -234,6 +234,6 @@ def _checked(system: Embedded, tenant: str) -> TenantLog:
 
 
 def _snapshot(taken: Snapshot) -> dict[str, Any]:
-    from mplus_ray.services.cli.moments import iso
+    from mplus_ray.services.moments import iso
 
     return {"name": taken.name, "step": taken.step, "created": iso(taken.created)}

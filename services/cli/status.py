@@ -99,11 +99,11 @@ def render(found: dict[str, Any]) -> RenderableType:
 
 def _read(settings: Settings, ledger: Ledger | None, tenant: str | None) -> dict[str, Any]:
     from mplus_ray.pipeline.ledger.backlog import Backlog
+    from mplus_ray.pipeline.ledger.database import shown_ledger
     from mplus_ray.pipeline.reports.status import (
         Status,
         Tier,
         read_status,
-        shown_ledger,
         shown_store,
     )
 

@@ -15,7 +15,7 @@ from mplus_ray.pipeline.workers.ray_worker import Needs
 _INGRESS_CPUS = 1  # more than it asks for
 # Ports above those of Ray's workers, and below those that Linux gives to connections by default.
 _UNASKED = range(20_000, 32_768)
-_TRIES = 8
+_PORT_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def free_port(host: str, port: int) -> int:
         InvalidInputError: it is taken, or the host is not this machine.
     """
     failed: Exception | None = None
-    for one in [port] if port else [*random.sample(_UNASKED, _TRIES), 0]:
+    for one in [port] if port else [*random.sample(_UNASKED, _PORT_TRIES), 0]:
         try:
             return _bound(host, one)
         except (OSError, OverflowError) as error:

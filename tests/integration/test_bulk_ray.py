@@ -21,7 +21,7 @@ from reportlab.pdfgen.canvas import Canvas
 import tests.s3
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
-from mplus_ray.pipeline.ingest.parallel_parsing import _TRIES, _WINDOW, Parallel
+from mplus_ray.pipeline.ingest.parallel_parsing import _PARSE_TRIES, _WINDOW, Parallel
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import DocumentSource, Incoming, open_sources
@@ -126,9 +126,9 @@ def test_a_document_that_nobody_survives_is_left_out(folder: Path, tmp_path: Pat
     alone = taken(tmp_path / "alone.db", files)
     deadly = Dying(files.paths, notes=tmp_path / "notes")
     held, failures, intake = taken(tmp_path / "together.db", Parallel(deadly, WORKERS))
-    assert (tmp_path / "notes").stat().st_size == _TRIES
+    assert (tmp_path / "notes").stat().st_size == _PARSE_TRIES
     (reason,) = [reason for source, reason in failures if source.endswith("1-page.html")]
-    assert f"the process that parsed it died, {_TRIES} times" in reason
+    assert f"the process that parsed it died, {_PARSE_TRIES} times" in reason
     assert intake.failures == alone[2].failures + 1
     keys = [document[0] for document in alone[0][0]]
     assert [document[0] for document in held[0]] == [

@@ -25,7 +25,7 @@ _MOST_QUESTION, _MOST_ANSWER = 60, 45  # tokens
 # then, so that there are short ones.
 _FULL, _FITTING, _ENOUGH = 0.9, 0.75, 0.4
 _ENDED = 0.15
-_TRIES = 1000  # titles looked at for one pack
+_TITLE_TRIES = 1000  # titles looked at for one pack
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Drafts:
             InvalidInputError: no question of the files fits into a pack.
         """
         draft, room = Draft(), self._phase.pack * (1 - self._phase.text)
-        for _ in range(_TRIES):
+        for _ in range(_TITLE_TRIES):
             for passage in self._of_one_title(rng):
                 self._add(draft, passage, rng, _FITTING * room)
             full = draft.tokens > _FULL * room
@@ -120,7 +120,7 @@ class Drafts:
         if draft.asks:
             return draft
         raise InvalidInputError(
-            f"phase {self._phase.name}: of {_TRIES} titles none had a question of at most "
+            f"phase {self._phase.name}: of {_TITLE_TRIES} titles none had a question of at most "
             f"{_MOST_QUESTION} tokens and an answer of at most {_MOST_ANSWER}"
         )
 

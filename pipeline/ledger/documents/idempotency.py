@@ -12,7 +12,7 @@ from mplus_ray.model.errors import ConflictError, InvalidInputError
 from mplus_ray.pipeline.ledger.schema import answers
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
-_KEPT = 24 * 3600.0  # seconds
+_KEPT_SECONDS = 24 * 3600.0  # seconds
 _AT_WORK = 300.0  # seconds after which the first request is taken for dead
 _MAX_KEY = 255
 
@@ -59,7 +59,7 @@ class Answered:
         scope, now = self._scope, self._scope.clock()
         dead = answers.c.status.is_(None) & (answers.c.created <= now - _AT_WORK)
         with scope.writing() as connection:
-            old = answers.c.created <= now - _KEPT
+            old = answers.c.created <= now - _KEPT_SECONDS
             connection.execute(scope.delete(answers).where(old | dead))
             row = connection.execute(self._named(key)).one_or_none()
             if row is not None:

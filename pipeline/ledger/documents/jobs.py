@@ -21,7 +21,7 @@ from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 JobKind = Literal["ingest", "forget"]
 JobState = Literal["waiting", "running", "done", "failed"]
-_KEPT = 7 * 24 * 3600.0  # seconds after which a finished job is let go
+_KEPT_SECONDS = 7 * 24 * 3600.0  # seconds after which a finished job is let go
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ class Jobs:
 
     def _every(self) -> Subquery:
         """(id, created) of all that is worth showing."""
-        recent = forgets.c.purged.is_(None) | (forgets.c.purged > self._scope.clock() - _KEPT)
+        since = self._scope.clock() - _KEPT_SECONDS
+        recent = forgets.c.purged.is_(None) | (forgets.c.purged > since)
         asked = self._scope.select(forgets, forgets.c.id, forgets.c.requested.label("created"))
         batches = self._scope.select(jobs, jobs.c.id, jobs.c.created)
         return union_all(batches, asked.where(recent)).subquery()
@@ -169,7 +170,7 @@ class Jobs:
             .where(job_documents.c.job == jobs.c.id, d.memorized.is_(None), d.forget.is_(None))
             .correlate(jobs)
         )
-        old = jobs.c.created < scope.clock() - _KEPT
+        old = jobs.c.created < scope.clock() - _KEPT_SECONDS
         connection.execute(scope.delete(jobs).where(old, ~lacking.exists()))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
-from mplus_ray.pipeline.ingest.ingestor import entry_of
+from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS, entry_of
 from mplus_ray.pipeline.ledger.documents.append import storable
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
@@ -21,9 +21,7 @@ from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn
 from mplus_ray.services.api.schemas.problems import FailedSource
 
-# Small documents that share a transaction, which waits for the disk.
-_GROUP_DOCUMENTS, _GROUP_CHARACTERS = 64, 64 * 1024
-_SHOWN = 1000  # documents that are listed in a response, and failures that end a request
+_LISTED = 1000  # documents that are listed in a response, and failures that end a request
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a client waits
 
 
@@ -74,7 +72,7 @@ class IngestService:
             else:
                 group.append(arrived)
                 characters += len(arrived.outcome.text)
-            if len(group) >= _GROUP_DOCUMENTS or characters >= _GROUP_CHARACTERS:
+            if len(group) >= GROUP_DOCUMENTS or characters >= GROUP_CHARACTERS:
                 await asyncio.to_thread(self._accept, log, group, tray)
                 group, characters = [], 0
             self._end_in_time(tray, len(group))
@@ -113,8 +111,8 @@ class IngestService:
     def _end_in_time(self, tray: IngestResult, pending: int) -> None:
         """Keep what is remembered of one request small, whatever it has."""
         most = self._deps.limits.lines
-        if len(tray.failed) >= _SHOWN:
-            tray.end(f"{_SHOWN:,} documents failed, so the rest of the request was not read")
+        if len(tray.failed) >= _LISTED:
+            tray.end(f"{_LISTED:,} documents failed, so the rest of the request was not read")
         elif len(tray.accepted) + pending >= most:
             tray.end(f"{most:,} documents were taken in; send the rest with another request")
 
@@ -176,7 +174,7 @@ def _report(log: TenantLog, tray: IngestResult) -> TakenIn:
     refused = [Refused(one.source, one.reason) for one in tray.failed]
     job = log.jobs.create([accepted.document for accepted, _ in tray.accepted], refused)
     head = _head_step(log)
-    documents = [_taken(accepted, tokens, head) for accepted, tokens in tray.accepted[:_SHOWN]]
+    documents = [_taken(accepted, tokens, head) for accepted, tokens in tray.accepted[:_LISTED]]
     return TakenIn(
         id=documents[0].id,
         status_url=documents[0].url,

@@ -234,3 +234,11 @@ def _execute(url: str, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def test_an_error_has_no_password_wherever_it_stands() -> None:
+    url = "postgresql+psycopg://me:hunter2@127.0.0.1:1/db?password=hunter3&connect_timeout=1"
+    with pytest.raises(StorageError) as refused:
+        Ledger(url)
+    assert "hunter" not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)

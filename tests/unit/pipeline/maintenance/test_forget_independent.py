@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
+from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
@@ -75,11 +76,12 @@ def test_a_fork_and_a_repair_memorize_nothing_that_is_not_asked_for(
     assert world.digest(fork) == world.digest(log, as_of=step)
     made: list[int] = []
     memorize = world.engine.writer.memorize
-    monkeypatch.setattr(
-        world.engine.writer,
-        "memorize",
-        lambda requests: made.extend(r.step for r in requests) or memorize(requests),
-    )
+
+    def noting(requests: Sequence[WriteRequest]) -> list[int]:
+        made.extend(request.step for request in requests)
+        return memorize(requests)
+
+    monkeypatch.setattr(world.engine.writer, "memorize", noting)
     before = world.digest(log)
     last = log.heads.serving().shards[-1]
     (world.folder / last.file).unlink()

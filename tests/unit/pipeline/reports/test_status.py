@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from mplus_ray.model.errors import InvalidInputError, TenantNotFoundError
 from mplus_ray.model.object_store.range_cache import RangeCache
 from mplus_ray.pipeline.ledger.backlog import Backlog
+from mplus_ray.pipeline.ledger.database import shown_ledger
 from mplus_ray.pipeline.ledger.heads.lease_owner import new_owner
 from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.reports.status import Held, Tier, read_status, shown_ledger, shown_store
+from mplus_ray.pipeline.reports.status import Held, Tier, read_status, shown_store
 from mplus_ray.services.cli import app as cli
 from mplus_ray.services.cli import status as cli_status
 from tests.logs import Clock, memorize, put, shard, state

@@ -123,7 +123,7 @@ def test_a_question_that_fails_is_over(meter: Meter) -> None:
 def test_who_did_nothing_for_long_is_forgotten(
     meter: Meter, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits_module, "_KEPT", 4)
+    monkeypatch.setattr(limits_module, "_KEPT_BUCKETS", 4)
     for number in range(100):
         clock.now += 61
         meter.take(Tenant(str(number), "t", 0, "f"), 1, 1)

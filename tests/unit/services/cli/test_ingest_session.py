@@ -79,7 +79,7 @@ def carried_out(system: Embedded, order: IngestOrder, folder: Path) -> dict[str,
 def test_no_more_waits_than_may_while_it_memorizes_itself(
     system: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mplus_ray.pipeline.ingest.ingestor, "_GROUP_DOCUMENTS", 2)
+    monkeypatch.setattr(mplus_ray.pipeline.ingest.ingestor, "GROUP_DOCUMENTS", 2)
     seen = _watch(monkeypatch)
     result = carried_out(system, IngestOrder("anna", Listed(20), max_backlog=5), tmp_path)
     assert result["documents"] == 20

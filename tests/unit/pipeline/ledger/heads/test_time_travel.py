@@ -14,7 +14,7 @@ from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, drop_rows, s
 from mplus_ray.pipeline.reading.ask import ask
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.workers.catch_up import catch_up
-from mplus_ray.services.cli.moments import iso, step_of
+from mplus_ray.services.moments import iso, step_of
 from tests.worlds import World, found_in, log_of, make_text, merge_all, row_bytes, windows
 
 pytest_plugins = ["tests.installations"]
