@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import pre_tokenizers
 from torch import Tensor
 
-from mplus_ray.model.checkpoint.assemble import hash_tensors, hash_tokenizer
+from mplus_ray.model.checkpoint.backbone_shard import hash_tensors, hash_tokenizer
 from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.tokenizer import TextTokenizer

@@ -7,7 +7,6 @@ layout. Backbones are kept beside it, so that new adapters do not make them agai
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -18,13 +17,17 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
-from mplus_ray.model.checkpoint.assembled import FORMAT, command, shipped_files, target
+from mplus_ray.model.checkpoint.assembled import command, shipped_files, target
 from mplus_ray.model.checkpoint.backbone import backbone_config
 from mplus_ray.model.checkpoint.backbone_pin import FILE, BackbonePin
+from mplus_ray.model.checkpoint.backbone_shard import (
+    BACKBONE_CONFIG,
+    adapted_modules,
+    shard_name,
+    write_shard,
+)
 from mplus_ray.model.checkpoint.checkpoint import check_layout, complete_config
-from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.checkpoint.package_file import check_at_hand, pinned_file
 from mplus_ray.model.checkpoint.prepared import (
     MANIFEST,
@@ -41,15 +44,8 @@ from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 ADAPTERS = "adapters.safetensors"
-_BACKBONE = "backbone.safetensors"
-_BACKBONE_CONFIG = "backbone_config.json"
+_UNUSED = "unused.safetensors"
 _INDEX = "model.safetensors.index.json"
-# Words, cases, digits, spaces, line breaks, marks, other scripts: what tokenizers differ in.
-_PROBE = (
-    "The 1st of 12 chapters, it's said, cost $3.50 (or 2,000 ¥)…\n\n 7.  Don’t  panic!\n\tif x > 9:"
-    " return [0x1F]\r\n\nÉtude № 5 — Größe, Ελλάδα, Москва, 東京, العربية; naïve co-operation 🙂"
-)
-
 _SAME = (
     "vocab_size",
     "hidden_size",
@@ -87,9 +83,9 @@ def assemble(
     pin = BackbonePin.load(shipped)
     if file is not None:
         check_at_hand(file, pin)
-    adapted = _adapted(TensorFolder.of_file(shipped / ADAPTERS))
+    adapted = adapted_modules(TensorFolder.of_file(shipped / ADAPTERS))
     folder = target(shipped, root)
-    backbone = root / "backbones" / _key(pin.file_sha256, adapted)
+    backbone = root / "backbones" / shard_name(pin.file_sha256, adapted)
     with locked(root, say):
         if folder.is_dir() and damage(folder) is None:
             return folder
@@ -97,89 +93,25 @@ def assemble(
             with scratch(root) as into:
                 source = pinned_file(pin, command(shipped), file, into, say)
                 say(f"dequantizing {source.name}")
-                make(backbone, lambda made: _fill_backbone(made, source, pin, adapted))
+                make(backbone, lambda made: write_shard(made, source, pin, adapted))
         say(f"putting {shipped.name} together")
         make(folder, lambda made: _fill(made, shipped, backbone))
     return folder
 
 
-def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors, by name: names, kinds of number, shapes and contents."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def hash_tokenizer(tokenizer: TextTokenizer) -> str:
-    """SHA-256 of how many tokens there are, and of those that a text of many scripts becomes."""
-    ids = tokenizer.encode(_PROBE)
-    return hashlib.sha256(json.dumps([tokenizer.size, *ids]).encode()).hexdigest()
-
-
-def _adapted(adapters: TensorFolder) -> list[str]:
-    """The modules that have an adapter, such as model.layers.0.mlp.up_proj."""
-    return sorted({name.split(".lora_")[0] for name in adapters.shapes if ".lora_" in name})
-
-
-def _key(file_sha256: str, adapted: list[str]) -> str:
-    """Names a backbone: its file, and which of its tensors are named as those under adapters."""
-    names = hashlib.sha256("\n".join([f"{FORMAT}", *adapted]).encode()).hexdigest()
-    return f"{file_sha256[:16]}-{names[:8]}"
-
-
-def _fill_backbone(
-    folder: Path, source: Path, pin: BackbonePin, adapted: list[str]
-) -> Mapping[str, Any]:
-    """Write the backbone's weights in bfloat16, its tokenizer and its configuration."""
-    backbone = read_gguf(source)
-    tensors = {name: tensor.to(torch.bfloat16) for name, tensor in backbone.tensors.items()}
-    backbone.save_tokenizer(folder)
-    tokenizer = TextTokenizer.load(folder)
-    for what, found, expected in (
-        ("weights", hash_tensors(tensors), pin.tensors_sha256),
-        ("tokenizer", hash_tokenizer(tokenizer), pin.tokens_sha256),
-    ):
-        if found != expected:
-            raise CheckpointError(
-                f"the {what} that this installation makes of {source.name} are not those that the "
-                f"adapters were trained with (SHA-256 {found}, expected {expected}); install the "
-                "versions of transformers, tokenizers and gguf that constraints.txt names"
-            )
-    modules = set(adapted)
-    renamed = {
-        f"{name.removesuffix('.weight')}.base_layer.weight"
-        if name.removesuffix(".weight") in modules
-        else name: tensor
-        for name, tensor in tensors.items()
-    }
-    save_file(renamed, folder / _BACKBONE, metadata={"format": "pt"})
-    (folder / _BACKBONE_CONFIG).write_text(json.dumps(backbone.config, indent=1) + "\n", "utf-8")
-    return {"source": source.name, "sha256": pin.file_sha256}
-
-
 def _fill(folder: Path, shipped: Path, backbone: Path) -> Mapping[str, Any]:
     """Write a folder in the official layout, and check it as a checkpoint is checked."""
     for path in backbone.iterdir():
-        if path.name not in (MANIFEST, _BACKBONE_CONFIG):
+        if path.name not in (MANIFEST, BACKBONE_CONFIG):
             _link(path, folder / path.name)
     for path in shipped_files(shipped):
         if path.name != FILE:  # what is shipped takes the place of what was derived
             (folder / path.name).unlink(missing_ok=True)
             shutil.copyfile(path, folder / path.name)
-    parts = {name: TensorFolder.of_file(folder / name).shapes for name in (_BACKBONE, ADAPTERS)}
-    places = {tensor: name for name, shapes in parts.items() for tensor in shapes}
-    if len(places) < sum(map(len, parts.values())):
-        twice = parts[_BACKBONE].keys() & parts[ADAPTERS].keys()
-        raise CheckpointError(
-            f"{shipped / ADAPTERS} holds tensors of the backbone: {', '.join(sorted(twice))}"
-        )
-    index = {"metadata": {}, "weight_map": dict(sorted(places.items()))}
-    (folder / _INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
     config = ModelConfig.load(shipped)
     _check_same(config, backbone, shipped)
+    _write_unused(folder, config)
+    _write_index(folder, shipped)
     shapes = TensorFolder.open(folder).shapes
     check_layout(complete_config(config, shapes), shapes, str(shipped))
     if TextTokenizer.load(folder).size > config.vocab_size:
@@ -189,9 +121,34 @@ def _fill(folder: Path, shipped: Path, backbone: Path) -> Mapping[str, Any]:
     return {"backbone": backbone.name}
 
 
+def _write_unused(folder: Path, config: ModelConfig) -> None:
+    """Write zeros for what a network has that nothing computes with; training exports none of it.
+
+    A checkpoint that training exports whole holds the same, so both have the same fingerprint.
+    """
+    name = "new_memory_positional_emb"
+    if config.rows == "inputs" and name not in TensorFolder.of_file(folder / ADAPTERS).shapes:
+        zeros = torch.zeros(1, 1, config.hidden_size, dtype=torch.bfloat16)
+        save_file({name: zeros}, folder / _UNUSED, metadata={"format": "pt"})
+
+
+def _write_index(folder: Path, shipped: Path) -> None:
+    """Say which tensor is in which file; none may be in two."""
+    places: dict[str, str] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        shapes = TensorFolder.of_file(path).shapes
+        if twice := sorted(shapes.keys() & places.keys()):
+            raise CheckpointError(
+                f"{shipped / ADAPTERS} holds tensors of the backbone: {', '.join(twice)}"
+            )
+        places.update(dict.fromkeys(shapes, path.name))
+    index = {"metadata": {}, "weight_map": dict(sorted(places.items()))}
+    (folder / _INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+
+
 def _check_same(config: ModelConfig, backbone: Path, shipped: Path) -> None:
     """The shipped configuration is the backbone's, as far as it describes that."""
-    raw = json.loads((backbone / _BACKBONE_CONFIG).read_text("utf-8"))
+    raw = json.loads((backbone / BACKBONE_CONFIG).read_text("utf-8"))
     own = backbone_config(raw, {}, str(backbone))
     problems = [
         f"{name} is {getattr(config, name)!r}, the backbone's is {getattr(own, name)!r}"

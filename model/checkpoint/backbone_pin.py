@@ -28,8 +28,8 @@ class BackbonePin:
         wheel_sha256: of the wheel, 64 hexadecimal digits.
         file: the GGUF file's path inside the wheel.
         file_sha256: of the GGUF file.
-        tensors_sha256: of the weights made from it, as `assemble.hash_tensors` takes it.
-        tokens_sha256: of the tokenizer made from it, as `assemble.hash_tokenizer` takes it.
+        tensors_sha256: of the weights made from it, as `backbone_shard.hash_tensors` takes it.
+        tokens_sha256: of the tokenizer made from it, as `backbone_shard.hash_tokenizer` takes it.
     """
 
     name: str

@@ -14,8 +14,8 @@ import pytest
 import torch
 import transformers
 
-from mplus_ray.model.checkpoint.assemble import hash_tensors
 from mplus_ray.model.checkpoint.backbone import init_from_backbone
+from mplus_ray.model.checkpoint.backbone_shard import hash_tensors
 from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import CheckpointError
@@ -95,7 +95,7 @@ def test_numbers_do_not_depend_on_the_machine(tmp_path):
     probe = (
         "import sys, torch\n"
         "from pathlib import Path\n"
-        "from mplus_ray.model.checkpoint.assemble import hash_tensors\n"
+        "from mplus_ray.model.checkpoint.backbone_shard import hash_tensors\n"
         "from mplus_ray.model.checkpoint.gguf import read_gguf\n"
         "torch.set_num_threads(3)\n"
         "tensors = read_gguf(Path(sys.argv[1])).tensors\n"
