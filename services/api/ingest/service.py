@@ -21,6 +21,7 @@ from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn
 from mplus_ray.services.api.schemas.problems import FailedSource
 
+_SHOWN = 1000  # characters of a failure's source and reason in a response
 _LISTED = 1000  # documents that are listed in a response, and failures that end a request
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a client waits
 
