@@ -29,6 +29,9 @@ check: format lint types unit  ## format, lint, types and unit tests
 bench: $(STAMP)  ## speed of memorizing and answering on this machine
 	$(BIN)/mplus bench model
 
+figures: $(STAMP)  ## docs/FIGURES.md anew: what fits into an hour, with machine and commit
+	$(BIN)/mplus bench figures
+
 eval-quick: $(STAMP)  ## what the default checkpoint remembers, finds and knows, in minutes
 	$(BIN)/mplus eval quick
 
@@ -43,10 +46,10 @@ types: $(STAMP)
 	$(BIN)/python -m mypy
 
 unit: $(STAMP)
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest --durations 15 tests/unit
 
 integration: $(STAMP)
-	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest --durations 15 tests/integration
 
 clean:  ## remove .venv, caches and build outputs; never a data directory
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -200,3 +200,24 @@ def bench_soak(
     write_json(json, result)
     if not result["ok"]:
         raise typer.Exit(1)
+
+
+@app.command("figures")
+def bench_figures(
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="The page, as Markdown.")
+    ] = Path("docs/FIGURES.md"),
+    checkpoint: CheckpointOption = None,
+    json: JsonOption = None,
+) -> None:
+    """What fits into an hour of all of these, as one page of tables."""
+    from mplus_ray.bench.figures import MEASUREMENTS, measure, write_page
+    from mplus_ray.services.cli.output import stderr, write_json
+
+    console = stderr()
+    outcomes = measure(MEASUREMENTS, checkpoint, lambda text: console.print(text, markup=False))
+    write_page(out, outcomes)
+    write_json(json, {" ".join(one.measurement.command): one.figures for one in outcomes})
+    if failed := [one for one in outcomes if one.error]:
+        console.print(f"{len(failed)} of {len(outcomes)} failed; the page says why", markup=False)
+        raise typer.Exit(1)
