@@ -98,7 +98,7 @@ def merged_roles(roles: Roles) -> Roles:
 def merged(network: Network, adapter: str) -> Network:
     """A network without adapters that computes what this one does with one of its adapters.
 
-    Weights that have no adapter are this network's own.
+    All its weights are in what this one's are kept in; those without an adapter are shared.
     """
     config, parameters = network.config, dict(network.named_parameters())
     with torch.device("meta"):
@@ -106,16 +106,16 @@ def merged(network: Network, adapter: str) -> Network:
     scale = config.lora_config.scale if config.lora_config else 0.0
     for name in dict(plain.named_parameters()):
         module, _, leaf = name.rpartition(".")
-        weight = parameters.get(name)
+        weight: Tensor | None = parameters.get(name)
         if weight is None:
             weight = parameters[f"{module}.base_layer.{leaf}"]
             a = parameters.get(f"{module}.lora_A.{adapter}.weight")
             b = parameters.get(f"{module}.lora_B.{adapter}.weight")
             if a is not None and b is not None and leaf == "weight":
-                merged_weight = weight.float() + scale * (b.float() @ a.float())
-                weight = nn.Parameter(merged_weight.to(weight.dtype), requires_grad=False)
+                weight = weight.float() + scale * (b.float() @ a.float())
         owner = plain.get_submodule(module) if module else plain
-        setattr(owner, leaf, nn.Parameter(weight.detach(), requires_grad=False))
+        weight = weight.detach().to(network.dtype)
+        setattr(owner, leaf, nn.Parameter(weight, requires_grad=False))
     if config.tie_word_embeddings:
         plain.lm_head.weight = plain.model.embed_tokens.weight
     return plain.eval()

@@ -99,6 +99,19 @@ def test_a_run_validates_on_held_out_titles_and_its_export_answers(
     assert mplus.ask(memory, "Who keeps the mill?", max_tokens=2).usage.memory_rows == 25
 
 
+@pytest.mark.parametrize("recompute", [True, False])
+def test_products_can_be_taken_in_bfloat16(tmp_path: Path, recipe: Recipe, recompute: bool) -> None:
+    """As on a GPU, and on CPUs that do so fast; the frozen backbone is kept in it, too."""
+    recipe = replace(recipe, precision="bfloat16", recompute=recompute)
+    run, task_of = trainer(recipe, tmp_path, validated=True, steps=2)
+    assert run.whole.network.dtype == torch.bfloat16
+    run.run(task_of)
+    assert run.standing.best is not None
+    assert np.isfinite(run.standing.best)
+    trained = [p for p in run.whole.network.parameters() if p.requires_grad]
+    assert {p.dtype for p in trained} == {torch.float32}
+
+
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path, recipe: Recipe) -> None:
     assert train(order(recipe, tmp_path, "whole", steps=3))
     part, task_of = trainer(recipe, tmp_path, "part", validated=True, steps=3)
