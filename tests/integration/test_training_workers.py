@@ -17,6 +17,7 @@ from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.recipe import Adapters, Recipe
 from mplus_ray.model.training.run import train
 from tests.checkpoints import write_tokenizer
+from tests.reading import reading_recipe, write_backbone
 from tests.training import LANGUAGE, MEMORY, order, tiny_recipe
 from tests.training_processes import together
 
@@ -93,5 +94,17 @@ def test_two_workers_share_a_frozen_backbone(tmp_path: Path) -> None:
     assert train(order(replace(recipe, shards=2), tmp_path, "one", steps=4))
 
     ours = together(order(recipe, tmp_path, "two", steps=4), sharded=True)
+
+    _moved_alike(recipe, ours, saves.read(tmp_path / "one"))
+
+
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "fsdp"])
+def test_two_workers_read_what_one_reads(tmp_path: Path, sharded: bool) -> None:
+    """Two roles with an adapter each, through both phases that ship."""
+    backbone = write_backbone(tmp_path / "llama")
+    recipe = reading_recipe(tmp_path, backbone, shared=False, recompute=True)
+    assert train(order(replace(recipe, shards=2), tmp_path, "one", steps=4))
+
+    ours = together(order(recipe, tmp_path, "two", steps=4), sharded)
 
     _moved_alike(recipe, ours, saves.read(tmp_path / "one"))

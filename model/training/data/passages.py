@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.corpus.held_out import is_held_out_for_reading
@@ -97,7 +98,8 @@ def _titles(path: Path, file: QuestionFile, held_out: bool) -> dict[str, list[Ti
     for title, context, question, answers in _rows(path):
         if (file.held_out > 0 and is_held_out_for_reading(title, file.held_out)) != held_out:
             continue
-        passage = passages.setdefault((title, context), TitledPassage(title, context))
+        named = TitledPassage(unquote(title).replace("_", " "), context)  # often of an address
+        passage = passages.setdefault((title, context), named)
         if answers:
             asked = PassageQuestion(question, answers, evidence=answers[0])
             passage.questions.append(asked)
