@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from mplus_ray.deploy.demo.questions import DemoTenant
-from mplus_ray.deploy.demo.visit import Reply
+from mplus_ray.deploy.demo.replies import Reply
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.services.cli.output import printable
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from mplus_ray.deploy.demo.replies import Reply
 from mplus_ray.deploy.demo.report import Report
-from mplus_ray.deploy.demo.visit import Reply, visit
+from mplus_ray.deploy.demo.visit import visit
 from mplus_ray.model.checkpoint.hub import checkpoint_name, find_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.services.cli.output import write_json

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import typer
 
 from mplus_ray.deploy.demo.questions import TENANTS, DemoQuestion, DemoTenant
+from mplus_ray.deploy.demo.replies import Reply
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 
 if TYPE_CHECKING:
@@ -20,42 +19,6 @@ if TYPE_CHECKING:
 _MAX_TOKENS = 16
 _LOOK_SECONDS = 0.2  # between two looks at how far memorizing is
 _PATIENCE = 120.0  # seconds of one request
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One question's outcome.
-
-    Attributes:
-        tenant: who asked.
-        question: what.
-        answer: the service's words.
-        abstained: whether it refused to answer from what it remembers.
-        seconds: from the request to the whole response.
-        citations: the response's passages, as `POST /v1/query` gives them.
-    """
-
-    tenant: DemoTenant
-    question: DemoQuestion
-    answer: str
-    abstained: bool
-    seconds: float
-    citations: list[Mapping[str, Any]]
-
-    @property
-    def right(self) -> bool:
-        return _mentions(self.answer, self.question.expected)
-
-    @property
-    def found(self) -> bool:
-        """Whether a passage shown holds the expected answer."""
-        return any(_mentions(c["text"], self.question.expected) for c in self.citations)
-
-    @property
-    def leaked(self) -> bool:
-        """Whether a passage is of a document that is not the tenant's."""
-        own = {path.name for path in self.tenant.folder.iterdir()}
-        return any(citation["document_id"] not in own for citation in self.citations)
 
 
 def visit(url: str, operator: str, report: Report, stop: threading.Event) -> list[Reply]:
@@ -139,7 +102,3 @@ def _send(client: httpx.Client, key: str, method: str, path: str, **body: Any) -
         raise MPlusError(f"{method} {path} was answered {response.status_code}: {response.text}")
     found: dict[str, Any] = response.json()
     return found
-
-
-def _mentions(text: str, expected: str | None) -> bool:
-    return expected is not None and expected.casefold() in text.casefold()

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.compaction import compact
 from mplus_ray.pipeline.maintenance.head_files import history_of, purge, shards_up_to
 from mplus_ray.pipeline.writing.engine import Stores
+
+
+def fork(
+    stores: Stores,
+    log: TenantLog,
+    name: str,
+    find_step: Callable[[], int | None],
+    find_tokenizer: Callable[[], Tokenizer],
+) -> TenantLog:
+    """Make a second tenant from a tenant's memory, as it is or as it was.
+
+    It shares the files and pays for what it adds.
+
+    Args:
+        find_step: the moment, asked while nobody numbers steps anew; None is now.
+        find_tokenizer: of the weights that made the memory, asked if the moment is an earlier one.
+
+    Raises:
+        InvalidInputError: there is such a tenant, or the memory was never at that step.
+        BusyError: somebody else writes the memory.
+    """
+    with stores.lease(log) as lease:
+        step, history = find_step(), None
+        if step is not None and 0 < step < log.heads.serving().head.step:
+            history = history_at(log, find_tokenizer(), step)
+        return fork_at(stores, log, lease, name, step, history)
 
 
 def fork_at(

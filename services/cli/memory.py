@@ -17,6 +17,7 @@ from mplus_ray.services.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
     from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
@@ -77,8 +78,7 @@ def fork(
 
     It shares the files and pays for what it adds. What one of them forgets, the other keeps.
     """
-    from mplus_ray.pipeline.maintenance.audit import history_at
-    from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
+    from mplus_ray.pipeline.maintenance import tenant_lifecycle
     from mplus_ray.services.cli.output import human, write_json
     from mplus_ray.services.cli.refresh import warm
     from mplus_ray.services.embedded import Embedded
@@ -88,13 +88,14 @@ def fork(
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
         warm(system, log)
-        with system.stores.lease(log) as lease:  # nobody numbers steps anew meanwhile
-            at = step_of(log, None if step is None else str(step), snapshot)
-            history = None
-            if at is not None and 0 < at < log.heads.serving().head.step:
-                log.tenant.check_fingerprint(system.model.fingerprint)
-                history = history_at(log, system.model.tokenizer, at)
-            made = fork_at(system.stores, log, lease, new, at, history)
+
+        def tokenizer() -> Tokenizer:
+            log.tenant.check_fingerprint(system.model.fingerprint)
+            return system.model.tokenizer
+
+        made = tenant_lifecycle.fork(
+            system.stores, log, new, lambda: step_of(log, step, snapshot), tokenizer
+        )
         steps = made.heads.serving().head.step
     write_json(json, {"tenant": new, "parent": tenant, "step": steps})
     human(json).print(f"{new}: {tenant} after {steps} steps", markup=False)

@@ -16,8 +16,7 @@ from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES, KeyScope
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot as NamedStep
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.maintenance.audit import history_at
-from mplus_ray.pipeline.maintenance.tenant_lifecycle import fork_at
+from mplus_ray.pipeline.maintenance import tenant_lifecycle
 from mplus_ray.pipeline.reports.memory_map import Memberships, draw_map, tiers
 from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
 from mplus_ray.pipeline.writing.engine import Stores
@@ -145,11 +144,7 @@ def fork(body: NewFork, caller: CallerOf, deps: DepsOf) -> Fork:
     name = f"{log.tenant.name}/{body.name}"  # so that no answer says which other names there are
     stores = _stores(deps)
     log.tenant.check_fingerprint(deps.fingerprint)
-    with stores.lease(log) as lease:  # nobody numbers steps anew meanwhile
-        history = None
-        if body.step is not None and 0 < body.step < log.heads.serving().head.step:
-            history = history_at(log, deps.tokenizer, body.step)
-        made = fork_at(stores, log, lease, name, body.step, history)
+    made = tenant_lifecycle.fork(stores, log, name, lambda: body.step, lambda: deps.tokenizer)
     key, secret = deps.ledger.credentials.create(
         made, TENANT_SCOPES, f"fork of {log.tenant.name}"[:100]
     )
