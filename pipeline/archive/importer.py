@@ -25,8 +25,6 @@ from mplus_ray.pipeline.archive.format import (
 )
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.ledger.documents.append import storable
-from mplus_ray.pipeline.ledger.documents.limits import check_key, check_metadata
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
 from mplus_ray.pipeline.ledger.heads.head import add_files
 from mplus_ray.pipeline.ledger.heads.snapshots import check_name
@@ -35,6 +33,8 @@ from mplus_ray.pipeline.ledger.tenant import Tenant, new_tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import remove
+from mplus_ray.pipeline.parsing.document_id import storable
+from mplus_ray.pipeline.parsing.limits import check_key, check_metadata
 from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError,
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
+from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item, Present
 
 # Small documents that share a transaction, which waits for the disk.
 GROUP_DOCUMENTS, GROUP_CHARACTERS = 64, 64 * 1024
@@ -55,6 +55,9 @@ class IngestReport:
         chunks, tokens: of the new ones.
         failures: how many were left out.
         failed, duplicates: the first of them, in order.
+        replaced: how many of the new ones took an older version's place.
+        forgotten: documents whose file is gone, each with the id of its forget request.
+        left_out: files of formats that are not supported, by suffix.
         full: the quota that ended it; later documents were not looked at.
     """
 
@@ -65,6 +68,9 @@ class IngestReport:
     failures: int = 0
     failed: list[Failure] = field(default_factory=list)
     duplicates: list[Duplicate] = field(default_factory=list)
+    replaced: int = 0
+    forgotten: list[tuple[str, str]] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
     full: QuotaError | None = None
 
     @property
@@ -78,6 +84,7 @@ class IngestReport:
             self.known += 1
             return
         self.new += 1
+        self.replaced += accepted.replaced is not None
         self.chunks += accepted.chunks
         self.tokens += tokens
         if (alike := accepted.alike) and len(self.duplicates) < _KEPT_FAILURES:
@@ -151,6 +158,8 @@ def take_in(
                 on_idle(counter.intake)
             elif isinstance(item, Finished):
                 counter.finish(item.source)
+            elif isinstance(item, Present):
+                counter.forget_others(item)
             else:
                 counter.take(item)
             if counter.intake.full is not None:
@@ -218,6 +227,18 @@ class _Counter:
         self.flush()
         self.strike_off(source)
 
+    def forget_others(self, present: Present) -> None:
+        """Have forgotten what came from files of a folder that are no longer there."""
+        self.flush()
+        if self._log is None:
+            return
+        kept = {storable(file) for file in present.files}
+        for key, source in self._log.sources_below(storable(present.folder)):
+            file = source if source in kept else source.rpartition("#")[0]
+            if file not in kept:
+                receipt = self._log.forgets.request(key).receipt
+                self.intake.forgotten.append((key, receipt.id))
+
     def flush(self) -> None:
         """Make durable what waits for it, and say so."""
         if not self._group:
@@ -242,9 +263,9 @@ class _Counter:
 
     def strike_off(self, source: str) -> None:
         """It was read after all."""
-        if self._log is not None and short(source) in self._noted:
+        if self._log is not None and id_of_name(source) in self._noted:
             self._log.clear_failure(source)
-            self._noted.discard(short(source))
+            self._noted.discard(id_of_name(source))
 
     def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
         failure = Failure(incoming.source, str(error))
@@ -270,7 +291,7 @@ class _Counter:
             return
         for failure, incoming in self._unnoted:
             self._log.add_failure(failure.source, failure.reason)
-            self._noted.add(short(failure.source))
+            self._noted.add(id_of_name(failure.source))
             incoming.done()
         self._unnoted.clear()
 

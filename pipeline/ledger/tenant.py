@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 from sqlalchemy import Row
 
 from mplus_ray.model.errors import FingerprintMismatchError, InvalidInputError
-from mplus_ray.pipeline.ledger.documents.limits import has_dots
+from mplus_ray.pipeline.parsing.limits import has_dots
 
 PRECISIONS = ("bfloat16", "float32", "float16", "int8")
 RETENTIONS = ("checkpoint", "unbounded")

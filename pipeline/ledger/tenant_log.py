@@ -17,9 +17,8 @@ from mplus_ray.pipeline.ledger.documents.append import (
     Entry,
     Outcome,
     accept,
+    find_known,
     next_step,
-    short,
-    storable,
 )
 from mplus_ray.pipeline.ledger.documents.documents import (
     Document,
@@ -41,6 +40,7 @@ from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 __all__ = [
     "Accepted",
@@ -139,6 +139,20 @@ class TenantLog:
         not looked at, and that error is the last outcome.
         """
         return accept(self.scope, entries)
+
+    def sources_below(self, folder: str) -> list[tuple[str, str]]:
+        """Id and source of every document that came from a file of a folder."""
+        c = documents.c
+        begin = folder.rstrip("/") + "/"
+        query = self.scope.select(documents, c.key, c.source).where(
+            c.source.startswith(begin, autoescape=True), c.forget.is_(None)
+        )
+        with self.scope.reading() as connection:
+            return [(row.key, row.source) for row in connection.execute(query)]
+
+    def find_known(self, named: Sequence[tuple[str, str]]) -> list[tuple[Accepted, int] | None]:
+        """Which of these (key, text) the log has already, each with its tokens; in their order."""
+        return find_known(self.scope, named)
 
     def length(self, excluded: Collection[str] = ()) -> int:
         """Steps in the log, without those of the documents with these internal ids."""
@@ -285,7 +299,7 @@ class TenantLog:
 
     def add_failure(self, source: str, reason: str) -> None:
         """Note that a source could not be read; a later note of it replaces this one."""
-        name, why = short(source), storable(reason)
+        name, why = id_of_name(source), storable(reason)
         with self.scope.writing() as connection:
             connection.execute(self.scope.delete(failures).where(failures.c.source == name))
             row = {"source": name, "reason": why, "created": self.scope.clock()}
@@ -295,7 +309,7 @@ class TenantLog:
         """The source was read after all; one without a note is left alone."""
         with self.scope.writing() as connection:
             connection.execute(
-                self.scope.delete(failures).where(failures.c.source == short(source))
+                self.scope.delete(failures).where(failures.c.source == id_of_name(source))
             )
 
     def touch(self) -> None:

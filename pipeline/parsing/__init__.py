@@ -1,1 +1,1 @@
-"""From files to documents: text, HTML, Word, PDF, tables and records."""
+"""Files of any format to plain text with sections."""

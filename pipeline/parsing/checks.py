@@ -7,45 +7,51 @@ from dataclasses import replace
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document_id import storable
 
 MAX_WORD = 1_000_000  # characters; longer runs are encoded data, not something to answer from
+_FREE = 1_000_000  # characters that a file of any size may give
+_AMPLIFICATION = 100  # characters for each byte of a file beyond that
 
-_SIGNATURES = {
-    b"PK\x03\x04": "a ZIP archive (or a docx, xlsx, odt or epub)",
-    b"\x89PNG\r\n": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"\x1f\x8b": "a gzip archive",
-    b"\x7fELF": "a program",
-    b"SQLite format 3": "an SQLite database",
-    b"PAR1": "a Parquet file",
-}
 # Scripts that write without spaces are broken up by their own punctuation.
 _BREAKS = r"\s、。，．！？；：「」『』（）"  # noqa: RUF001
 # Tried only where a word begins, so the time is linear in the text.
 _LONG_WORD = re.compile(rf"(?<![^{_BREAKS}])[^{_BREAKS}]{{{MAX_WORD + 1}}}")
+_LETTERS = re.compile(r"[^\W\d_]")
+# What no writing has: controls, private use, unassigned marks that stand for lost bytes.
+_STRANGE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
+# UTF-8 that was read as a Latin encoding, and written out again.
+_MOJIBAKE = re.compile("[ÃÂ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œ¡-¿]|â€[\x80-\xbf™œ“”¦¢]")  # noqa: RUF001
+_MOST_STRANGE = 0.1  # of the letters and strange signs
+_MOST_MOJIBAKE = 0.05  # likewise
+_SAMPLE = 1 << 20  # characters that are looked at
 
 
-def foreign(start: bytes) -> str | None:
-    """What a file is by its first bytes, if it is something that is no text."""
-    return next((kind for magic, kind in _SIGNATURES.items() if start.startswith(magic)), None)
-
-
-def checked(parsed: ParsedDocument, name: str, kind: str) -> ParsedDocument:
+def checked(
+    parsed: ParsedDocument, name: str, kind: str, size: int | None = None
+) -> ParsedDocument:
     """The document with text that can be stored, and its format in the metadata.
 
     Args:
         kind: the format, such as "txt".
+        size: bytes that it was read from; None: of a part of a file.
 
     Raises:
-        DocumentError: there is no text, or it is encoded data.
+        DocumentError: there is no text, it is encoded data or no writing, or it is out of all
+            proportion to the file.
     """
-    # A lone surrogate, as some PDFs yield, is no character and no encoder takes it.
-    text = parsed.text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    text = storable(parsed.text)
     if not text.strip():
         raise DocumentError(f"{name} holds no text, so there is nothing to memorize")
+    if size is not None and len(text) > _FREE + _AMPLIFICATION * size:
+        raise DocumentError(
+            f"{name}: {size:,} bytes give {len(text):,} characters; no more than {_AMPLIFICATION} "
+            f"for each byte are taken after the first {_FREE:,}"
+        )
     _check_words(text, name)
-    return replace(parsed, text=text, metadata={"format": kind, **parsed.metadata})
+    _check_writing(text[:_SAMPLE], name)
+    title = storable(parsed.title)
+    return replace(parsed, title=title, text=text, metadata={"format": kind, **parsed.metadata})
 
 
 def _check_words(text: str, name: str) -> None:
@@ -54,4 +60,23 @@ def _check_words(text: str, name: str) -> None:
         raise DocumentError(
             f"{name}, line {line}: more than {MAX_WORD:,} characters without a space look like "
             "encoded data, not like text; remove them or break them up"
+        )
+
+
+def _check_writing(text: str, name: str) -> None:
+    """Better no document than a wrong one."""
+    strange = len(_STRANGE.findall(text))
+    if not strange and "Ã" not in text and "â€" not in text:
+        return
+    letters = len(_LETTERS.findall(text))
+    if strange > _MOST_STRANGE * (letters + strange):
+        raise DocumentError(
+            f"{name}: {strange:,} of its characters are no writing, such as controls and glyphs of "
+            "a font of its own; export its text again, or run OCR"
+        )
+    garbled = len(_MOJIBAKE.findall(text))
+    if garbled > _MOST_MOJIBAKE * letters:
+        raise DocumentError(
+            f"{name}: its text was decoded wrongly before it was saved (such as Ã¤ for ä); save it "
+            "again from where it came from"
         )

@@ -1,46 +1,85 @@
-"""Files that hold many documents, by suffix."""
+"""Files that hold many documents: which they are, and their documents as a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.checks import foreign
-from mplus_ray.pipeline.parsing.csv import read_csv
-from mplus_ray.pipeline.parsing.jsonl import read_jsonl
-from mplus_ray.pipeline.parsing.parquet import read_parquet
-from mplus_ray.pipeline.parsing.records import Record
+from mplus_ray.pipeline.parsing.kinds import KINDS, MANY, content_kind, foreign
+from mplus_ray.pipeline.parsing.ocr import Ocr
+from mplus_ray.pipeline.parsing.parse import MAX_BYTES, parse_bytes
+from mplus_ray.pipeline.parsing.records.csv import read_csv
+from mplus_ray.pipeline.parsing.records.json import read_json
+from mplus_ray.pipeline.parsing.records.jsonl import read_jsonl
+from mplus_ray.pipeline.parsing.records.mbox import read_mbox
+from mplus_ray.pipeline.parsing.records.parquet import read_parquet
+from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.records.zip import read_zip
 
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
-    ".csv": read_csv,
-    ".parquet": read_parquet,
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "parquet": read_parquet,
 }
-MANY = frozenset(_READERS)
+_LOOK = 1 << 16  # bytes by which the format is told
 
 
 def holds_many(name: str) -> bool:
     """Whether a file of that name holds many documents."""
-    return Path(name).suffix.lower() in MANY
+    return KINDS.get(Path(name).suffix.lower()) in MANY
 
 
-def read_many(file: BinaryIO, name: str) -> Iterator[Record]:
+def read_many(file: BinaryIO, name: str, ocr: Ocr | None = None) -> Iterator[Record]:
     """The documents of a seekable file, as a stream; one bad row is one bad record.
+
+    A file that is one document, whatever its name says, gives one record that is the whole.
 
     Raises:
         DocumentError: the file itself is at fault; what came before stands.
     """
-    suffix = Path(name).suffix.lower()
-    start = file.read(8)
-    file.seek(0)
-    if suffix != ".parquet" and (found := foreign(start)):
-        raise DocumentError(f"{name} is not a {suffix} file: by its content it is {found}")
     empty = True
-    for record in _READERS[suffix](file, name):
+    for record in _read(file, name, ocr):
         empty = False
         yield record
     if empty:
         raise DocumentError(f"{name} holds no documents, so there is nothing to memorize")
+
+
+def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
+    named = KINDS.get(Path(name).suffix.lower())
+    start = file.read(_LOOK)
+    file.seek(0)
+    found = content_kind(start)
+    if named == "zip" and found != "zip":
+        found = content_kind(_whole(file, name)) if found else None
+        file.seek(0)
+    if found is None and (what := foreign(start)) and named != "parquet":
+        suffix = Path(name).suffix
+        raise DocumentError(f"{name} is not a {suffix} file: by its content it is {what}")
+    kind = found if found is not None and found != "html" else named
+    if kind == "zip":
+        yield from read_zip(file, name, partial(_read_member, ocr=ocr))
+    elif kind == "mbox":
+        yield from read_mbox(file, name, ocr)
+    elif kind in _READERS:
+        yield from _READERS[kind](file, name)
+    else:
+        yield Record(1, parse_bytes(_whole(file, name), name, ocr), whole=True)
+
+
+def _read_member(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
+    if holds_many(name):
+        yield from read_many(file, name, ocr)
+    else:
+        yield Record(1, parse_bytes(file.read(), name, ocr, depth=1), whole=True)
+
+
+def _whole(file: BinaryIO, name: str) -> bytes:
+    data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise DocumentError(f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts")
+    return data

@@ -1,78 +1,97 @@
-"""A file's bytes to plain text, refusing what is not what its name says."""
+"""A file's bytes to plain text, whatever format it is in."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.checks import checked, foreign
+from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.docx import parse_docx
-from mplus_ray.pipeline.parsing.html import parse_html
-from mplus_ray.pipeline.parsing.multi_document import MANY
-from mplus_ray.pipeline.parsing.pdf import parse_pdf
-from mplus_ray.pipeline.parsing.text import parse_markdown, parse_text
+from mplus_ray.pipeline.parsing.formats.data import parse_notebook, parse_xml
+from mplus_ray.pipeline.parsing.formats.html import parse_html
+from mplus_ray.pipeline.parsing.formats.mail import parse_mail, parse_outlook
+from mplus_ray.pipeline.parsing.formats.office import parse_office
+from mplus_ray.pipeline.parsing.formats.pdf import parse_pdf
+from mplus_ray.pipeline.parsing.formats.text import TEXTS
+from mplus_ray.pipeline.parsing.kinds import MANY, OFFICE, kind_of
+from mplus_ray.pipeline.parsing.ocr import Ocr
 
 MAX_BYTES = 256 * 2**20
-
-_PARSERS: dict[str, Callable[[bytes, str], ParsedDocument]] = {
-    ".txt": parse_text,
-    ".text": parse_text,
-    ".md": parse_markdown,
-    ".markdown": parse_markdown,
-    ".html": parse_html,
-    ".htm": parse_html,
-    ".xhtml": parse_html,
-    ".pdf": parse_pdf,
-    ".docx": parse_docx,
-}
-SUFFIXES = frozenset(_PARSERS) | MANY
-
-_HTML_START = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html[\s>])", re.I | re.S)
+_DEEPEST = 3  # messages and archives inside one another
 
 
-def parse_file(path: Path) -> ParsedDocument:
-    """Read and parse one file.
+def read_bytes(path: Path, name: str) -> bytes:
+    """The bytes of one file.
+
+    Args:
+        name: as people know it.
 
     Raises:
-        DocumentError: it cannot be read, is empty, or is not what its suffix says.
+        DocumentError: it cannot be read, or is larger than `MAX_BYTES`.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(
-                f"{path} is larger than {MAX_BYTES // 2**20} MiB; split it into parts"
+                f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts"
             )
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise DocumentError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse_bytes(data, str(path))
+        raise DocumentError(f"{name} cannot be read: {error.strerror or error}") from error
 
 
-def parse_bytes(data: bytes, name: str) -> ParsedDocument:
-    """Parse `data` by the suffix of `name`, after its content has confirmed that suffix."""
-    suffix = Path(name).suffix.lower()
-    if suffix in MANY:
-        raise DocumentError(f"{name} holds many documents; take it in as a source of its own")
-    if suffix not in _PARSERS:
+def parse_file(path: Path, ocr: Ocr | None = None) -> ParsedDocument:
+    """Read and parse one file in this process.
+
+    Raises:
+        DocumentError: it cannot be read, is empty, or no text can be taken from it.
+    """
+    return parse_bytes(read_bytes(path, str(path)), str(path), ocr)
+
+
+def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) -> ParsedDocument:
+    """Parse `data` by its content and the suffix of `name`.
+
+    Args:
+        ocr: reads what has no text layer; None: that is refused.
+        depth: messages or archives that it is in.
+
+    Raises:
+        DocumentError: no text can be taken from it, whatever its parser found wrong.
+    """
+    kind = kind_of(data, name)
+    if kind in MANY:
         raise DocumentError(
-            f"{name}: the format {suffix or '(no suffix)'} is not supported; "
-            f"convert it to one of {', '.join(sorted(SUFFIXES))}"
+            f"{name} holds many documents ({kind}); take it in as a source of its own, under a "
+            f"name that ends in .{kind}"
         )
-    _check_signature(data, name, suffix)
-    parsed = _PARSERS[suffix](data, name)
-    return checked(parsed, name, suffix[1:])
+    if depth > _DEEPEST:
+        raise DocumentError(f"{name} lies in more than {_DEEPEST} others; take it out of them")
+    try:
+        parsed = _parsed(data, name, kind, ocr, depth)
+    except (DocumentError, MemoryError):
+        raise
+    except Exception as error:  # a broken file fails inside a library in any way it likes
+        raise DocumentError(
+            f"{name} is a damaged or unsupported {kind} ({type(error).__name__}: {error}); open it "
+            "and save it again, or export its text"
+        ) from error
+    # What a format is called by its suffix, where that is another name for the same.
+    suffix = Path(name).suffix.lower()[1:]
+    shown = suffix if kind == "code" or (kind == "xlsx" and suffix == "xls") else kind
+    return checked(parsed, name, shown or kind, len(data))
 
 
-def _check_signature(data: bytes, name: str, suffix: str) -> None:
-    """Refuse content that belongs to another format than the suffix names."""
-    if suffix == ".docx":
-        return  # its parser says what it is instead
-    found = foreign(data)
-    if suffix != ".pdf" and data.lstrip()[:5] == b"%PDF-":
-        found = "a PDF; rename it to .pdf"
-    if _PARSERS[suffix] is not parse_html and _HTML_START.match(data[:4096]):
-        found = "an HTML page; rename it to .html"
-    if found:
-        raise DocumentError(f"{name} is not a {suffix} file: by its content it is {found}")
+def _parsed(data: bytes, name: str, kind: str, ocr: Ocr | None, depth: int) -> ParsedDocument:
+    if kind in TEXTS:
+        return TEXTS[kind](data, name)
+    if kind in OFFICE:
+        return parse_office(data, name, kind)
+    if kind == "pdf":
+        return parse_pdf(data, name, ocr.read_page if ocr is not None else None)
+    inner = partial(parse_bytes, ocr=ocr, depth=depth + 1)
+    if kind in ("eml", "msg"):
+        return (parse_mail if kind == "eml" else parse_outlook)(data, name, inner)
+    if kind == "ipynb":
+        return parse_notebook(data, name)
+    return parse_html(data, name) if kind == "html" else parse_xml(data, name)

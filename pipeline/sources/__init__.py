@@ -1,8 +1,16 @@
 """Where documents come from. A source is a small class in a file of its own."""
 
 from mplus_ray.pipeline.sources.files import find_files
-from mplus_ray.pipeline.sources.resolve import divided, open_sources, read_again
-from mplus_ray.pipeline.sources.source import DocumentSource, Finished, Idle, Incoming, Item, Until
+from mplus_ray.pipeline.sources.resolve import divided, left_out, open_sources, read_again
+from mplus_ray.pipeline.sources.source import (
+    DocumentSource,
+    Finished,
+    Idle,
+    Incoming,
+    Item,
+    Present,
+    Until,
+)
 
 __all__ = [
     "DocumentSource",
@@ -10,9 +18,11 @@ __all__ = [
     "Idle",
     "Incoming",
     "Item",
+    "Present",
     "Until",
     "divided",
     "find_files",
+    "left_out",
     "open_sources",
     "read_again",
 ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, urlsplit
 
@@ -15,13 +19,18 @@ import pyarrow.fs as pafs
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.model.object_store.failures import refusals
 from mplus_ray.model.object_store.remote import impatient
-from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.parse import MAX_BYTES, SUFFIXES, parse_bytes
+from mplus_ray.pipeline.parsing.document_id import id_of_name
+from mplus_ray.pipeline.parsing.isolated import parse_path, read_path
+from mplus_ray.pipeline.parsing.kinds import KINDS, SUFFIXES
+from mplus_ray.pipeline.parsing.multi_document import read_many
+from mplus_ray.pipeline.parsing.parse import MAX_BYTES
+from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 
 SCHEMES = ("s3", "gs", "gcs")
+_STREAMED = frozenset(["jsonl", "csv", "parquet"])
 _BUFFER = 2**20  # bytes of one request of a file that is read as a stream
 
 
@@ -30,6 +39,9 @@ class Bucket:
 
     The id of a document is its URL without options; options (`?region=…&endpoint_override=…`)
     stay in its source, so that it can be read again. Credentials come from the environment only.
+
+    Attributes:
+        left_out: how many objects of other formats were listed so far, by suffix.
     """
 
     endless = False
@@ -50,6 +62,7 @@ class Bucket:
         self._options = f"?{parts.query}" if parts.query else ""
         self._key = key
         self._only = only
+        self.left_out: Counter[str] = Counter()
         if "@" in parts.netloc:
             raise InvalidInputError(
                 f"a {parts.scheme} URL with a password would be kept in the ledger; put the "
@@ -105,8 +118,10 @@ class Bucket:
                 continue
             if info.type == pafs.FileType.Directory:
                 yield from self._below(info.path)
-            elif "." + info.extension.lower() in SUFFIXES:
+            elif (suffix := f".{info.extension.lower()}") in SUFFIXES:
                 yield info.path
+            else:
+                self.left_out[suffix if info.extension else "(no suffix)"] += 1
 
     def _file(self, path: str) -> OneFile:
         name = f"{self._scheme}://{path}"
@@ -115,17 +130,33 @@ class Bucket:
             name,
             source,
             lambda: self._parsed(path, name),
-            lambda: self._stream(path, name),
-            self._key or short(name),
+            lambda: self._records(path, name),
+            self._key or id_of_name(name),
             self._only,
         )
 
     def _parsed(self, path: str, name: str) -> ParsedDocument:
-        with self._stream(path, name) as stream:
-            data = stream.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise DocumentError(f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it")
-        return parse_bytes(data, name)
+        with self._spooled(path, name) as copy:
+            return parse_path(copy, name)
+
+    def _records(self, path: str, name: str) -> Iterator[Record]:
+        """Tables and lines are read as they lie there; what a library unpacks is copied first."""
+        if KINDS.get(Path(name).suffix.lower()) in _STREAMED:
+            with self._stream(path, name) as stream:
+                yield from read_many(stream, name)
+            return
+        with self._spooled(path, name) as copy:
+            yield from read_path(copy, name)
+
+    @contextmanager
+    def _spooled(self, path: str, name: str) -> Iterator[Path]:
+        """A copy on this machine that is gone afterwards."""
+        with self._stream(path, name) as stream, NamedTemporaryFile(prefix="mplus-") as copy:
+            shutil.copyfileobj(stream, copy, _BUFFER)
+            copy.flush()
+            if copy.tell() > MAX_BYTES:
+                raise DocumentError(f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it")
+            yield Path(copy.name)
 
     @contextmanager
     def _stream(self, path: str, name: str) -> Iterator[BinaryIO]:

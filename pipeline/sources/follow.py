@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.sources.files import in_folder, local_file
-from mplus_ray.pipeline.sources.source import Idle, Item, Quiet, Until
+from mplus_ray.pipeline.sources.source import Idle, Item, Present, Quiet, Until
 
 _POLL_SECONDS = 1.0
 
@@ -19,34 +20,60 @@ class Folder:
     """The files of a folder, each when it has not changed between two looks.
 
     A file that changes later is taken again, as a new version of its document. A file that goes
-    leaves its document as it is.
+    leaves its document as it is, unless the folder is to be mirrored.
+
+    Attributes:
+        left_out: how many files of other formats were seen at the last look, by suffix.
     """
 
     endless = True
 
     def __init__(
-        self, folder: Path, until: Until, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        until: Until,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        sync: bool = False,
+        ocr: Ocr | None = None,
     ) -> None:
+        """
+        Args:
+            sync: say which files there are, so that documents of others can be forgotten.
+            ocr: reads pages that are pictures; None: they are refused.
+        """
         self._folder = folder.resolve()
         self._until = until
         self._clock = clock
+        self._sync = sync
+        self._ocr = ocr
+        self._whole = False
+        self.left_out: Mapping[str, int] = {}
 
     def __iter__(self) -> Iterator[Item]:
         quiet = Quiet(self._until, self._clock)
         taken: dict[Path, Seen] = {}
         before: dict[Path, Seen] = {}
+        told: frozenset[str] | None = None
+        looks = 0
         while not quiet.over:
             now = self._look()
+            looks += 1
             if now != before:
                 quiet.reset()  # also while a file still grows
             for path, seen in now.items():
                 if seen == before.get(path) and seen != taken.get(path):
-                    for item in local_file(path).items():
+                    for item in local_file(path, ocr=self._ocr).items():
                         if self._until.stop.is_set():
                             return
                         yield item
                     taken[path] = seen
                     quiet.reset()
+            # A file that is replaced is gone for a moment, so two looks have to lack it.
+            present = frozenset(str(path) for path in now.keys() | before.keys())
+            if self._sync and self._whole and looks > 1 and present != told:
+                yield Present(str(self._folder), present)
+                told = present
             taken = {path: seen for path, seen in taken.items() if path in now}
             before = now
             with quiet.not_counting():
@@ -55,7 +82,11 @@ class Folder:
 
     def _look(self) -> dict[Path, Seen]:
         found = {}
-        for path in in_folder(self._folder):
+        inside = in_folder(self._folder)
+        # A folder that cannot be looked into says nothing about what is gone.
+        self._whole = inside.whole and self._folder.is_dir()
+        self.left_out = inside.left_out
+        for path in inside.files:
             with suppress(OSError):  # it went meanwhile
                 stat = path.stat()
                 found[path] = (stat.st_size, stat.st_mtime_ns)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
-from mplus_ray.pipeline.parsing.jsonl import too_long
-from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, parse_json
+from mplus_ray.pipeline.parsing.records.jsonl import too_long
+from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
 from mplus_ray.pipeline.sources.source import Idle, Incoming, Item, Quiet, Until
 from mplus_ray.pipeline.sources.stdin import incoming
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.ledger.documents.append import short
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.multi_document import holds_many, read_many
-from mplus_ray.pipeline.parsing.records import Record
+from mplus_ray.pipeline.parsing.document_id import id_of_name
+from mplus_ray.pipeline.parsing.multi_document import holds_many
+from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.sources.source import Finished, Incoming
 
 
@@ -23,7 +21,7 @@ class OneFile:
         name: as people know it, and the id of its document.
         source: names it so that it can be read again.
         load: the document of a file that holds one.
-        open: the bytes of a file that holds many, seekable; may raise a DocumentError.
+        records: the documents of a file that holds many; may raise a DocumentError.
         only: places of the wanted records; None: all.
         key: the document's id; None: its source.
     """
@@ -31,7 +29,7 @@ class OneFile:
     name: str
     source: str
     load: Callable[[], ParsedDocument]
-    open: Callable[[], AbstractContextManager[BinaryIO]]
+    records: Callable[[], Iterator[Record]]
     key: str | None = None
     only: Collection[int] | None = None
 
@@ -42,11 +40,10 @@ class OneFile:
             return
         missing = set(self.only or ())
         try:
-            with self.open() as file:
-                for record in read_many(file, self.name):
-                    if self.only is None or record.number in missing:
-                        missing.discard(record.number)
-                        yield self._incoming(record)
+            for record in self.records():
+                if self.only is None or record.number in missing:
+                    missing.discard(record.number)
+                    yield self._incoming(record)
         except DocumentError as error:
             yield broken(self.source, error)
             return
@@ -61,7 +58,9 @@ class OneFile:
         yield Finished(self.source)
 
     def _incoming(self, record: Record) -> Incoming:
-        key = short(f"{self.name}#{record.id or record.number}")
+        if record.whole:
+            return Incoming(self.source, record.load, self.key)
+        key = id_of_name(f"{self.name}#{record.id or record.number}")
         return Incoming(f"{self.source}#{record.number}", record.load, key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,8 +12,9 @@ from pathlib import Path
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
 from mplus_ray.pipeline.parsing.multi_document import holds_many
+from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
-from mplus_ray.pipeline.sources.files import FileSource, find_files, local_file
+from mplus_ray.pipeline.sources.files import FileSource, find_documents, local_file
 from mplus_ray.pipeline.sources.follow import Folder
 from mplus_ray.pipeline.sources.kafka import SCHEME, Topic
 from mplus_ray.pipeline.sources.records import OneFile, broken
@@ -45,6 +47,8 @@ def open_sources(
     follow: bool = False,
     until: Until | None = None,
     key: str | None = None,
+    sync: bool = False,
+    ocr: Ocr | None = None,
 ) -> DocumentSource:
     """Paths, globs, `-`, and URLs of buckets and topics; nothing of them is read yet.
 
@@ -52,15 +56,20 @@ def open_sources(
         follow: watch the folders.
         until: when an endless source ends.
         key: the id of the document, if there is one.
+        sync: of a watched folder, say what is gone from it too.
+        ocr: reads pages that are pictures; None: they are refused.
 
     Raises:
         InvalidInputError: a source does not exist, or they cannot go together.
     """
     until = until or Until()
     if follow:
-        return _followed(names, until)
-    files = find_files(name for name in names if _is_path(name))
-    sources: list[DocumentSource] = [FileSource(files, key)] if files else []
+        return _followed(names, until, sync, ocr)
+    if sync:
+        raise InvalidInputError("--sync is for a folder that is watched: add --follow")
+    found = find_documents(name for name in names if _is_path(name))
+    files = found.files
+    sources: list[DocumentSource] = [FileSource(files, key, ocr, found.left_out)] if files else []
     sources += [_stream(name, until, key) for name in dict.fromkeys(names) if not _is_path(name)]
     if key is not None:
         _require_one_document(names, files)
@@ -77,6 +86,18 @@ def divided(source: DocumentSource) -> Iterator[OneFile] | None:
         known = [part for part in parts if part is not None]
         return chain.from_iterable(known) if len(known) == len(parts) else None
     return source.files() if isinstance(source, FileSource | Bucket) else None
+
+
+def left_out(source: DocumentSource) -> dict[str, int]:
+    """How many files of formats that are not supported lay beside those that were read, by suffix;
+    of a bucket and a watched folder it is known when they are read.
+    """
+    if isinstance(source, InTurn):
+        found: Counter[str] = Counter()
+        for part in source.sources:
+            found.update(left_out(part))
+        return dict(found)
+    return dict(source.left_out) if isinstance(source, FileSource | Bucket | Folder) else {}
 
 
 def read_again(failures: Iterable[FailedDocument]) -> DocumentSource:
@@ -124,10 +145,10 @@ def _without_place(source: str) -> tuple[str, int | None]:
     return source, None
 
 
-def _followed(names: Sequence[str], until: Until) -> DocumentSource:
+def _followed(names: Sequence[str], until: Until, sync: bool, ocr: Ocr | None) -> DocumentSource:
     if len(names) != 1 or not Path(names[0]).expanduser().is_dir():
         raise InvalidInputError("--follow watches one folder; name one that exists")
-    return Folder(Path(names[0]).expanduser(), until)
+    return Folder(Path(names[0]).expanduser(), until, sync=sync, ocr=ocr)
 
 
 def _stream(name: str, until: Until, key: str | None) -> DocumentSource:

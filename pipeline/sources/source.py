@@ -47,11 +47,24 @@ class Finished:
 
 
 @dataclass(frozen=True)
+class Present:
+    """Every file that a watched folder has: what came from others of it is to be forgotten.
+
+    Attributes:
+        folder: its path, which the sources of its documents begin with.
+        files: their paths.
+    """
+
+    folder: str
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Idle:
     """Nothing waits at the moment; more may come."""
 
 
-Item = Incoming | Finished | Idle
+Item = Incoming | Finished | Present | Idle
 
 
 class DocumentSource(Protocol):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.jsonl import bounded_lines, too_long
-from mplus_ray.pipeline.parsing.records import Record, parse_json
+from mplus_ray.pipeline.parsing.records.jsonl import bounded_lines, too_long
+from mplus_ray.pipeline.parsing.records.record import Record, parse_json
 from mplus_ray.pipeline.sources.buffered_stream import arriving
 from mplus_ray.pipeline.sources.records import broken
 from mplus_ray.pipeline.sources.source import Incoming, Item

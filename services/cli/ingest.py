@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.ingestor import IngestReport
     from mplus_ray.services.embedded import Embedded
 
+_SHOWN = 10  # of a kind; --json has all
+
 __all__ = ["IngestOrder", "carry_out", "ingest"]
 
 
@@ -23,9 +25,10 @@ def ingest(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]…",
-            help="Files, folders and globs (txt, md, html, pdf, docx; jsonl, csv and parquet hold "
-            "many documents), s3:// and gs:// URLs, - for JSON lines on standard input, "
-            "kafka://broker:9092/topic?group=NAME; none: finish what was interrupted.",
+            help="Files, folders and globs (text, office files, PDF, HTML, mail, e-books; jsonl, "
+            "csv, parquet, mbox and zip hold many documents), s3:// and gs:// URLs, - for JSON "
+            "lines on standard input, kafka://broker:9092/topic?group=NAME; none: finish what was "
+            "interrupted.",
             show_default=False,
         ),
     ] = None,
@@ -70,6 +73,21 @@ def ingest(
         bool,
         typer.Option("--follow", help="Watch a folder for new and changed files until Ctrl-C."),
     ] = False,
+    sync: Annotated[
+        bool,
+        typer.Option(
+            "--sync", help="With --follow: forget what is deleted or renamed in the folder."
+        ),
+    ] = False,
+    ocr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LANGUAGES",
+            help="Read scanned PDFs with Tesseract, such as eng or deu+fra; by default they are "
+            "refused.",
+            show_default=False,
+        ),
+    ] = None,
     until_idle: Annotated[
         float | None,
         typer.Option(
@@ -90,6 +108,7 @@ def ingest(
     """
     from mplus_ray.model.errors import InvalidInputError
     from mplus_ray.pipeline.ingest.parallel_parsing import count_workers
+    from mplus_ray.pipeline.parsing.ocr import Ocr
     from mplus_ray.pipeline.sources import Until, open_sources
     from mplus_ray.services.cli.interrupts import stopped_by_signals
     from mplus_ray.services.embedded import Embedded
@@ -99,7 +118,14 @@ def ingest(
     until = Until(idle=until_idle)
     source = None
     if sources or follow or document is not None:
-        source = open_sources(sources or [], follow=follow, until=until, key=document)
+        source = open_sources(
+            sources or [],
+            follow=follow,
+            until=until,
+            key=document,
+            sync=sync,
+            ocr=Ocr(ocr) if ocr is not None else None,
+        )
     endless = source is not None and source.endless
     if until_idle is not None and not endless:
         raise InvalidInputError("--until-idle is for sources without an end: --follow and kafka")
@@ -148,6 +174,7 @@ def carry_out(system: Embedded, order: IngestOrder, began: float, json: str | No
     seconds = time.monotonic() - began
     _write_result(run, round(seconds, 3), json)
     human(json).print(run.summary(seconds))
+    _print_left_out(intake, json)
     _print_duplicates(intake, json)
     if intake.full is not None:
         raise intake.full
@@ -168,6 +195,9 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
         "seconds": seconds,
         "accepted": {"chunks": intake.chunks, "tokens": intake.tokens},
         "waiting": run.waiting(),
+        "replaced": intake.replaced,
+        "forgotten": [{"document": key, "receipt": receipt} for key, receipt in intake.forgotten],
+        "left_out": dict(sorted(intake.left_out.items())),
         "failures": intake.failures,
         "failed": [{"source": f.source, "reason": f.reason} for f in intake.failed],
         "duplicates": [
@@ -178,14 +208,28 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
     write_json(json, result)
 
 
+def _print_left_out(intake: IngestReport, json: str | None) -> None:
+    """What is not in memory, or no longer."""
+    from mplus_ray.services.cli.output import human, printable
+
+    if intake.left_out:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(intake.left_out.items()))
+        line = f"  {sum(intake.left_out.values())} files left out, whose formats are not supported"
+        human(json).print(printable(f"{line}: {kinds}"), markup=False)
+    for key, receipt in intake.forgotten[:_SHOWN]:
+        human(json).print(printable(f"  {key} is forgotten (receipt {receipt})"), markup=False)
+    if len(intake.forgotten) > _SHOWN:
+        human(json).print(f"  … {len(intake.forgotten) - _SHOWN} more forgotten; see --json")
+
+
 def _print_duplicates(intake: IngestReport, json: str | None) -> None:
     from mplus_ray.services.cli.output import human, printable
 
-    for pair in intake.duplicates[:10]:
+    for pair in intake.duplicates[:_SHOWN]:
         how = "the same as" if pair.similarity == 1.0 else f"{pair.similarity:.0%} like"
         human(json).print(printable(f"  {pair.document} is {how} {pair.like}"), markup=False)
-    if len(intake.duplicates) > 10:
-        human(json).print(f"  … {len(intake.duplicates) - 10} more; see --json")
+    if len(intake.duplicates) > _SHOWN:
+        human(json).print(f"  … {len(intake.duplicates) - _SHOWN} more; see --json")
 
 
 def _all_failed(intake: IngestReport) -> Exception:

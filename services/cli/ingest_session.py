@@ -66,11 +66,13 @@ class Run:
         self._progress = progress
         self._pressure: Pressure | None = None
         self._documents = 0  # taken in since it was memorized last
+        self._forgotten = 0  # documents, when nothing waited last
         self._chunks = 0  # of the intake that the pressure knows
 
     def take_in(self) -> None:
         """All that the source has, memorizing or waiting where too much waits."""
         from mplus_ray.pipeline.ingest.ingestor import take_in
+        from mplus_ray.pipeline.sources import left_out
 
         log = _known(self._system, self.order.tenant)
         if log is not None:
@@ -86,11 +88,13 @@ class Run:
                     log=log,
                     intake=self.intake,
                 )
+            self.intake.left_out = left_out(self.order.source)
         self.took_all = True
 
     def finish(self) -> None:
         """Memorize the rest."""
-        if self.intake.new or self.intake.known or self.order.source is None:
+        intake = self.intake
+        if intake.new or intake.known or intake.forgotten or self.order.source is None:
             self._memorize()
 
     def waiting(self) -> int:
@@ -103,6 +107,8 @@ class Run:
 
         intake = self.intake
         known = f" ({intake.known} known already)" if intake.known else ""
+        known += f", {intake.replaced} in an older one's place" if intake.replaced else ""
+        known += f", {len(intake.forgotten)} forgotten" if intake.forgotten else ""
         failed = f", {intake.failures} failed" if intake.failures else ""
         begin = f"{escape(self.order.tenant)}: {intake.new} documents{known}{failed}, "
         if not self.order.wait:
@@ -164,7 +170,8 @@ class Run:
             self._memorize()
 
     def _on_idle(self, intake: IngestReport) -> None:
-        if self._documents and intake.new + intake.known:
+        forgotten, self._forgotten = self._forgotten, len(intake.forgotten)
+        if (self._documents and intake.new + intake.known) or self._forgotten > forgotten:
             self._memorize()
         self._progress.doing("waiting for more")
 

@@ -14,13 +14,6 @@ from sqlalchemy import Connection, func
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
-from mplus_ray.pipeline.ledger.documents.limits import (
-    MAX_KEY,
-    MAX_SECTIONS,
-    check_key,
-    check_metadata,
-    has_dots,
-)
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     NearDuplicate,
     Pending,
@@ -32,6 +25,13 @@ from mplus_ray.pipeline.ledger.documents.quota import Room
 from mplus_ray.pipeline.ledger.schema import chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
+from mplus_ray.pipeline.parsing.limits import (
+    MAX_SECTIONS,
+    check_key,
+    check_metadata,
+    has_dots,
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,28 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
                 break
         group.close()
     return outcomes
+
+
+def find_known(
+    scope: TenantScope, named: Sequence[tuple[str, str]]
+) -> list[tuple[Accepted, int] | None]:
+    """See `TenantLog.find_known`."""
+    c = documents.c
+    keys = {key for key, _ in named}
+    query = scope.select(
+        documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.tokens
+    ).where(c.key.in_(keys), c.forget.is_(None))
+    with scope.reading() as connection:
+        found = {row.key: row for row in connection.execute(query)}
+    known: list[tuple[Accepted, int] | None] = []
+    for key, text in named:
+        row = found.get(key)
+        if row is None or row.sha256 != hashlib.sha256(text.encode()).hexdigest():
+            known.append(None)
+            continue
+        accepted = Accepted(row.id, row.key, row.first_step, row.chunk_count, new=False)
+        known.append((accepted, int(row.tokens)))
+    return known
 
 
 @dataclass(frozen=True)
@@ -228,26 +250,11 @@ def next_step(connection: Connection, scope: TenantScope) -> int:
     return 0 if last is None else int(last) + 1
 
 
-def storable(text: str) -> str:
-    """Without what no database takes: lone surrogates, as in file names, and NUL."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
-
-
-def short(name: str) -> str:
-    """A name as an index can hold it; a very long one ends in its hash instead."""
-    clean = storable(name)
-    raw = clean.encode()
-    if len(raw) <= MAX_KEY:
-        return clean
-    kept = raw[: MAX_KEY - 100].decode("utf-8", "ignore")
-    return f"{kept}…{hashlib.sha256(raw).hexdigest()}"
-
-
 def _name(entry: Entry) -> str:
     if entry.key is not None:
         check_key(entry.key)
         return entry.key
-    name = short(entry.source)
+    name = id_of_name(entry.source)
     if has_dots(name):
         raise InvalidInputError(f"{name[:80]!r} cannot be a document's id; give it one")
     return name

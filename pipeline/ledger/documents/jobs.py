@@ -14,10 +14,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Subquery, case, func, union_all
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
-from mplus_ray.pipeline.ledger.documents.append import short, storable
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, to_receipt
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 JobKind = Literal["ingest", "forget"]
 JobState = Literal["waiting", "running", "done", "failed"]
@@ -78,7 +78,7 @@ class Jobs:
             failed: sources that did not become documents.
         """
         scope, ids = self._scope, sorted(set(accepted))
-        named = [[short(one.source), storable(one.reason)] for one in failed]
+        named = [[id_of_name(one.source), storable(one.reason)] for one in failed]
         job = uuid.uuid4().hex
         row = {"id": job, "documents": len(ids), "failed": named, "created": scope.clock()}
         with scope.writing() as connection:

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.ledger.documents.append import storable
 from mplus_ray.pipeline.ledger.documents.documents import (
     Document,
     DocumentState,
@@ -24,6 +23,7 @@ from mplus_ray.pipeline.ledger.documents.documents import (
 )
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.parsing.document_id import storable
 
 PAGE_BYTES = 1 << 20  # of what a page shows of its items
 _CURSOR = re.compile(r"([0-9a-f]{32})-([0-9a-f]{1,14})", re.ASCII)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.ledger.documents.limits import has_dots
 from mplus_ray.pipeline.ledger.schema import heads, snapshots
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.parsing.limits import has_dots
 
 _MAX_NAME = 200
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import struct
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -17,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError, OverloadedError
-from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
-from mplus_ray.pipeline.parsing.records import Record
+from mplus_ray.pipeline.parsing.child import LENGTH, record_of_frame
+from mplus_ray.pipeline.parsing.isolated import MODULE, child_environment, why_ended
+from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.services.api.deps import Limits
 
-_LENGTH = struct.Struct(">I")
 _BYTES_PER_CHARACTER = 12  # of JSON: \ud83d\ude00
 _MORE = 1 << 20  # of a frame, for all that is not text
 _START_SECONDS = 60.0
 _PATIENCE = 30.0  # seconds to wait for a free process
+_STUCK = 10  # times its own seconds that a process may take on a busy machine
 
 
 class _DiedError(Exception):
@@ -43,12 +42,12 @@ class _Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "mplus_ray.services.api.ingest.parser_process",
+            MODULE,
             str(most_bytes),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # what it would say may quote the file
-            env=_environment(),
+            env=child_environment(),
         )
         child = cls(process)
         try:
@@ -59,9 +58,10 @@ class _Child:
             raise
         return child
 
-    async def order(self, path: Path, name: str, most: int) -> None:
+    async def order(self, path: Path, name: str, most: int, seconds: float) -> None:
         assert self._process.stdin is not None
-        line = json.dumps({"path": str(path), "name": name, "most": most})
+        order = {"path": str(path), "name": name, "most": most, "seconds": seconds, "ocr": None}
+        line = json.dumps(order)
         self._process.stdin.write(line.encode() + b"\n")
         with suppress(ConnectionError):  # its end shows when the answer is read
             await self._process.stdin.drain()
@@ -69,7 +69,7 @@ class _Child:
     async def frame(self, most: int) -> dict[str, Any]:
         assert self._process.stdout is not None
         try:
-            (size,) = _LENGTH.unpack(await self._process.stdout.readexactly(_LENGTH.size))
+            (size,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
             if size > most * _BYTES_PER_CHARACTER + _MORE:
                 raise _DiedError
             frame: dict[str, Any] = json.loads(await self._process.stdout.readexactly(size))
@@ -77,12 +77,14 @@ class _Child:
             raise _DiedError from error
         return frame
 
-    async def end(self) -> None:
+    async def end(self) -> int:
+        """Returns how it ended, if it did so by itself; negative: by that signal."""
         with suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        code = await self._process.wait()
         if self._process.stdin is not None:
             self._process.stdin.close()
+        return code
 
 
 class Parsers:
@@ -108,28 +110,24 @@ class Parsers:
             ) from None
         child: _Child | None = None
         whole = False
+        limits = self._limits
         try:
-            child = self._idle.pop() if self._idle else await _Child.start(self._limits.parse_bytes)
-            await child.order(path, name, self._limits.text_characters)
+            child = self._idle.pop() if self._idle else await _Child.start(limits.parse_bytes)
+            await child.order(path, name, limits.text_characters, limits.parse_seconds)
             while frame := await self._frame(child):
-                yield _record(frame)
+                yield record_of_frame(frame)
             whole = True
         except TimeoutError:
             yield Record(
                 0,
                 DocumentError(
-                    f"{name} took longer than {self._limits.parse_seconds:g} s to parse; split "
+                    f"{name} took longer than {_STUCK * limits.parse_seconds:g} s to parse; split "
                     "it, or save it in another format"
                 ),
             )
         except _DiedError:
-            yield Record(
-                0,
-                DocumentError(
-                    f"{name} ended the process that parsed it; split it, or save it in another "
-                    "format"
-                ),
-            )
+            assert child is not None
+            yield Record(0, why_ended(name, await child.end(), limits.parse_seconds))
         finally:
             self._free.release()
             if child is not None and whole:
@@ -143,20 +141,5 @@ class Parsers:
             await self._idle.pop().end()
 
     async def _frame(self, child: _Child) -> dict[str, Any]:
-        async with asyncio.timeout(self._limits.parse_seconds):
+        async with asyncio.timeout(_STUCK * self._limits.parse_seconds):
             return await child.frame(self._limits.text_characters)
-
-
-def _record(frame: dict[str, Any]) -> Record:
-    if "error" in frame:
-        return Record(frame["number"], DocumentError(frame["error"]))
-    sections = tuple(Section(*section) for section in frame["sections"])
-    document = ParsedDocument(frame["title"], frame["text"], sections, frame["metadata"])
-    return Record(frame["number"], document, frame["id"])
-
-
-def _environment() -> dict[str, str]:
-    """Enough to find the modules; no credentials of the service."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "VIRTUAL_ENV", "TMPDIR")
-    found = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**found, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -54,8 +54,9 @@ REQUEST_BODY: dict[str, Any] = {
                     _FIELD: {
                         "type": "array",
                         "items": {"type": "string", "format": "binary"},
-                        "description": "txt, md, html, pdf, docx, or many documents in one: "
-                        "jsonl, csv, parquet. A file's name is its id.",
+                        "description": "Text, office files, PDF, HTML, mail, e-books; or many "
+                        "documents in one: jsonl, json, csv, parquet, mbox, zip. A file's name, "
+                        "with the folders in it, is its id.",
                     }
                 },
             }

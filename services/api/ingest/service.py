@@ -13,7 +13,7 @@ from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS
 from mplus_ray.pipeline.ledger.documents.append import storable
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
-from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document_id import id_of_name
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import NothingTakenInError
 from mplus_ray.services.api.ingest.uploads import Arrived
@@ -22,7 +22,8 @@ from mplus_ray.services.api.schemas.documents import Taken, TakenIn
 from mplus_ray.services.api.schemas.problems import FailedSource
 
 _SHOWN = 1000  # characters of a failure's source and reason in a response
-_LISTED = 1000  # documents that are listed in a response, and failures that end a request
+_LISTED = 1000  # documents that are listed in a response, and failures likewise
+_SHORTEST_HOLD, _LONGEST_HOLD = 0.05, 300.0  # seconds that a stream waits for a limit
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a client waits
 
 
@@ -31,20 +32,36 @@ class IngestResult:
     """What of a request is taken in so far.
 
     Attributes:
-        failed: sources that were left out, and why.
+        accepted: with their tokens; at most as many as a request may bring.
+        failed: the first that were refused, with their reasons.
+        read, refused: how many were looked at, and left out.
+        next_line: of a stream that ended early, the first line that was not looked at.
+        error: what ended it early.
     """
 
-    accepted: list[tuple[Accepted, int]] = field(default_factory=list)  # with their tokens
+    accepted: list[tuple[Accepted, int]] = field(default_factory=list)
     failed: list[FailedSource] = field(default_factory=list)
-    error: MPlusError | None = None  # what ended it early
+    read: int = 0
+    refused: int = 0
+    next_line: int | None = None
+    error: MPlusError | None = None
 
-    def end(self, reason: str) -> None:
-        """Nothing more of the request is looked at."""
-        self.error = DocumentError(reason)
-        self.refuse("the rest", self.error)
+    def end(self, error: MPlusError, line: int | None) -> None:
+        """Nothing more of the request is looked at.
 
-    def refuse(self, source: str, error: MPlusError) -> None:
-        self.failed.append(FailedSource(source=_shown(source), reason=_shown(str(error))))
+        Args:
+            line: the first that was not, of a stream.
+        """
+        self.error = error
+        self.next_line = line
+        rest = "the rest" if line is None else f"line {line} and what follows"
+        self.failed.append(FailedSource(source=rest, reason=_shown(str(error))))
+
+    def refuse(self, source: str, error: Exception) -> None:
+        """Count what is left out, and keep its reason while there is room."""
+        self.refused += 1
+        if len(self.failed) < _LISTED:
+            self.failed.append(FailedSource(source=_shown(source), reason=_shown(str(error))))
 
 
 class IngestService:
@@ -57,8 +74,9 @@ class IngestService:
     async def take_in(self, log: TenantLog, arriving: AsyncIterator[Arrived]) -> TakenIn:
         """Accept all that can be; what cannot is listed and leaves the others alone.
 
-        A limit or a quota that is reached ends it: what came before is taken in, and the rest of
-        the request is not read.
+        What the tenant has already counts for no limit. A stream that reaches a limit of a minute
+        is read on as the limit allows; other requests end there, as every one does at a quota:
+        what came before is taken in, and the rest is not read.
 
         Raises:
             NothingTakenInError: every document failed.
@@ -68,19 +86,27 @@ class IngestService:
         group: list[Arrived] = []
         characters = 0
         async for arrived in arriving:
+            if len(tray.accepted) + len(group) >= self._deps.limits.lines:
+                await self._accept_all(log, group, tray)
+                group = []
+                self._end_full(tray, arrived)
+                break
+            if tray.refused >= _SHOWN and not tray.accepted and not group:
+                reason = f"the first {_SHOWN:,} documents failed, so the rest was not read"
+                tray.end(DocumentError(reason), arrived.line)
+                break
+            tray.read += 1
             if isinstance(arrived.outcome, DocumentError):
                 tray.refuse(arrived.source, arrived.outcome)
-            else:
-                group.append(arrived)
-                characters += len(arrived.outcome.text)
+                continue
+            group.append(arrived)
+            characters += len(arrived.outcome.text)
             if len(group) >= GROUP_DOCUMENTS or characters >= GROUP_CHARACTERS:
-                await asyncio.to_thread(self._accept, log, group, tray)
+                await self._accept_all(log, group, tray)
                 group, characters = [], 0
-            self._end_in_time(tray, len(group))
             if tray.error is not None:
                 break
-        if group and not isinstance(tray.error, RateLimitedError | QuotaError):
-            await asyncio.to_thread(self._accept, log, group, tray)
+        await self._accept_all(log, group, tray)
         if not tray.accepted:
             limited = isinstance(tray.error, RateLimitedError | QuotaError)
             raise tray.error if limited and tray.error else NothingTakenInError(tray.failed)
@@ -109,41 +135,67 @@ class IngestService:
         """
         self._meter.check(log.tenant, 1, len(self._deps.tokenizer.encode(text)))
 
-    def _end_in_time(self, tray: IngestResult, pending: int) -> None:
+    def _end_full(self, tray: IngestResult, arrived: Arrived) -> None:
         """Keep what is remembered of one request small, whatever it has."""
-        most = self._deps.limits.lines
-        if len(tray.failed) >= _LISTED:
-            tray.end(f"{_LISTED:,} documents failed, so the rest of the request was not read")
-        elif len(tray.accepted) + pending >= most:
-            tray.end(f"{most:,} documents were taken in; send the rest with another request")
+        if tray.error is None:
+            most = self._deps.limits.lines
+            reason = f"{most:,} documents were taken in; send the rest with another request"
+            tray.end(DocumentError(reason), arrived.line)
 
-    def _accept(self, log: TenantLog, group: list[Arrived], tray: IngestResult) -> None:
-        """Cut a group, count it, and make it durable; in a thread, for it takes its time."""
-        ready: list[tuple[Arrived, Entry, int]] = []
-        for arrived in group:
-            assert isinstance(arrived.outcome, ParsedDocument)
+    async def _accept_all(self, log: TenantLog, group: list[Arrived], tray: IngestResult) -> None:
+        """Make a group durable, of a stream as slowly as the tenant's limits ask for."""
+        while group and tray.error is None:
+            group, error = await asyncio.to_thread(self._accept, log, group, tray)
+            if error is None:
+                return
+            slow = isinstance(error, RateLimitedError) and group[0].line is not None
+            if not slow or error.retry_after > _LONGEST_HOLD:
+                tray.read -= len(group)
+                tray.end(error, group[0].line)
+                return
+            await asyncio.sleep(max(error.retry_after, _SHORTEST_HOLD))
+
+    def _accept(
+        self, log: TenantLog, group: list[Arrived], tray: IngestResult
+    ) -> tuple[list[Arrived], RateLimitedError | QuotaError | None]:
+        """Cut a group, count it, and make it durable; in a thread, for it takes its time.
+
+        Returns what a limit or a quota keeps out, and which.
+        """
+        known = log.find_known([_key_and_text(arrived) for arrived in group])
+        done: dict[int, tuple[Accepted, int] | Exception] = {}
+        ready: list[tuple[int, Entry, int]] = []
+        end, error = len(group), None
+        for place, arrived in enumerate(group):
+            if (found := known[place]) is not None:
+                done[place] = found
+                continue
             try:
-                entry = self._entry(arrived, arrived.outcome)
+                entry = self._entry(arrived)
                 tokens = sum(span.tokens for span in entry.spans)
                 self._meter.take(log.tenant, 1, tokens)
-            except RateLimitedError as error:
-                tray.error = error
-                tray.refuse(arrived.source, error)
+            except RateLimitedError as limited:
+                end, error = place, limited
                 break
-            except DocumentError as error:
-                tray.refuse(arrived.source, error)
+            except DocumentError as refused:
+                done[place] = refused
             else:
-                ready.append((arrived, entry, tokens))
+                ready.append((place, entry, tokens))
         outcomes = log.append_many([entry for _, entry, _ in ready]) if ready else []
-        for (arrived, _, tokens), outcome in zip(ready, outcomes, strict=False):
-            if isinstance(outcome, Accepted):
-                tray.accepted.append((outcome, tokens))
+        for (place, _, tokens), outcome in zip(ready, outcomes, strict=False):
+            if isinstance(outcome, QuotaError):
+                end, error = place, outcome
             else:
-                tray.refuse(arrived.source, outcome)
-                if isinstance(outcome, QuotaError):
-                    tray.error = outcome
+                done[place] = (outcome, tokens) if isinstance(outcome, Accepted) else outcome
+        for place, arrived in enumerate(group[:end]):
+            if isinstance(result := done[place], tuple):
+                tray.accepted.append(result)
+            else:
+                tray.refuse(arrived.source, result)
+        return group[end:], error
 
-    def _entry(self, arrived: Arrived, document: ParsedDocument) -> Entry:
+    def _entry(self, arrived: Arrived) -> Entry:
+        document = arrived.load()
         most = self._deps.limits.text_characters
         if len(document.text) > most:
             raise DocumentError(
@@ -151,6 +203,10 @@ class IngestService:
                 "split it"
             )
         return entry_of(document, arrived.source, arrived.key, self._deps.tokenizer)
+
+
+def _key_and_text(arrived: Arrived) -> tuple[str, str]:
+    return arrived.key or id_of_name(arrived.source), arrived.load().text
 
 
 def document_url(key: str) -> str:
@@ -184,6 +240,12 @@ def _report(log: TenantLog, tray: IngestResult) -> TakenIn:
         min_step=max(one.first_step + one.chunks for one, _ in tray.accepted),
         documents=documents,
         failed=tray.failed,
+        read=tray.read,
+        taken_in=sum(one.new for one, _ in tray.accepted),
+        known=sum(not one.new for one, _ in tray.accepted),
+        replaced=sum(one.replaced is not None for one, _ in tray.accepted),
+        refused=tray.refused,
+        next_line=tray.next_line,
     )
 
 
@@ -197,6 +259,7 @@ def _taken(accepted: Accepted, tokens: int, head: int) -> Taken:
         end_step=end,
         tokens=tokens,
         known=not accepted.new,
+        replaced=accepted.replaced is not None,
         like=accepted.alike.key if accepted.alike else None,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -15,17 +16,18 @@ from typing import IO
 
 from starlette.datastructures import UploadFile
 
-from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.ledger.documents.append import short
+from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.jsonl import too_long
-from mplus_ray.pipeline.parsing.multi_document import holds_many
-from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, document_of, parse_json
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
+from mplus_ray.pipeline.parsing.limits import check_key
+from mplus_ray.pipeline.parsing.records.jsonl import too_long
+from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, document_of, parse_json
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.schemas.documents import NewDocument
 
 _TITLE = 60  # characters of the text that stand for a title
 _NAME = 200  # characters of a file's name
+_ELSEWHERE = re.compile(r"^[a-zA-Z]:|^/|(^|/)\.\.(/|$)")
 _PIECE = 1 << 20
 
 
@@ -37,11 +39,22 @@ class Arrived:
         key: the id that the client will know it by.
         source: for messages to the client.
         outcome: the document, or the error.
+        line: its place in a stream, from 1; None: it came with others in one piece.
     """
 
     source: str
     key: str | None
     outcome: ParsedDocument | DocumentError
+    line: int | None = None
+
+    def load(self) -> ParsedDocument:
+        """
+        Raises:
+            DocumentError: there is none.
+        """
+        if isinstance(self.outcome, DocumentError):
+            raise self.outcome
+        return self.outcome
 
 
 @dataclass
@@ -66,6 +79,10 @@ class Digest:
 def as_arrived(document: NewDocument) -> Arrived:
     """A document of a JSON request."""
     key = document.id or default_key(document.text)
+    try:
+        check_key(key)
+    except InvalidInputError as error:
+        return Arrived(storable(key)[:_NAME], None, DocumentError(str(error)))
     try:
         parsed = document_of(
             document.text,
@@ -130,15 +147,26 @@ async def files(
 
 
 def file_name(given: str | None) -> str:
-    """A name and never a path; printable, because it is shown and may be an id."""
-    last = (given or "").replace("\\", "/").rpartition("/")[2]
-    shown = "".join(letter for letter in last if letter.isprintable()).strip()
-    if not shown.strip("."):
+    """The name that a client gives a file, with the folders that it names: two files of one name
+    in two folders are two documents. It never leads anywhere, and is printable, because it is
+    shown and is the id.
+    """
+    path = (given or "").replace("\\", "/")
+    if _ELSEWHERE.search(path):  # of a path in somebody's system the folders say nothing
+        path = path.rpartition("/")[2]
+    clean = ("".join(letter for letter in part if letter.isprintable()) for part in path.split("/"))
+    parts = [part.strip() for part in clean if part.strip().strip(".")]
+    shown = "/".join(parts)
+    if not shown:
         return "upload"
     if len(shown) <= _NAME:
         return shown
+    # The hash of all of it, so that two long names do not become one.
+    mark = hashlib.sha256(shown.encode("utf-8", "replace")).hexdigest()[:12]
     stem, dot, suffix = shown.rpartition(".")
-    return f"{(stem or shown)[: _NAME - 12]}…{dot}{suffix[:10]}" if dot else shown[:_NAME]
+    if not dot or "/" in suffix:
+        return f"{shown[: _NAME - 13]}…{mark}"
+    return f"{stem[: _NAME - 24]}…{mark}.{suffix[:10]}"
 
 
 @asynccontextmanager
@@ -159,9 +187,9 @@ def _copy(file: IO[bytes], path: Path) -> None:
 
 
 def _of_file(name: str, record: Record) -> Arrived:
-    if record.number == 0 or not holds_many(name):
+    if record.number == 0 or record.whole:
         return Arrived(name, name, record.outcome)
-    key = short(f"{name}#{record.id or record.number}")
+    key = id_of_name(f"{name}#{record.id or record.number}")
     return Arrived(f"{name}#{record.number}", key, record.outcome)
 
 
@@ -169,7 +197,7 @@ async def _line(number: int, pending: bytearray, end: bytes) -> Arrived | None:
     """What a line gives; None of a blank one."""
     where = f"line {number}"
     if len(pending) + len(end) > MAX_RECORD:
-        return Arrived(where, None, too_long(where))
+        return Arrived(where, None, too_long(where), number)
     line = bytes(pending + end)
     if not line or line.isspace():
         return None
@@ -179,8 +207,8 @@ async def _line(number: int, pending: bytearray, end: bytes) -> Arrived | None:
 def _record(number: int, where: str, line: bytes) -> Arrived:
     record = parse_json(line, number, where, "", "ndjson")
     if isinstance(record.outcome, DocumentError):
-        return Arrived(where, record.id, record.outcome)
+        return Arrived(where, record.id, record.outcome, number)
     document = record.outcome
     titled = replace(document, title=document.title or default_title(document.text))
     key = record.id or default_key(document.text)
-    return Arrived(key, key, titled)
+    return Arrived(key, key, titled, number)

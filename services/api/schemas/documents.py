@@ -45,6 +45,9 @@ class Taken(Response):
     end_step: int
     tokens: int
     known: bool = Field(description="The tenant had it already; nothing was added.")
+    replaced: bool = Field(
+        False, description="An older document of this id had another text and is forgotten."
+    )
     like: str | None = Field(
         None, description="The id of another document that says the same, or nearly."
     )
@@ -69,10 +72,17 @@ class TakenIn(Response):
                     "end_step": 1,
                     "tokens": 9,
                     "known": False,
+                    "replaced": False,
                     "like": None,
                 }
             ],
             "failed": [],
+            "read": 1,
+            "taken_in": 1,
+            "known": 0,
+            "replaced": 0,
+            "refused": 0,
+            "next_line": None,
         }
     )
 
@@ -84,7 +94,18 @@ class TakenIn(Response):
         description="Ask with this `min_step`, and the answer has seen all of these documents."
     )
     documents: list[Taken]
-    failed: list[FailedSource] = Field(description="What was left out; the rest is taken in.")
+    failed: list[FailedSource] = Field(
+        description="What was left out, the first thousand of it; the rest is taken in."
+    )
+    read: int = Field(0, description="Documents and lines that were looked at.")
+    taken_in: int = Field(0, description="How many of them are new.")
+    known: int = Field(0, description="How many the tenant had already; they count for no limit.")
+    replaced: int = Field(0, description="How many new ones took an older one's place.")
+    refused: int = Field(0, description="How many were left out.")
+    next_line: int | None = Field(
+        None,
+        description="Send the lines from this one on in another request; null: all are read.",
+    )
 
 
 class Document(Response):

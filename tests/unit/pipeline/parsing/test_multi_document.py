@@ -15,7 +15,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.multi_document import read_many
 from mplus_ray.pipeline.parsing.parse import parse_bytes
-from mplus_ray.pipeline.parsing.records import Record
+from mplus_ray.pipeline.parsing.records.record import Record
 
 
 def read(name: str, data: bytes) -> list[Record]:
@@ -65,7 +65,7 @@ class TestCsv:
         data = b"id,text\n1,Good.\n2\n3,\xff\n4, \n\n5,Good too.\n"
         assert [r.number for r in read("a.csv", data)] == [1, 2, 3, 4, 5]
         assert reasons("a.csv", data) == [
-            "a.csv, row 2 has 1 fields, the header names 2",
+            "a.csv, row 2 holds no text, so there is nothing to memorize",
             "a.csv, row 3 is not valid UTF-8; convert the file",
             "a.csv, row 4 holds no text, so there is nothing to memorize",
         ]
@@ -76,7 +76,7 @@ class TestCsv:
             (b"", "no header"),
             (b"text,text\na,b\n", "name each column once"),
             (b"text\n", "holds no documents"),
-            (b"PK\x03\x04 and so on", "by its content it is a ZIP"),
+            (b"PK\x03\x04 and so on", "damaged ZIP archive"),
             (b"\xff\xfet\x00e\x00\x00", "truncated data|holds no documents"),
         ],
     )
@@ -86,7 +86,7 @@ class TestCsv:
 
     def test_a_quote_that_is_never_closed_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("csv.field_size_limit", lambda: None)
-        monkeypatch.setattr("mplus_ray.pipeline.parsing.csv.MAX_RECORD", 1000)
+        monkeypatch.setattr("mplus_ray.pipeline.parsing.records.csv.MAX_RECORD", 1000)
         with pytest.raises(DocumentError, match="has a line longer than"):
             read("a.csv", b'text\n"' + b"x" * 2000)
 

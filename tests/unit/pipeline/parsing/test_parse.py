@@ -67,15 +67,34 @@ class TestText:
         [
             (b"\x89PNG\r\n\x1a\n", "PNG"),
             (gzip.compress(b"text"), "gzip"),
-            (b"PK\x03\x04\x14", "ZIP"),
-            (b"%PDF-1.7\n", "a PDF; rename it"),
-            (b"<!DOCTYPE html><p>x", "HTML page; rename it"),
-            (b"<!-- saved --> <html lang=en>", "HTML page; rename it"),
+            (b"\x7fELF\2\1", "program"),
         ],
     )
     def test_another_format_under_its_name_is_refused(self, data: bytes, kind: str) -> None:
         with pytest.raises(DocumentError, match=rf"a\.txt is not a \.txt file.*{kind}"):
             parse_bytes(data, "a.txt")
+
+    @pytest.mark.parametrize(
+        ("data", "name", "kind"),
+        [
+            (b"<!DOCTYPE html><p>Owls", "a.txt", "html"),
+            (b"<!-- saved --> <html lang=en><p>Owls", "a.md", "html"),
+            (b"{\\rtf1 Owls}", "a.doc", "rtf"),
+            (b"Owls", "a.xyz", "txt"),
+            (b"Owls", "a", "txt"),
+            (b"From: a@b.c\nTo: d@e.f\nSubject: x\n\nOwls", "a", "eml"),
+            (b"<?xml version='1.0'?><a>Owls</a>", "a", "xml"),
+        ],
+    )
+    def test_the_content_says_what_it_is(self, data: bytes, name: str, kind: str) -> None:
+        parsed = parse_bytes(data, name)
+        assert "Owls" in parsed.text
+        assert "<" not in parsed.text
+        assert parsed.metadata["format"] == kind
+
+    def test_an_archive_is_many_documents(self) -> None:
+        with pytest.raises(DocumentError, match=r"holds many documents \(zip\)"):
+            parse_bytes(b"PK\x03\x04\x14", "a.txt")
 
     @pytest.mark.parametrize("data", [b"text\0text", bytes(range(1, 32)) * 4])
     def test_binary_data_is_refused(self, data: bytes) -> None:
@@ -98,7 +117,7 @@ class TestText:
     @pytest.mark.parametrize("name", ["a.xyz", "a"])
     def test_an_unknown_format_names_the_known_ones(self, name: str) -> None:
         with pytest.raises(DocumentError, match=r"not supported; convert it to one of .*\.pdf"):
-            parse_bytes(b"text", name)
+            parse_bytes(b"te\0xt", name)
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(DocumentError, match=r"gone\.txt cannot be read: No such file"):
@@ -138,8 +157,7 @@ class TestHtml:
             "Birds",
             "Ravens are black.",
             "Owls sleep.",
-            "one",
-            "two",
+            "- one\n- two",
             "a | b",
             "x\n  y",
         ]

@@ -25,7 +25,15 @@ from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
-from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, open_sources, read_again
+from mplus_ray.pipeline.sources import (
+    Idle,
+    Incoming,
+    Item,
+    Until,
+    left_out,
+    open_sources,
+    read_again,
+)
 from mplus_ray.pipeline.sources.buffered_stream import Arriving
 from mplus_ray.pipeline.sources.follow import Folder
 from mplus_ray.pipeline.sources.stdin import JsonLines
@@ -173,7 +181,7 @@ class TestStandardInput:
     def test_an_endless_line_is_passed_over(
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("mplus_ray.pipeline.parsing.jsonl.MAX_RECORD", 100)
+        monkeypatch.setattr("mplus_ray.pipeline.parsing.records.jsonl.MAX_RECORD", 100)
         data = lines(b"x" * 1000, {"text": "After it."}, b"y" * 250)
         intake = take(log, JsonLines(io.BytesIO(data)))
         assert (intake.new, intake.failures) == (1, 2)
@@ -266,6 +274,8 @@ class TestFollow:
         folder: Path,
         rounds: list[Callable[[], object]],
         monkeypatch: pytest.MonkeyPatch,
+        *,
+        sync: bool = False,
     ) -> IngestReport:
         """Does one thing after each look into the folder, then stops."""
         monkeypatch.setattr("mplus_ray.pipeline.sources.follow._POLL_SECONDS", 0)
@@ -275,7 +285,7 @@ class TestFollow:
         def on_idle(_: IngestReport) -> None:
             next(todo, until.stop.set)()
 
-        return take(log, Folder(folder, until), on_idle=on_idle)
+        return take(log, Folder(folder, until, sync=sync), on_idle=on_idle)
 
     def test_a_file_is_taken_when_it_is_still(
         self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -328,6 +338,43 @@ class TestFollow:
         rounds = [still, still, disturb, still, still]
         intake = self.follow(log, folder, rounds, monkeypatch)
         assert (intake.new, intake.known, intake.failures) == (2, 1, 1)
+
+    def test_what_is_gone_is_forgotten_where_that_is_asked_for(
+        self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        for name in ("a.txt", "b.txt", "c.csv"):
+            (folder / name).write_text(f"text\nThis is {name}.\n")
+        (tmp_path / "in-other.txt").write_text("Beside it.")
+        take(log, open_sources([str(folder), str(tmp_path / "in-other.txt")]))
+        (folder / "a.txt").unlink()
+        still: Callable[[], object] = lambda: None  # noqa: E731
+
+        def disturb() -> None:
+            (folder / "b.txt").rename(folder / "d.txt")
+            (folder / "c.csv").unlink()
+
+        rounds = [still, still, disturb, still, still, still]
+        intake = self.follow(log, folder, rounds, monkeypatch, sync=True)
+        gone = [str(folder / name) for name in ("a.txt", "b.txt", "c.csv#1")]
+        assert sorted(key for key, _ in intake.forgotten) == gone
+        left = [document.key for document in log.documents() if document.forget is None]
+        assert left == [str(tmp_path / "in-other.txt"), str(folder / "d.txt")]
+        receipts = {request.receipt.id for request in log.forgets.list()}
+        assert {receipt for _, receipt in intake.forgotten} == receipts
+
+    def test_a_folder_that_cannot_be_seen_has_nothing_forgotten(
+        self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        (folder / "a.txt").write_text("This is a.")
+        still: Callable[[], object] = lambda: None  # noqa: E731
+        rounds = [still, still, lambda: folder.rename(tmp_path / "away"), still, still]
+        intake = self.follow(log, folder, rounds, monkeypatch, sync=True)
+        assert intake.forgotten == []
+        assert keys(log) == [str(folder / "a.txt")]
 
     def test_it_ends_when_nothing_comes(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -484,3 +531,20 @@ class TestArriving:
 def _write_and_close(descriptor: int, data: bytes) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+
+
+def test_names_that_are_not_utf8_are_two_documents(log: TenantLog, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    for name in (b"caf\xe9.txt", b"caf\xe8.txt"):
+        with open(os.path.join(folder, name), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(b"This is " + name[:3] + b".")
+    intake = take(log, open_sources([str(tmp_path)]))
+    assert (intake.new, intake.replaced) == (2, 0)
+    assert len(set(keys(log))) == 2
+
+
+def test_files_of_other_formats_are_counted(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.xyz", "c.XYZ", "d", "e"):
+        (tmp_path / name).write_bytes(b"te\0xt" if name == "e" else b"text")
+    source = open_sources([str(tmp_path)])
+    assert left_out(source) == {".xyz": 2, "(no suffix)": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.records import MAX_RECORD, Record, parse_json
+from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
 
 
 class Lines(Protocol):

@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.records import Record
-from mplus_ray.pipeline.parsing.tables import Columns
+from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.records.tables import Columns
 
 _BATCH = 32  # rows in memory at a time
 _BUFFER = 2**20  # bytes of a column chunk read at a time
 _MAX_COLUMN = 2**30  # unpacked bytes of a column chunk that packs suspiciously well
 _MAX_RATIO = 200
+_DICTIONARY = frozenset(["PLAIN", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "RLE", "BIT_PACKED"])
 
 
 def read_parquet(file: BinaryIO, name: str) -> Iterator[Record]:
@@ -44,12 +45,18 @@ def _records(file: BinaryIO, name: str) -> Iterator[Record]:
         raise DocumentError(f"{name} has two columns of one name; rename one")
     texts = [field.name for field in schema if _is_text(field.type)]
     # Kept as a dictionary, a value that is repeated a million times is in memory once.
-    table = pq.ParquetFile(file, read_dictionary=texts, buffer_size=_BUFFER, pre_buffer=False)
+    packed = [text for text in texts if _is_dictionary(found.metadata, text)]
+    table = pq.ParquetFile(file, read_dictionary=packed, buffer_size=_BUFFER, pre_buffer=False)
     batches = table.iter_batches(batch_size=_BATCH, columns=names, use_threads=False)
     first = next(batches, None)
     if first is None:
         return
-    columns = Columns.choose(names, _sizes(first, texts), name)
+    if not texts:
+        raise DocumentError(
+            f"{name} has no column with text; name one of them `text` "
+            f"(there are: {', '.join(schema.names)[:200]})"
+        )
+    columns = Columns.choose(names, _sizes(first, texts), name, first.num_rows)
     number = 0
     for batch in chain([first], batches):
         for place in range(batch.num_rows):
@@ -70,6 +77,13 @@ def _check_sizes(metadata: Any, name: str) -> None:
                 )
 
 
+def _is_dictionary(metadata: Any, column: str) -> bool:
+    """Whether a column can be kept as a dictionary: Arrow reads no other encoding as one."""
+    place = next(n for n in range(metadata.num_columns) if metadata.schema.column(n).path == column)
+    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    return all(set(group.column(place).encodings) <= _DICTIONARY for group in groups)
+
+
 def _is_plain(kind: Any) -> bool:
     """Lists, structures and binary data are no metadata of a text."""
     types = pa.types
@@ -77,6 +91,8 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 

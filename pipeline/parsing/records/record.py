@@ -1,4 +1,4 @@
-"""One document as a JSON object, and what files of many documents give."""
+"""One document among many: a row, a line, an object, a message, a member of an archive."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from mplus_ray.model.errors import DocumentError
+from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.encodings import unix_lines
+from mplus_ray.pipeline.parsing.limits import check_key
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again
+_TEXT_NAMES = ("text", "content", "body")
+_OWN_NAMES = frozenset(["id", "title", "metadata"])
 
 
 @dataclass(frozen=True)
 class Record:
-    """A row or a line of a file of many documents.
+    """A part of a file of many documents.
 
     Attributes:
-        number: its place, from 1.
+        number: its place, from 1; 0: the file itself, which cannot be read further.
         outcome: the document, or why there is none.
         id: what the file itself calls it.
+        whole: it is all of the file, and goes by the file's name.
     """
 
     number: int
     outcome: ParsedDocument | DocumentError
     id: str | None = None
+    whole: bool = False
 
     def load(self) -> ParsedDocument:
         """
@@ -48,43 +54,53 @@ def parse_json(data: bytes, number: int, name: str, title: str, kind: str) -> Re
         kind: the format, for the metadata.
     """
     try:
-        fields = _fields(data, name)
-        return Record(number, _document(fields, name, title, kind), _id(fields, name))
+        fields = json.loads(data.decode("utf-8-sig"), parse_constant=no_number)
+    except UnicodeDecodeError as error:
+        reason = f"{name} is not valid UTF-8 at byte {error.start}"
+        return Record(number, DocumentError(reason))
+    except (ValueError, RecursionError) as error:
+        return Record(number, DocumentError(f"{name} is not JSON: {error}"))
+    return record_of(fields, number, name, title, kind)
+
+
+def record_of(fields: Any, number: int, name: str, title: str, kind: str) -> Record:
+    """The same of an object that is read already."""
+    try:
+        if not isinstance(fields, dict):
+            raise DocumentError(
+                f'{name} is no JSON object; write {{"text": "…"}}, with "id", "title" and '
+                '"metadata" if you like'
+            )
+        identity = _id(fields, name)
+        return Record(number, _document(fields, name, title, kind), identity)
     except DocumentError as error:
         return Record(number, error)
 
 
-def _fields(data: bytes, name: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(data.decode("utf-8-sig"), parse_constant=_no_number)
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{name} is not valid UTF-8 at byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
-        raise DocumentError(f"{name} is not JSON: {error}") from error
-    if not isinstance(fields, dict):
-        raise DocumentError(
-            f'{name} is no JSON object; write {{"text": "…"}}, with "id", "title" and "metadata" '
-            "if you like"
-        )
-    return fields
-
-
-def _no_number(text: str) -> NoReturn:
+def no_number(text: str) -> NoReturn:
+    """What JSON has no word for: NaN and the infinities."""
     raise ValueError(f"{text} is no number that JSON knows")
 
 
 def _document(fields: dict[str, Any], name: str, title: str, kind: str) -> ParsedDocument:
-    text = fields.get("text")
-    if not isinstance(text, str):
-        raise DocumentError(f'{name} has no "text" that is a string')
+    named = next((key for key in _TEXT_NAMES if isinstance(fields.get(key), str)), None)
+    if named is None:
+        raise DocumentError(f'{name} has no "text" that is a string{_hint(fields)}')
     given = fields.get("title")
     if not isinstance(given, str | None):
         raise DocumentError(f'{name}: "title" is no string')
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict | None):
         raise DocumentError(f'{name}: "metadata" is no object')
-    rest = {key: fields[key] for key in fields.keys() - {"id", "title", "text", "metadata"}}
-    return document_of(text, given or title, {**rest, **(metadata or {})}, name, kind)
+    rest = {key: fields[key] for key in fields.keys() - _OWN_NAMES - {named}}
+    return document_of(fields[named], given or title, {**rest, **(metadata or {})}, name, kind)
+
+
+def _hint(fields: Mapping[str, Any]) -> str:
+    if isinstance(fields.get("messages"), list):
+        return '; of a conversation, write its turns into "text", one a line: "user: …"'
+    others = ", ".join(sorted(map(str, fields)))[:200]
+    return f'; "content" and "body" are read too (there are: {others})' if others else ""
 
 
 def document_of(
@@ -95,14 +111,18 @@ def document_of(
     Raises:
         DocumentError: there is no text, it is encoded data, or the metadata cannot be kept.
     """
-    _check_metadata(metadata, name)
+    check_metadata(metadata, name)
     # The ledger keeps the headings under this name.
     own = {"_sections" if key == "sections" else key: value for key, value in metadata.items()}
-    return checked(ParsedDocument(title, text, metadata=own), name, kind)
+    return checked(ParsedDocument(title, unix_lines(text), metadata=own), name, kind)
 
 
-def _check_metadata(metadata: Mapping[str, Any], name: str) -> None:
-    """Refuse what could be read but never shown: a document with it would spoil every list."""
+def check_metadata(metadata: Mapping[str, Any], name: str) -> None:
+    """Refuse what could be read but never shown: a document with it would spoil every list.
+
+    Raises:
+        DocumentError: it has a number that is not finite, half a character, or too many levels.
+    """
     try:
         json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
         deep = _is_deep(metadata)
@@ -131,4 +151,8 @@ def _id(fields: dict[str, Any], name: str) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise DocumentError(f'{name}: "id" is neither a string nor a whole number')
+    try:
+        check_key(str(value))
+    except InvalidInputError as error:
+        raise DocumentError(f"{name}: {error}") from error
     return str(value)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.pipeline.ledger.documents import limits as document_limits
-from mplus_ray.pipeline.ledger.documents.limits import check_key, check_metadata
 from mplus_ray.pipeline.ledger.documents.pages import PAGE_BYTES
+from mplus_ray.pipeline.parsing import limits as document_limits
+from mplus_ray.pipeline.parsing.limits import check_key, check_metadata
 from mplus_ray.pipeline.sources.files import find_files
 from mplus_ray.services.api.ingest.service import document_url
 from mplus_ray.services.api.routes import documents as routes

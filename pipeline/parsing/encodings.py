@@ -1,0 +1,134 @@
+"""Bytes to characters: the declared encoding, a byte order mark, or what the bytes allow."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+import webencodings
+from charset_normalizer import from_bytes
+
+from mplus_ray.model.errors import DocumentError
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# The encoding standard names supersets of what Python knows under these labels.
+_SUPERSETS = {
+    "shift_jis": "cp932",
+    "euc-kr": "cp949",
+    "gbk": "gb18030",
+    "big5": "big5hkscs",
+    "iso-8859-8-i": "iso-8859-8",
+    "macintosh": "mac-roman",
+    "windows-874": "cp874",
+    "x-mac-cyrillic": "mac-cyrillic",
+}
+_SAMPLE = 1 << 16  # bytes by which an encoding is guessed
+_ASCII_TEXT = re.compile(rb"[\t\n\r\x1b\x20-\x7e]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_MULTI_BYTE = frozenset("big5 big5hkscs cp932 cp949 cp950 euc_jp euc_kr gb18030 gbk".split()) | {
+    "gb2312",
+    "shift_jis",
+    "johab",
+}
+_EAST_ASIAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
+_FEWEST_LETTERS = 16  # bytes beyond ASCII from which a guess is better than a refusal
+
+
+def labelled(label: str) -> str | None:
+    """Python's codec for a label as the encoding standard reads it; None: it has no such label."""
+    known = webencodings.lookup(label)
+    if known is None or known.name in ("replacement", "x-user-defined"):
+        return None
+    name = _SUPERSETS.get(known.name, known.name)
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        return None
+
+
+def encoding_of(start: bytes, declared: str | None) -> str | None:
+    """What a byte order mark says, or UTF-16's pattern of zeros; without them what is declared."""
+    for mark, encoding in _BOMS:
+        if start.startswith(mark):
+            return encoding
+    return _unmarked_utf16(start) or declared
+
+
+def decode(data: bytes, name: str, declared: str | None = None) -> str:
+    """Text with `\\n` line ends.
+
+    Without a mark and a declaration it is UTF-8, or else the encoding in which the bytes make
+    words; short texts that many encodings could be are refused rather than guessed.
+
+    Args:
+        declared: a codec of Python's that the document names itself.
+
+    Raises:
+        DocumentError: the bytes are not in that encoding, are of none that can be told, or are
+            no text.
+    """
+    encoding = encoding_of(data[:_SAMPLE], declared) or "utf-8"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        guessed = None if declared or encoding != "utf-8" else _guess(data)
+        if guessed is None:
+            raise DocumentError(
+                f"{name} is not valid {encoding.upper()}: byte 0x{data[error.start]:02x} at offset "
+                f"{error.start}; convert it, for instance with `iconv -f latin1 -t utf-8`"
+            ) from error
+        text = guessed
+    except (UnicodeError, LookupError) as error:
+        raise DocumentError(
+            f"{name} cannot be read as {encoding} ({error}); convert it to UTF-8"
+        ) from error
+    if "\0" in text or len(_CONTROLS.findall(text)) > len(text) // 100:
+        raise DocumentError(f"{name} is binary data, not text")
+    return unix_lines(text.removeprefix("\ufeff"))
+
+
+def unix_lines(text: str) -> str:
+    """The same text has the same hash, whichever system's line ends it came with."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unmarked_utf16(start: bytes) -> str | None:
+    """UTF-16 of a Latin script has a zero in nearly every second byte, on one side only."""
+    if len(start) < 4:
+        return None
+    start = start[: len(start) & ~1]
+    half = len(start) // 2
+    zeros = (start[0::2].count(0), start[1::2].count(0))
+    for side, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        letters = start[1 - side :: 2]
+        if zeros[side] > 0.7 * half and zeros[1 - side] == 0 and _ASCII_TEXT.search(letters):
+            return encoding
+    return None
+
+
+def _guess(data: bytes) -> str | None:
+    """The text by the likeliest encoding; None: nothing is likely enough."""
+    sample = data[:_SAMPLE]
+    if b"\0" in sample or sum(byte > 0x7F for byte in sample) < _FEWEST_LETTERS:
+        return None
+    best = from_bytes(sample, threshold=0.15, enable_fallback=False).best()
+    if best is None or not (best.coherence > 0 or _is_east_asian(sample, best.encoding)):
+        return None
+    try:
+        return data.decode(best.encoding)
+    except UnicodeError:
+        return None
+
+
+def _is_east_asian(sample: bytes, encoding: str) -> bool:
+    """Whether most of the text is in a script that no language statistics are kept of."""
+    if encoding not in _MULTI_BYTE:
+        return False
+    text = sample.decode(encoding, "ignore")
+    return len(_EAST_ASIAN.findall(text)) > len(text) // 2

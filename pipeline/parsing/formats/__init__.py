@@ -1,0 +1,1 @@
+"""One function for each format, or group of formats, that is one document."""

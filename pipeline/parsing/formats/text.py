@@ -1,0 +1,205 @@
+"""Plain text and markup that is read as it stands; headings become sections."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.encodings import decode
+from mplus_ray.pipeline.parsing.titles import meaningful
+
+# All patterns look at one line, and none can be matched in two ways.
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
+_FRONT_TITLE = re.compile(r"title:[ \t]*(\S.*)")
+_ORG = re.compile(r"(\*{1,9}) +(\S.*)")
+_ORG_TITLE = re.compile(r"#\+title:[ \t]*(\S.*)", re.I)
+_TEX = re.compile(
+    r"[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]]*\])?"
+    r"\{([^{}]*)\}"
+)
+_TEX_TITLE = re.compile(r"[ \t]*\\title\{([^{}]*)\}")
+_TEX_LEVELS = {
+    "part": 1,
+    "chapter": 1,
+    "section": 2,
+    "subsection": 3,
+    "subsubsection": 4,
+    "paragraph": 5,
+}
+_TEX_COMMENT = re.compile(r"(?<!\\)%.*")
+_RST_RULE = re.compile(r"([=\-`:'\"~^_*+#<>.])\1{2,}[ \t]*")
+_COMMENT_BEGIN, _COMMENT_END = "<!--", "-->"
+_MOST_FRONT = 200  # lines of front matter
+
+Lines = list[tuple[str, int]]  # with where they begin
+
+
+def parse_text(data: bytes, name: str) -> ParsedDocument:
+    """The text as it stands, titled by its file name."""
+    return ParsedDocument(title=Path(name).stem, text=decode(data, name))
+
+
+def parse_markdown(data: bytes, name: str) -> ParsedDocument:
+    """The source without its comments; its headings become sections, the first one the title."""
+    text = _without_comments(decode(data, name))
+    lines = list(_lines(text))
+    title, begin = _front_matter(lines, name)
+    return _document(text, list(_markdown(lines[begin:])), title, name)
+
+
+def parse_rst(data: bytes, name: str) -> ParsedDocument:
+    """reStructuredText, its underlined headings as sections."""
+    text = decode(data, name)
+    return _document(text, list(_rst(list(_lines(text)))), None, name)
+
+
+def parse_org(data: bytes, name: str) -> ParsedDocument:
+    """Org mode's text."""
+    text = decode(data, name)
+    title: str | None = None
+    sections = []
+    for line, start in _lines(text):
+        if found := _ORG.fullmatch(line):
+            sections.append(Section(found[2].strip(), len(found[1]), start))
+        elif title is None and (named := _ORG_TITLE.fullmatch(line)):
+            title = meaningful(named[1], name)
+    return _document(text, sections, title, name)
+
+
+def parse_tex(data: bytes, name: str) -> ParsedDocument:
+    """LaTeX source without its comments."""
+    source = decode(data, name)
+    text = "\n".join(_TEX_COMMENT.sub("", line) for line in source.split("\n"))
+    title: str | None = None
+    sections = []
+    for line, start in _lines(text):
+        if found := _TEX.match(line):
+            sections.append(Section(found[2].strip(), _TEX_LEVELS[found[1]], start))
+        elif title is None and (named := _TEX_TITLE.match(line)):
+            title = meaningful(named[1], name)
+    return _document(text, [each for each in sections if each.title], title, name)
+
+
+def parse_code(data: bytes, name: str) -> ParsedDocument:
+    """Source code as it stands, titled by its whole name."""
+    return ParsedDocument(title=Path(name).name, text=decode(data, name))
+
+
+TEXTS: dict[str, Callable[[bytes, str], ParsedDocument]] = {
+    "txt": parse_text,
+    "md": parse_markdown,
+    "rst": parse_rst,
+    "org": parse_org,
+    "tex": parse_tex,
+    "code": parse_code,
+}
+
+
+def _document(text: str, sections: list[Section], title: str | None, name: str) -> ParsedDocument:
+    first = sections[0].title if sections else Path(name).stem
+    return ParsedDocument(title=title or first, text=text, sections=tuple(sections))
+
+
+def _lines(text: str) -> Iterator[tuple[str, int]]:
+    start = 0
+    for line in text.split("\n"):
+        yield line, start
+        start += len(line) + 1
+
+
+def _without_comments(text: str) -> str:
+    """Markdown without `<!-- … -->`, which no reader sees; in one pass, fences as they are."""
+    if _COMMENT_BEGIN not in text:
+        return text
+    kept: list[str] = []
+    fence, hidden = "", False
+    for line in text.split("\n"):
+        opening = None if hidden else _FENCE.match(line)
+        if opening and not fence:
+            fence = opening[1]
+        elif opening and opening[1].startswith(fence) and not line.strip(" `~"):
+            fence = ""
+        shown, hidden = (line, False) if fence else _shown(line, hidden)
+        if shown or not line:
+            kept.append(shown)
+    return "\n".join(kept)
+
+
+def _shown(line: str, hidden: bool) -> tuple[str, bool]:
+    """A line without what is in comments, and whether one is open at its end."""
+    parts: list[str] = []
+    place = 0
+    while place < len(line):
+        mark = _COMMENT_END if hidden else _COMMENT_BEGIN
+        found = line.find(mark, place)
+        if not hidden:
+            parts.append(line[place:] if found < 0 else line[place:found])
+        if found < 0:
+            break
+        hidden = not hidden
+        place = found + len(mark)
+    return "".join(parts), hidden
+
+
+def _front_matter(lines: Lines, name: str) -> tuple[str | None, int]:
+    """The title in a block of `key: value` lines at the beginning, and the first line after it."""
+    if not lines or lines[0][0].rstrip() != "---":
+        return None, 0
+    title: str | None = None
+    for place, (line, _) in enumerate(lines[1:_MOST_FRONT], 1):
+        if line.rstrip() in ("---", "..."):
+            return title, place + 1
+        if title is None and (found := _FRONT_TITLE.fullmatch(line)):
+            title = meaningful(found[1].strip().strip("\"'"), name)
+    return None, 0
+
+
+def _markdown(lines: Lines) -> Iterator[Section]:
+    """ATX (`## x`) and setext (underlined) headings outside fenced code."""
+    fence = ""
+    previous, previous_start = "", 0
+    for line, start in lines:
+        opening = _FENCE.match(line)
+        if fence:
+            if opening and opening[1].startswith(fence):
+                fence = ""
+            previous = ""
+        elif opening:
+            fence = opening[1]
+            previous = ""
+        elif atx := _ATX.fullmatch(line):
+            if title := _without_closing(atx[2]):
+                yield Section(title, len(atx[1]), start)
+            previous = ""
+        elif previous.strip() and (rule := _SETEXT.fullmatch(line)):
+            yield Section(previous.strip(), 1 if rule[1][0] == "=" else 2, previous_start)
+            previous = ""
+        else:
+            previous, previous_start = line, start
+
+
+def _without_closing(title: str) -> str:
+    """`First ##` as `First`."""
+    bare = title.rstrip()
+    opened = bare.rstrip("#")
+    return opened.rstrip() if not opened or opened[-1] in " \t" else bare
+
+
+def _rst(lines: Lines) -> Iterator[Section]:
+    """Underlined headings; their signs' order is their level."""
+    levels: dict[tuple[str, bool], int] = {}
+    for place in range(1, len(lines)):
+        title, start = lines[place - 1]
+        rule = lines[place][0]
+        text = title.strip()
+        if not text or _RST_RULE.fullmatch(title) or not _RST_RULE.fullmatch(rule):
+            continue
+        if len(rule.rstrip()) < len(text):
+            continue
+        above = lines[place - 2][0].rstrip() if place > 1 else ""
+        kind = (rule[0], above == rule.rstrip())
+        yield Section(text, levels.setdefault(kind, len(levels) + 1), start)

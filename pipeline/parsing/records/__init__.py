@@ -1,0 +1,1 @@
+"""Formats that hold many documents, each read as a stream of records."""

@@ -1,0 +1,215 @@
+"""Comma-separated values: one document a row, read as a stream."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+from typing import BinaryIO
+
+from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.encodings import encoding_of
+from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
+from mplus_ray.pipeline.parsing.records.tables import Columns
+
+_SAMPLE = 100  # rows by which the columns are told apart
+_DELIMITERS = ",;\t|"
+_LOOK = 8  # lines in which the header is looked for
+_LONG_NAME = 60  # characters; what is longer is no column's name
+_MOST_LINES = 10_000  # of one row: more is a quote that nobody closed
+
+# A field is a document's text; the default of 128 KiB is for tables of numbers.
+csv.field_size_limit(MAX_RECORD)
+
+
+def read_csv(file: BinaryIO, name: str) -> Iterator[Record]:
+    """The documents of a file.
+
+    Its first row names the columns, or the first that has as many fields as the others. A file of
+    running text without such a row has one document a row. A quote that is never closed spoils
+    the row in which it begins, and no other.
+
+    Raises:
+        DocumentError: it has no rows or no text, or two columns of one name.
+    """
+    start = file.read(1 << 16)
+    file.seek(0)
+    encoding = encoding_of(start, None) or "utf-8-sig"
+    # A byte that is no text spoils its own row only: see `_record`.
+    text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
+    try:
+        yield from _records(text, name)
+    except (csv.Error, UnicodeError) as error:
+        raise DocumentError(
+            f"{name}: {error}; what came before is taken in, mend the file from there on"
+        ) from error
+    finally:
+        text.detach()  # the caller closes the file
+
+
+Row = list[str] | DocumentError
+
+
+def _records(text: io.TextIOWrapper, name: str) -> Iterator[Record]:
+    lines = _Lines(text, name)
+    head = lines.peek(_LOOK)
+    delimiter = max(_DELIMITERS, key=lambda mark: sum(min(line.count(mark), 1000) for line in head))
+    rows = _rows(lines, delimiter, name)
+    sample = list(islice(rows, _SAMPLE))
+    skipped, header = _header([row for row in sample if isinstance(row, list)], name)
+    kind = "tsv" if delimiter == "\t" else "csv"
+    body = sample[skipped:]
+    good = [row for row in body if isinstance(row, list)]
+    sizes = {
+        column: sum(len(row[place]) for row in good if len(row) > place)
+        for place, column in enumerate(header)
+        if column
+    }
+    columns = Columns.choose([column for column in header if column], sizes, name, len(good))
+    for number, row in enumerate(chain(body, rows), 1):
+        yield _record(columns, header, row, number, name, kind)
+
+
+def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
+    """How many rows come before the first document, and the columns' names.
+
+    A name that is empty stands for a column that nobody reads.
+    """
+    if not rows:
+        raise DocumentError(f"{name} has no header: its first row must name each column once")
+    widths = [_width(row) for row in rows[:_LOOK]]
+    place = 0
+    if len(rows) > 2 and widths[0] == 1 and widths[1] > 1:
+        place = 1  # a title above the table
+    if _is_running_text(rows[place:]):
+        return place, ["text"]
+    header = [column.removeprefix("\ufeff").strip() for column in rows[place]]
+    while header and not header[-1]:
+        header.pop()
+    named = [column for column in header if column]
+    if not named or len(set(named)) < len(named):
+        raise DocumentError(f"{name} has no header: its first row must name each column once")
+    if any(len(column) > _LONG_NAME for column in named):
+        raise DocumentError(
+            f"{name} has no header: its first row is {rows[place][0][:40]!r}…, which names no "
+            "column; write a first row that names each column once"
+        )
+    return place + 1, header
+
+
+def _width(row: Sequence[str]) -> int:
+    """Fields up to the last that is not empty."""
+    return max((place for place, field in enumerate(row, 1) if field.strip()), default=0)
+
+
+def _is_running_text(rows: Sequence[list[str]]) -> bool:
+    """Whether there is one column, whose first row is a sentence like the others."""
+    if any(_width(row) > 1 for row in rows):
+        return False
+    first = rows[0][0].strip()
+    words = first.split()
+    return (len(words) > 3 and first[-1:] in ".!?…。") or len(first) > _LONG_NAME
+
+
+def _record(
+    columns: Columns, header: list[str], row: Row, number: int, name: str, kind: str
+) -> Record:
+    where = f"{name}, row {number}"
+    if isinstance(row, DocumentError):
+        return Record(number, row)
+    if _width(row) > len(header):
+        reason = f"{where} has {_width(row)} fields, the header names {len(header)}"
+        return Record(number, DocumentError(reason))
+    try:
+        "".join(row).encode()
+    except UnicodeEncodeError:
+        return Record(number, DocumentError(f"{where} is not valid UTF-8; convert the file"))
+    # Spreadsheets leave empty fields at the end out.
+    fields = dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=False))
+    fields.pop("", None)
+    title = f"{Path(name).stem} {number}"
+    return columns.record(fields, number, name, title, kind)
+
+
+def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
+    """Rows that are not empty. One with a quote that stays open is an error of its first line,
+    and reading goes on with the line after it.
+    """
+    number = 0
+    while True:
+        lines.begin_row()
+        try:
+            row = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+        except csv.Error as error:
+            number += 1
+            if len(lines.held) > 1:
+                lines.back_to_second()
+                yield DocumentError(
+                    f"{name}: the quote that row {number} opens is never closed; close it, or "
+                    "double it if it belongs to the text"
+                )
+            else:
+                yield _lenient(lines.held, delimiter, f"{name}, row {number}: {error}")
+            continue
+        if row is None:
+            return
+        if row:
+            number += 1
+            yield row
+
+
+def _lenient(line: Sequence[str], delimiter: str, reason: str) -> Row:
+    """A row of one line whose quotes are not as they should be: `"a" b,c`."""
+    if not line or line[0].count('"') % 2:
+        return DocumentError(reason)
+    return next(csv.reader(line, delimiter=delimiter), [])
+
+
+class _Lines:
+    """Lines of bounded length, which can be read again from where a row began.
+
+    Attributes:
+        held: the lines of the row at hand.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, name: str) -> None:
+        self._text = text
+        self._name = name
+        self._waiting: list[str] = []  # in reverse
+        self.held: list[str] = []
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = "" if len(self.held) >= _MOST_LINES else self._next()
+        if not line:
+            raise StopIteration
+        self.held.append(line)
+        return line
+
+    def begin_row(self) -> None:
+        """What comes next is a row of its own."""
+        self.held = []
+
+    def back_to_second(self) -> None:
+        """Give back all lines of the row but its first."""
+        self._waiting += reversed(self.held[1:])
+
+    def peek(self, count: int) -> list[str]:
+        """The next lines, which stay."""
+        found = []
+        while len(found) < count and (line := self._next()):
+            found.append(line)
+        self._waiting += reversed(found)
+        return found
+
+    def _next(self) -> str:
+        if self._waiting:
+            return self._waiting.pop()
+        line = self._text.readline(MAX_RECORD)
+        if len(line) == MAX_RECORD:
+            raise DocumentError(f"{self._name} has a line longer than {MAX_RECORD // 2**20} MiB")
+        return line

@@ -1,0 +1,25 @@
+"""Rows of a table as sentences, which questions reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mplus_ray.pipeline.parsing.text_builder import one_line
+
+_MOST_NAME = 100  # characters of a column's name, which every row repeats
+
+
+def sentence(fields: Iterable[tuple[str, str]]) -> str:
+    """`name: Mira Holt; town: Dorvas` of the fields that have a value."""
+    parts = []
+    for name, value in fields:
+        if text := one_line(value):
+            named = one_line(name)[:_MOST_NAME].rstrip(": ")
+            parts.append(f"{named}: {text}" if named else text)
+    return "; ".join(parts)
+
+
+def row_sentence(header: Sequence[str], row: Sequence[str]) -> str:
+    """The same of a row; cells beyond the header have no name."""
+    names = [*header, *[""] * (len(row) - len(header))]
+    return sentence(zip(names, row, strict=False))
