@@ -221,3 +221,25 @@ def bench_figures(
     if failed := [one for one in outcomes if one.error]:
         console.print(f"{len(failed)} of {len(outcomes)} failed; the page says why", markup=False)
         raise typer.Exit(1)
+
+
+@app.command("documents")
+def bench_documents(
+    folder: Annotated[Path, typer.Argument(help="Real files, in folders of any depth.")],
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="Of these: pdftotext, markitdown, kreuzberg, anydoc; with commas."
+        ),
+    ] = "pdftotext,markitdown,kreuzberg,anydoc",
+    most: Annotated[
+        int | None,
+        typer.Option(metavar="FILES", min=1, help="Of each format.", show_default=False),
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """How much of real files' words is read, how fast, and what is refused."""
+    from mplus_ray.bench.documents.run import main
+    from mplus_ray.services.cli.output import write_json
+
+    write_json(json, main(folder, ["mplus", *against.split(",")], most))
