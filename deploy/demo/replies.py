@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mplus_ray.deploy.demo.questions import DemoQuestion, DemoTenant
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
