@@ -92,7 +92,7 @@ def be_broken(api: ApiWorld, theirs: Planted, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("mplus_ray.services.api.ask_service.cite", fail)
         assert api.ask(theirs.headers, QUESTION).status_code == 500
     with monkeypatch.context() as patch:
-        patch.setattr("mplus_ray.services.api.ingest.service.chunk", fail)
+        patch.setattr("mplus_ray.services.api.ingest.service.entry_of", fail)
         sent = {"text": f"{STEM} again"}
         answer = api.client.post("/v1/documents", json=sent, headers=theirs.headers)
         assert answer.status_code == 500
