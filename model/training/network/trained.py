@@ -20,6 +20,7 @@ from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.task import Roles
 
 FILE = "adapters.safetensors"
+_MARK = "new_memory_positional_emb"  # a file may have it, though rows that are inputs have no mark
 _ADAPTER = re.compile(r"\.lora_([AB])\.(\w+)\.weight$")
 WRITE, READ = "default", "decoder_adapter"  # adapters by role, as official checkpoints name them
 
@@ -53,7 +54,8 @@ def load_trained(network: Network, folder: Path) -> None:
         raise CheckpointError(f"{path} is damaged: {error}") from error
     _check_scale(network.config, folder)
     wanted = {n: p for n, p in network.named_parameters() if p.requires_grad}
-    problems = [f"unexpected: {name}" for name in sorted(saved.keys() - wanted.keys())]
+    unused = {_MARK} if network.config.rows == "inputs" else set()
+    problems = [f"unexpected: {name}" for name in sorted(saved.keys() - wanted.keys() - unused)]
     found: dict[str, Tensor] = {}
     for name, parameter in wanted.items():
         shared = _ADAPTER.sub(rf".lora_\1.{WRITE}.weight", name)

@@ -175,6 +175,8 @@ def test_a_run_begins_with_earlier_adapters(tmp_path: Path, backbone: Path, reci
         if parameter.requires_grad:
             twin = name.replace("decoder_adapter", "default")
             assert torch.equal(parameter, saved[twin].float()), name
+    mark = {"new_memory_positional_emb": torch.zeros(1, 1, 32)}
+    save_file({**saved, **mark}, small / "adapters.safetensors")
     again = replace(recipe, start=str(small))
     assert train(order(again, tmp_path, "again", steps=1))
 
