@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-demo: $(STAMP)  ## two tenants memorize real documents and answer questions about them
+demo: backbone  ## two tenants memorize real documents and answer questions about them
 	$(BIN)/python -m mplus_ray.deploy.demo
 
 backbone: $(STAMP)  ## fetch what mplus-small is built on, once; after it no network is needed

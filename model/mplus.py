@@ -1,6 +1,6 @@
 """M+ in a notebook: load, memorize, ask, stream, save, restore.
 
-mplus = MPlus.load("checkpoints/mplus-tiny")
+mplus = MPlus.load("small")
 memory = mplus.memorize(mplus.empty_memory(), "Maren Tolva lives in Brelin.")
 print(mplus.ask(memory, "Where does Maren Tolva live?").text)
 print(*mplus.stream(memory, "Who lives in Brelin?"), sep="")

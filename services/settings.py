@@ -10,7 +10,7 @@ from pathlib import Path
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.config_file import with_config
 
-_PACKAGE = Path(__file__).parents[1]
+DEFAULT_CHECKPOINT = "mplus-small"  # `mplus get small` makes it complete
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,10 @@ class Settings:
         """
         environment = with_config(environment)
         home = environment.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-        default_checkpoint = _PACKAGE / "checkpoints" / "mplus-tiny"
         folder = (data or Path(environment.get("MPLUS_DATA") or Path(home) / "mplus")).absolute()
         return cls(
             data=folder,
-            checkpoint=checkpoint or environment.get("MPLUS_CHECKPOINT") or str(default_checkpoint),
+            checkpoint=checkpoint or environment.get("MPLUS_CHECKPOINT") or DEFAULT_CHECKPOINT,
             ledger_url=environment.get("MPLUS_LEDGER_URL") or f"sqlite:///{folder / 'ledger.db'}",
             store_url=environment.get("MPLUS_STORE_URL") or str(folder / "rows"),
             cache_bytes=_bytes(environment.get("MPLUS_CACHE_BYTES"), cls.cache_bytes),

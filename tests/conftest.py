@@ -17,6 +17,7 @@ settings.load_profile("mplus")
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
+    "MPLUS_CHECKPOINT": "mplus-tiny",  # complete as it comes, and small
     "HF_DATASETS_OFFLINE": "1",
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -27,20 +27,24 @@ class DemoTenant:
 
     Attributes:
         name: of the tenant and of its folder.
+        documents: names of the files in it that it hands in.
         questions: what it asks, in order.
     """
 
     name: str
+    documents: tuple[str, ...]
     questions: tuple[DemoQuestion, ...]
 
     @property
-    def folder(self) -> Path:
-        return DOCUMENTS / self.name
+    def paths(self) -> list[Path]:
+        """Of its documents."""
+        return [DOCUMENTS / self.name / name for name in self.documents]
 
 
 TENANTS = (
     DemoTenant(
         "anna",
+        ("canterville-ghost.html", "household.txt", "sleepy-hollow.txt"),
         (
             DemoQuestion("Where was Maren Tolva born?", "Brelin"),
             DemoQuestion("What does Maren Tolva work as?", "watchmaker"),
@@ -57,6 +61,7 @@ TENANTS = (
     ),
     DemoTenant(
         "bruno",
+        ("countries.md", "office.txt", "pep-0008.txt"),
         (
             DemoQuestion("Where was Nadia Kelm born?", "Osterun"),
             DemoQuestion("Which animal does Nadia Kelm keep?", "tortoise"),

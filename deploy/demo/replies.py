@@ -41,7 +41,7 @@ class Reply:
     @property
     def leaked(self) -> bool:
         """Whether a passage is of a document that is not the tenant's."""
-        own = {path.name for path in self.tenant.folder.iterdir()}
+        own = self.tenant.documents
         return any(citation["document_id"] not in own for citation in self.citations)
 
 

@@ -14,7 +14,7 @@ from mplus_ray.services.cli.output import printable
 
 _PASSAGES = 3
 _WIDTH = 150
-_LARGE = 2048  # hidden size
+_READS = 576  # hidden size from which on a model reads real text
 
 
 class Report:
@@ -32,7 +32,7 @@ class Report:
             f"{config.chunk_tokens} tokens",
             markup=False,
         )
-        if config.hidden_size < _LARGE:
+        if config.hidden_size < _READS:
             self.console.print(
                 "So small a model answers what a sentence states, and of real text hardly "
                 "anything. What there is to see is the whole path: documents, memory, retrieval, "
@@ -46,6 +46,15 @@ class Report:
 
     def ready(self, url: str) -> None:
         self.console.print(f"The service answers at {url}, as `mplus serve` does", markup=False)
+
+    def memorizing(self, tenant: DemoTenant, memory: Mapping[str, Any], seconds: float) -> None:
+        """How far a tenant's documents are, so many seconds after they were handed in."""
+        self.console.print(
+            f"{tenant.name}: {memory['step']} of {memory['step'] + memory['waiting']} chunks "
+            f"memorized after {seconds:.0f} s",
+            style="dim",
+            markup=False,
+        )
 
     def memorized(self, tenant: DemoTenant, memory: Mapping[str, Any], seconds: float) -> None:
         """Everything of a tenant can be asked about, so many seconds after it was handed in."""

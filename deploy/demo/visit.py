@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mplus_ray.deploy.demo.report import Report
 
 _MAX_TOKENS = 16
+_TELL_SECONDS = 10.0  # between two words on how far it is
 _LOOK_SECONDS = 0.2  # between two looks at how far memorizing is
 _PATIENCE = 120.0  # seconds of one request
 
@@ -56,8 +57,7 @@ def _tenant(client: httpx.Client, operator: str, tenant: DemoTenant) -> str:
 
 def _hand_in(client: httpx.Client, key: str, tenant: DemoTenant) -> str:
     """Send a tenant's files; returns the job that says how far they are."""
-    paths = sorted(tenant.folder.iterdir())
-    files = [("files", (path.name, path.read_bytes())) for path in paths]
+    files = [("files", (path.name, path.read_bytes())) for path in tenant.paths]
     return str(_send(client, key, "POST", "/v1/documents", files=files)["job_id"])
 
 
@@ -70,12 +70,16 @@ def _wait(
     stop: threading.Event,
 ) -> None:
     began = time.monotonic()
+    told = began
     while True:
         job = _send(client, key, "GET", f"/v1/jobs/{job_id}")
         if job["state"] == "done":
             break
         if job["state"] == "failed":
             raise InvalidInputError(f"documents of {tenant.name} failed: {job['failed']}")
+        if time.monotonic() - told >= _TELL_SECONDS:
+            told = time.monotonic()
+            report.memorizing(tenant, _send(client, key, "GET", "/v1/memory"), told - began)
         if stop.wait(_LOOK_SECONDS):
             raise typer.Exit(130)
     memory = _send(client, key, "GET", "/v1/memory")

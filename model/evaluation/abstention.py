@@ -109,7 +109,7 @@ def abstention(
     second = [sample for sample in samples if sample.document not in choosing]
     fitted = {
         names: Confidence.fit([s.evidence for s in first], _kinds(first), names, mplus.fingerprint)
-        for names in CANDIDATES
+        for names in _candidates(mplus)
     }
     chosen, figures = choose(fitted, first, seed)
     confidence = fitted[chosen]
@@ -124,6 +124,13 @@ def abstention(
         "bias": confidence.bias,
         "candidates": {"+".join(names): round(figure, 4) for names, figure in figures.items()},
     }, confidence
+
+
+def _candidates(mplus: MPlus) -> list[tuple[str, ...]]:
+    """Where the model can refuse, a confidence need not ask how far a block stands out, which
+    moves with how much else is in memory."""
+    refuses = mplus.config.refusal is not None
+    return [names for names in CANDIDATES if not refuses or set(names) <= _OF_ANY_MEMORY]
 
 
 def collect(

@@ -27,7 +27,7 @@ CheckpointOption = Annotated[
         "--checkpoint",
         metavar="NAME|DIR|ID|URL",
         help="The model: small, a folder, a hub id, s3://… or gs://…; by default "
-        "$MPLUS_CHECKPOINT, else the one in the repository.",
+        "$MPLUS_CHECKPOINT, else mplus-small, which `mplus get small` makes complete.",
         show_default=False,
     ),
 ]

@@ -53,9 +53,7 @@ def test_two_tenants_memorize_and_answer(tmp_path: Path, ray_folder: Path) -> No
     assert [(reply["tenant"], reply["question"]) for reply in replies] == asked
     assert result["leaked"] == 0
     own = {
-        tenant.name: " ".join(
-            " ".join(path.read_text().split()) for path in tenant.folder.iterdir()
-        )
+        tenant.name: " ".join(" ".join(path.read_text().split()) for path in tenant.paths)
         for tenant in TENANTS
     }
     for reply in replies:
@@ -83,10 +81,7 @@ def test_demo_documents_are_small_and_attributed() -> None:
 
 
 def test_every_expected_answer_is_in_its_tenants_documents() -> None:
-    texts = {
-        tenant.name: " ".join(path.read_text() for path in tenant.folder.iterdir())
-        for tenant in TENANTS
-    }
+    texts = {tenant.name: " ".join(path.read_text() for path in tenant.paths) for tenant in TENANTS}
     for tenant in TENANTS:
         for question in tenant.questions:
             assert question.expected is None or question.expected in texts[tenant.name]

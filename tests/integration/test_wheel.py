@@ -26,9 +26,10 @@ class Installed:
     python: Path
     folder: Path
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "MPLUS"))}
         environment["MPLUS_DATA"] = str(self.folder / "data")
+        environment["MPLUS_CACHE"] = str(self.folder / "cache")
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -38,7 +39,7 @@ class Installed:
             timeout=200,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         return done
 
     def mplus(self, *arguments: str) -> str:
@@ -90,15 +91,20 @@ def test_it_is_not_the_checkout(installed: Installed) -> None:
 
 def test_it_answers_in_an_empty_folder(installed: Installed) -> None:
     assert installed.mplus("--version") == f"mplus {__version__}\n"
-    checkpoint = json.loads(installed.mplus("config", "--json"))["settings"]["checkpoint"]
-    assert Path(checkpoint["value"]).is_relative_to(installed.python.parents[1])
-    assert checkpoint["from"] == "default"
     (installed.folder / "maren.txt").write_text("Maren Tolva was born in Brelin.")
-    installed.mplus("ingest", "--tenant", "anna", "maren.txt")
-    answer = json.loads(
-        installed.mplus("ask", "--tenant", "anna", "Where was Maren Tolva born?", "--json")
-    )
+    whose = ("--tenant", "anna", "--checkpoint", "tiny")
+    installed.mplus("ingest", *whose, "maren.txt")
+    answer = json.loads(installed.mplus("ask", *whose, "Where was Maren Tolva born?", "--json"))
     assert "Brelin" in json.dumps(answer)
+
+
+def test_the_default_says_how_to_make_it_complete(installed: Installed) -> None:
+    checkpoint = json.loads(installed.mplus("config", "--json"))["settings"]["checkpoint"]
+    assert checkpoint == {**checkpoint, "value": "mplus-small", "from": "default"}
+    (installed.folder / "maren.txt").write_text("Maren Tolva was born in Brelin.")
+    mplus = str(installed.python.with_name("mplus"))
+    refused = installed.run(mplus, "ingest", "--tenant", "bela", "maren.txt", code=3)
+    assert "mplus get small" in refused.stderr
 
 
 @pytest.mark.parametrize("command", ["demo", "bench", "serve", "train", "eval"])

@@ -50,7 +50,7 @@ class TestSettings:
     def test_by_default_the_users_own_data_and_the_repositorys_checkpoint(self) -> None:
         settings = Settings.read(environment={"XDG_DATA_HOME": "/home/x/data"})
         assert settings.data == Path("/home/x/data/mplus")
-        assert Path(settings.checkpoint).parts[-2:] == ("checkpoints", "mplus-tiny")
+        assert settings.checkpoint == "mplus-small"
         assert Settings.read(environment={}).data == Path.home() / ".local/share/mplus"
 
     def test_a_relative_directory_is_where_the_command_began(
