@@ -10,11 +10,11 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,\
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo backbone test check bench eval-quick format lint types unit integration clean
+.PHONY: help demo backbone test check bench eval-quick format lint types unit integration security release-checks clean
 .NOTPARALLEL:
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: backbone  ## two tenants memorize real documents and answer questions about them
 	$(BIN)/python -m mplus_ray.deploy.demo
@@ -22,7 +22,7 @@ demo: backbone  ## two tenants memorize real documents and answer questions abou
 backbone: $(STAMP)  ## fetch what mplus-small is built on, once; after it no network is needed
 	$(BIN)/mplus get small
 
-test: unit integration  ## unit and integration tests
+test: unit integration security  ## all tests
 
 check: format lint types unit  ## format, lint, types and unit tests
 
@@ -50,6 +50,18 @@ unit: $(STAMP)
 
 integration: $(STAMP)
 	$(BIN)/python -m pytest --durations 15 tests/integration
+
+security: $(STAMP)  ## attacks on a real service on loopback, and a minute of fuzzing
+	$(BIN)/python -m pytest tests/security
+
+# Tools of their own, so that they change nothing of what they look at. Needs the network.
+release-checks: $(STAMP)  ## known weaknesses of what is installed, and a CycloneDX SBOM of it
+	"$(PYTHON)" -m venv build/release-tools
+	build/release-tools/bin/python -m pip --quiet install 'pip-audit>=2.9' 'cyclonedx-bom>=7'
+	mkdir -p dist
+	build/release-tools/bin/cyclonedx-py environment --of JSON -o dist/sbom.json $(BIN)/python
+	build/release-tools/bin/pip-audit --progress-spinner off --skip-editable \
+		--path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 clean:  ## remove .venv, caches and build outputs; never a data directory
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -134,10 +134,9 @@ def _wrong(record: DocumentRecord) -> str | None:
     names = (record.key, record.source, record.title, record.text)
     if any(storable(name) != name for name in names):
         return "a name or text holds what no ledger takes"
-    shown = {name: value for name, value in record.metadata.items() if name != "sections"}
     try:
         check_key(record.key)
-        check_metadata(shown)
+        check_metadata(_shown(record))
     except InvalidInputError as error:
         return str(error)
     if hashlib.sha256(record.text.encode()).hexdigest() != record.sha256:
@@ -152,6 +151,11 @@ def _wrong(record: DocumentRecord) -> str | None:
         if not isinstance(section, dict) or not _is_section(section):
             return "its sections are none"
     return None
+
+
+def _shown(record: DocumentRecord) -> dict[str, Any]:
+    """What its owner wrote of it."""
+    return {name: value for name, value in record.metadata.items() if name != "sections"}
 
 
 def _is_section(section: dict[str, Any]) -> bool:
@@ -254,6 +258,7 @@ def _fill(
             "first_step": step,
             "chunk_count": len(record.chunks),
             "tokens": sum(tokens for _, _, tokens in record.chunks),
+            "metadata_bytes": check_metadata(_shown(record)),
         }
         scope.insert(connection, documents, [{**fields, **counted}])
         remember(connection, scope, number, Sketch.of(record.text))

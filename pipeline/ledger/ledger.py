@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mplus_ray.model.errors import BusyError, InvalidInputError, TenantNotFoundError
+from mplus_ray.model.errors import BusyError, InvalidInputError, QuotaError, TenantNotFoundError
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, select_size, select_waiting
@@ -34,6 +34,7 @@ from mplus_ray.pipeline.ledger.tenant import (
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_queries import (
     active,
+    count_forks,
     named,
     select_files,
     select_holders,
@@ -157,6 +158,8 @@ class Ledger:
         step: int | None = None,
         history: str | None = None,
         last: Shard | None = None,
+        head: str | None = None,
+        most: int | None = None,
     ) -> TenantLog:
         """A new tenant that is what `source` was after `step` steps (by default, is now).
 
@@ -168,17 +171,28 @@ class Ledger:
             history: hash chain at `step`, in hex, if the caller knows it.
             last: a copy of the steps below `step` of a shard that goes on beyond it. Without it
                 the fork names that shard, and keeps what the source may forget in it later.
+            head: id of the head that `step` is of, for a caller without the source's lease.
+            most: forks that may go back to the same tenant.
 
         Raises:
             InvalidInputError: the name is impossible or taken, the step is not memorized, or a
                 document before it is being forgotten.
+            SwappedError: the source has another head than `head` by now, or other shards.
+            QuotaError: there are as many forks as there may be.
         """
-        now = self._clock()
-        tenant = replace(source.tenant, id=uuid.uuid4().hex, name=name, created=now, used=now)
+        now, family = self._clock(), source.tenant.family
+        tenant = replace(
+            source.tenant, id=uuid.uuid4().hex, name=name, created=now, used=now, origin=family
+        )
         check_new_tenant(tenant)
         log = self._log(tenant)
         # Held to the end, so that no file of the source becomes garbage before it is named.
         with source.scope.writing() as connection:
+            if most is not None and (there := count_forks(connection, family)) >= most:
+                raise QuotaError(
+                    f"there are {there} forks of this memory, and there may be {most}; have the "
+                    "operator delete one first"
+                )
             try:
                 with connection.begin_nested():
                     self._insert(connection, tenant)
@@ -186,7 +200,7 @@ class Ledger:
                 raise InvalidInputError(
                     f"there is a tenant {name!r} already; fork into another name"
                 ) from error
-            copy_past(connection, source.scope, log.scope, step, history, last)
+            copy_past(connection, source.scope, log.scope, step, history, last, head)
         return self.tenant(name)
 
     def tenants(self) -> list[TenantSummary]:

@@ -65,6 +65,7 @@ tenants = Table(
     Column("created", Float, nullable=False),
     Column("used", Float, nullable=False),
     Column("wanted", Float),  # since when somebody waits for a memory that was dropped
+    Column("origin", _ID),  # of a fork: the tenant that it goes back to, there or not
 )
 
 documents = Table(
@@ -78,6 +79,7 @@ documents = Table(
     Column("sha256", String(64), nullable=False),
     Column("text", Text, nullable=False),
     Column("metadata", JSON, nullable=False),
+    Column("metadata_bytes", BigInteger, nullable=False, server_default="0"),  # as JSON
     _step("first_step"),
     Column("chunk_count", Integer, nullable=False),
     Column("tokens", BigInteger, nullable=False),

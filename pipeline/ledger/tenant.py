@@ -61,6 +61,7 @@ class Tenant:
         id: internal; names its folder in the store.
         name: what the operator calls it.
         concurrent_questions: that may be answered at once; None: the service's own limit.
+        origin: of a fork, the id of the tenant that it goes back to, through other forks too.
     """
 
     id: str
@@ -80,6 +81,12 @@ class Tenant:
     geometry: dict[str, Any] = field(default_factory=dict, hash=False)
     created: float = 0.0
     used: float = field(default=0.0, compare=False)
+    origin: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The id under which it and its forks are counted together."""
+        return self.origin or self.id
 
     @property
     def independent_steps(self) -> bool:

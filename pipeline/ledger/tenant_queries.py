@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Row, Select, func, select, union
+from sqlalchemy import CompoundSelect, Connection, Row, Select, func, select, union
 
 from mplus_ray.pipeline.ledger.schema import (
     chunks,
@@ -32,6 +32,12 @@ def named(name: str) -> Select[Any]:
 def active(*columns: Any) -> Select[Any]:
     """Those that are not being deleted."""
     return with_head(*columns).where(tenants.c.status == "active")
+
+
+def count_forks(connection: Connection, family: str) -> int:
+    """How many tenants go back to the one of this id."""
+    query = select(func.count()).select_from(tenants).where(tenants.c.origin == family)
+    return int(connection.execute(query).scalar_one())
 
 
 def select_summaries() -> Select[Any]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from mplus_ray.model.errors import SwappedError
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
+from mplus_ray.pipeline.ledger.heads.fork import shards_across
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.compaction import compact
 from mplus_ray.pipeline.maintenance.head_files import history_of, purge, shards_up_to
 from mplus_ray.pipeline.writing.engine import Stores
+
+_TRIES = 3  # at a fork while the memory is rebuilt or compacted
 
 
 def fork(
@@ -19,24 +24,39 @@ def fork(
     name: str,
     find_step: Callable[[], int | None],
     find_tokenizer: Callable[[], Tokenizer],
+    most: int | None = None,
 ) -> TenantLog:
     """Make a second tenant from a tenant's memory, as it is or as it was.
 
-    It shares the files and pays for what it adds.
+    It shares the files and pays for what it adds. It waits for the tenant's writer only if a shard
+    has to be cut.
 
     Args:
         find_step: the moment, asked while nobody numbers steps anew; None is now.
         find_tokenizer: of the weights that made the memory, asked if the moment is an earlier one.
+        most: forks that may go back to the same tenant.
 
     Raises:
         InvalidInputError: there is such a tenant, or the memory was never at that step.
+        QuotaError: there are as many forks as there may be.
         BusyError: somebody else writes the memory.
     """
+    for _ in range(_TRIES):
+        serving = log.heads.serving()
+        step, history = find_step(), None
+        if shards_across(serving.shards, serving.head.step if step is None else step):
+            break
+        if step is not None and 0 < step < serving.head.step:
+            history = history_at(log, find_tokenizer(), step)
+        with suppress(SwappedError):
+            return stores.ledger.fork_tenant(
+                log, name, step, history, head=serving.head.id, most=most
+            )
     with stores.lease(log) as lease:
         step, history = find_step(), None
         if step is not None and 0 < step < log.heads.serving().head.step:
             history = history_at(log, find_tokenizer(), step)
-        return fork_at(stores, log, lease, name, step, history)
+        return fork_at(stores, log, lease, name, step, history, most)
 
 
 def fork_at(
@@ -46,6 +66,7 @@ def fork_at(
     name: str,
     step: int | None = None,
     history: str | None = None,
+    most: int | None = None,
 ) -> TenantLog:
     """Fork a tenant at a step; a shard that the fork cuts is copied as far as it is wanted."""
     serving = log.heads.serving()
@@ -55,9 +76,9 @@ def fork_at(
     if history is None and at != serving.head.step:
         state = serving.state_at(at)
         at = state.step if state else 0
-    beyond = [shard for shard in serving.shards if shard.first_step < at < shard.end]
+    beyond = shards_across(serving.shards, at)
     last = shards_up_to(engine, log, lease, serving, at)[-1] if beyond else None
-    return engine.ledger.fork_tenant(log, name, step, history, last)
+    return engine.ledger.fork_tenant(log, name, step, history, last, most=most)
 
 
 def drop_rows(engine: Stores, log: TenantLog) -> None:

@@ -64,7 +64,7 @@ def build(deps: Deps) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.parsers = Parsers(deps.limits)
+        app.state.parsers = Parsers(deps.limits, meter)
         async with tools.manager().run():
             try:
                 yield

@@ -86,7 +86,7 @@ def claim_place(places: Places, place: Place, caller: Caller) -> None:
     Raises:
         RateLimitedError: the sender has as many under way as it may.
     """
-    places.claim(place, caller.key.tenant or caller.key.id)
+    places.claim(place, caller.log.tenant.family if caller.log else caller.key.id)
 
 
 def guarded(*scopes: KeyScope, tag: str) -> APIRouter:

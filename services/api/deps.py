@@ -65,6 +65,8 @@ class Limits:
         lines: documents of one request.
         documents_per_minute, tokens_per_minute: that a tenant may hand in.
         concurrent_questions: that a tenant may have answered at once.
+        parse_seconds_per_minute: of parsers' time that a tenant may have.
+        forks: that may go back to one tenant.
         open_questions, open_documents, open_tools, open_archives, open_lookups: requests of a kind
             that are under way at once; a tenant may have a quarter of each.
         body_seconds: how long a client may be silent in the middle of a body.
@@ -91,6 +93,8 @@ class Limits:
     parsers: int = 2
     parse_seconds: float = 60.0
     parse_bytes: int = 4096 * _MB
+    parse_seconds_per_minute: int = 60
+    forks: int = 16
     open_questions: int = 512
     open_documents: int = 192
     open_tools: int = 64

@@ -1,4 +1,5 @@
-"""What a tenant may do in a minute and at once. One API process is assumed: each counts alone.
+"""What a tenant may do in a minute and at once, its forks included: else they would multiply it.
+One API process is assumed: each counts alone.
 
 A bucket holds a minute's worth and fills evenly. A request that is larger than the bucket is let
 through when the bucket is full and leaves it below zero, so the average holds for any size.
@@ -17,7 +18,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.metrics import ApiMetrics
 
-Kind = Literal["documents", "tokens"]
+Kind = Literal["documents", "tokens", "parse seconds"]
 
 _KEPT_BUCKETS = 10_000  # buckets; beyond that full ones are forgotten, which changes nothing
 _NEVER = 3600.0  # seconds to wait for what a tenant may not do at all
@@ -83,6 +84,22 @@ class Meter:
             self._bucket(tenant, "tokens", rates.tokens).level -= tokens
             self._let_go()
 
+    def check_parsing(self, tenant: Tenant) -> None:
+        """Whether a tenant may have a file parsed now.
+
+        Raises:
+            RateLimitedError: its files of the last minute took all the time that it may have.
+        """
+        with self._lock:
+            self._need(tenant, "parse seconds", 1, self._limits.parse_seconds_per_minute)
+
+    def parsed(self, tenant: Tenant, seconds: float) -> None:
+        """Count what a file took, whether it gave a document or not; it may go below zero."""
+        per_minute = self._limits.parse_seconds_per_minute
+        with self._lock:
+            self._bucket(tenant, "parse seconds", per_minute).level -= seconds
+            self._let_go()
+
     def check(self, tenant: Tenant, documents: int, tokens: int) -> None:
         """Whether `take` would succeed now; nothing is counted.
 
@@ -101,7 +118,7 @@ class Meter:
         """
         most = self.rates(tenant).questions
         with self._lock:
-            running = self._running.get(tenant.id, 0)
+            running = self._running.get(tenant.family, 0)
             if running >= most:
                 self._figures.limited("questions")
                 raise RateLimitedError(
@@ -109,16 +126,16 @@ class Meter:
                     "once; ask again when one is answered",
                     1.0 if most else _NEVER,
                 )
-            self._running[tenant.id] = running + 1
+            self._running[tenant.family] = running + 1
         self._figures.running.inc()
         try:
             yield
         finally:
             self._figures.running.dec()
             with self._lock:
-                self._running[tenant.id] -= 1
-                if not self._running[tenant.id]:
-                    del self._running[tenant.id]
+                self._running[tenant.family] -= 1
+                if not self._running[tenant.family]:
+                    del self._running[tenant.family]
 
     def _need_both(self, tenant: Tenant, rates: Rates, documents: int, tokens: int) -> None:
         self._need(tenant, "documents", documents, rates.documents)
@@ -139,7 +156,7 @@ class Meter:
     def _bucket(self, tenant: Tenant, kind: Kind, per_minute: int) -> _Bucket:
         """As full as it is now."""
         now = self._clock()
-        bucket = self._buckets.setdefault((tenant.id, kind), _Bucket(per_minute, now))
+        bucket = self._buckets.setdefault((tenant.family, kind), _Bucket(per_minute, now))
         grown = bucket.level + (now - bucket.at) * per_minute / _MINUTE
         bucket.level, bucket.at = min(float(per_minute), grown), now
         return bucket

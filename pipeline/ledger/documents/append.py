@@ -133,6 +133,7 @@ class _Current:
     sha256: str
     first_step: int
     chunk_count: int
+    metadata_bytes: int
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ class _Group:
         spans, text = draft.entry.spans, draft.entry.document.text
         old = self._current.get(draft.name)
         try:
-            self._room.take(len(spans), old.chunk_count if old else None)
+            replaced_room = (old.chunk_count, old.metadata_bytes) if old else None
+            self._room.take(len(spans), draft.metadata_bytes, replaced_room)
         except QuotaError as error:
             return error
         alike = self._alike(draft)
@@ -212,7 +214,9 @@ class _Group:
         self._step += len(spans)
         bands = tuple(draft.sketch.bands)
         self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
-        self._current[draft.name] = _Current(identity, draft.name, draft.sha256, first, len(spans))
+        self._current[draft.name] = _Current(
+            identity, draft.name, draft.sha256, first, len(spans), draft.metadata_bytes
+        )
         return Accepted(
             identity, draft.name, first, len(spans), new=True, replaced=replaced, alike=alike
         )
@@ -281,9 +285,9 @@ def _current(
     connection: Connection, scope: TenantScope, drafts: Sequence[_Draft]
 ) -> dict[str, _Current]:
     c = documents.c
-    query = scope.select(documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count).where(
-        c.key.in_({draft.name for draft in drafts}), c.forget.is_(None)
-    )
+    query = scope.select(
+        documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.metadata_bytes
+    ).where(c.key.in_({draft.name for draft in drafts}), c.forget.is_(None))
     return {row.key: _Current(*row) for row in connection.execute(query)}
 
 
@@ -299,6 +303,7 @@ def _values(
         "sha256": draft.sha256,
         "text": document.text,
         "metadata": {**document.metadata, "sections": sections},
+        "metadata_bytes": draft.metadata_bytes,
         "chunk_count": len(spans),
         "tokens": sum(span.tokens for span in spans),
     }

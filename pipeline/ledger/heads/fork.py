@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.errors import InvalidInputError, SwappedError
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
 from mplus_ray.pipeline.ledger.heads.head import (
@@ -31,6 +31,7 @@ def copy_past(
     step: int | None,
     history: str | None,
     last: Shard | None,
+    head: str | None = None,
 ) -> None:
     """Copy the log below `step` and name the files of its memory; see `Ledger.fork_tenant`.
 
@@ -39,6 +40,8 @@ def copy_past(
     serving = read_head(connection, source, serving=True)
     assert serving is not None, "a tenant has a serving head from its creation on"
     wanted = serving.head.step if step is None else step
+    if head is not None and (serving.head.id != head or shards_across(serving.shards, wanted)):
+        raise SwappedError("the memory was rebuilt or compacted meanwhile; fork it again")
     if not 0 <= wanted <= serving.head.step:
         raise InvalidInputError(
             f"step {wanted} is not in 0 … {serving.head.step}, what the tenant has memorized"
@@ -82,6 +85,11 @@ def shards_before(pieces: Sequence[Shard], step: int) -> list[Shard]:
         for shard in pieces
         if shard.first_step < step
     ]
+
+
+def shards_across(pieces: Sequence[Shard], step: int) -> list[Shard]:
+    """The shard that goes on beyond `step`, if there is one."""
+    return [shard for shard in pieces if shard.first_step < step < shard.end]
 
 
 def _own_end(pieces: list[Shard], last: Shard | None) -> list[Shard]:

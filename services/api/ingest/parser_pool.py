@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError, OverloadedError
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.child import LENGTH, record_of_frame
 from mplus_ray.pipeline.parsing.isolated import MODULE, child_environment, why_ended
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.ingest.parser_turns import ParserTurns
+from mplus_ray.services.api.rate_limits import Meter
 
 _BYTES_PER_CHARACTER = 12  # of JSON: \ud83d\ude00
 _MORE = 1 << 20  # of a frame, for all that is not text
@@ -90,31 +94,40 @@ class _Child:
 class Parsers:
     """As many processes as the limits allow, made when they are needed."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, meter: Meter) -> None:
         self._limits = limits
-        self._free = asyncio.Semaphore(limits.parsers)
+        self._turns = ParserTurns(limits.parsers)
+        self._meter = meter
         self._idle: list[_Child] = []
 
-    async def records(self, path: Path, name: str) -> AsyncGenerator[Record, None]:
+    async def records(self, path: Path, name: str, tenant: Tenant) -> AsyncGenerator[Record, None]:
         """The documents of a file; what is wrong with the file is a record without one.
 
         Raises:
             OverloadedError: all processes are busy for long.
+            RateLimitedError: the tenant's files took all the time that it may have.
         """
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._free.acquire()
-        except TimeoutError:
-            raise OverloadedError(
-                "too many files are being parsed; send this one again later", _PATIENCE
-            ) from None
+        self._meter.check_parsing(tenant)
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._turns.turn(tenant.family, _PATIENCE))
+            except TimeoutError:
+                raise OverloadedError(
+                    "too many files are being parsed; send this one again later", _PATIENCE
+                ) from None
+            async with aclosing(self._parsed(path, name, tenant)) as records:
+                async for record in records:
+                    yield record
+
+    async def _parsed(self, path: Path, name: str, tenant: Tenant) -> AsyncGenerator[Record, None]:
+        """What a free process makes of a file; its time is the tenant's."""
         child: _Child | None = None
         whole = False
         limits = self._limits
         try:
             child = self._idle.pop() if self._idle else await _Child.start(limits.parse_bytes)
             await child.order(path, name, limits.text_characters, limits.parse_seconds)
-            while frame := await self._frame(child):
+            while frame := await self._frame(child, tenant):
                 yield record_of_frame(frame)
             whole = True
         except TimeoutError:
@@ -129,7 +142,6 @@ class Parsers:
             assert child is not None
             yield Record(0, why_ended(name, await child.end(), limits.parse_seconds))
         finally:
-            self._free.release()
             if child is not None and whole:
                 self._idle.append(child)
             elif child is not None:
@@ -140,6 +152,10 @@ class Parsers:
         while self._idle:
             await self._idle.pop().end()
 
-    async def _frame(self, child: _Child) -> dict[str, Any]:
-        async with asyncio.timeout(_STUCK * self._limits.parse_seconds):
-            return await child.frame(self._limits.text_characters)
+    async def _frame(self, child: _Child, tenant: Tenant) -> dict[str, Any]:
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(_STUCK * self._limits.parse_seconds):
+                return await child.frame(self._limits.text_characters)
+        finally:
+            self._meter.parsed(tenant, time.monotonic() - began)

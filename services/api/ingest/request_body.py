@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.datastructures import UploadFile
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.forms import form_of
@@ -71,7 +72,7 @@ REQUEST_BODY: dict[str, Any] = {
 
 @asynccontextmanager
 async def arriving(
-    request: Request, deps: Deps, hashed: bool
+    request: Request, deps: Deps, tenant: Tenant, hashed: bool
 ) -> AsyncGenerator[tuple[Items, str], None]:
     """The documents of a body, and its digest if that is wanted.
 
@@ -97,7 +98,7 @@ async def arriving(
                 raise _invalid((_FIELD,), "send at least one file in this field")
             if hashed:
                 await asyncio.to_thread(_hash, uploads, digest)
-            async with aclosing(files(uploads, parsers, deps.spool)) as items:
+            async with aclosing(files(uploads, parsers, deps.spool, tenant)) as items:
                 yield items, digest.text
     elif kind == "application/x-ndjson":
         if not hashed:

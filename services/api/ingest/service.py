@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
 from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS, entry_of
-from mplus_ray.pipeline.ledger.documents.append import storable
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
-from mplus_ray.pipeline.parsing.document_id import id_of_name
+from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.errors import NothingTakenInError
 from mplus_ray.services.api.ingest.uploads import Arrived
@@ -95,12 +94,20 @@ class IngestService:
                 reason = f"the first {_SHOWN:,} documents failed, so the rest was not read"
                 tray.end(DocumentError(reason), arrived.line)
                 break
+            kept_out = self._limit(log, arrived)
+            if kept_out is not None:
+                await self._accept_all(log, group, tray)
+                group = []
+                if tray.error is None:
+                    tray.refuse(arrived.source, kept_out)
+                    tray.end(kept_out, arrived.line)
+                break
             tray.read += 1
             if isinstance(arrived.outcome, DocumentError):
                 tray.refuse(arrived.source, arrived.outcome)
                 continue
             group.append(arrived)
-            characters += len(arrived.outcome.text)
+            characters += len(arrived.load().text)
             if len(group) >= GROUP_DOCUMENTS or characters >= GROUP_CHARACTERS:
                 await self._accept_all(log, group, tray)
                 group, characters = [], 0
@@ -135,6 +142,18 @@ class IngestService:
         """
         self._meter.check(log.tenant, 1, len(self._deps.tokenizer.encode(text)))
 
+    def _limit(self, log: TenantLog, arrived: Arrived) -> RateLimitedError | None:
+        """What keeps a file out before it is a document: the time of parsers, or the rate of
+        documents, which a file that cannot be read takes up as well. It was work."""
+        if isinstance(arrived.outcome, RateLimitedError):
+            return arrived.outcome
+        if isinstance(arrived.outcome, DocumentError) and arrived.line is None:
+            try:
+                self._meter.take(log.tenant, 1, 0)
+            except RateLimitedError as error:
+                return error
+        return None
+
     def _end_full(self, tray: IngestResult, arrived: Arrived) -> None:
         """Keep what is remembered of one request small, whatever it has."""
         if tray.error is None:
@@ -148,12 +167,13 @@ class IngestService:
             group, error = await asyncio.to_thread(self._accept, log, group, tray)
             if error is None:
                 return
-            slow = isinstance(error, RateLimitedError) and group[0].line is not None
-            if not slow or error.retry_after > _LONGEST_HOLD:
+            streamed = isinstance(error, RateLimitedError) and group[0].line is not None
+            hold = error.retry_after if isinstance(error, RateLimitedError) else 0.0
+            if not streamed or hold > _LONGEST_HOLD:
                 tray.read -= len(group)
                 tray.end(error, group[0].line)
                 return
-            await asyncio.sleep(max(error.retry_after, _SHORTEST_HOLD))
+            await asyncio.sleep(max(hold, _SHORTEST_HOLD))
 
     def _accept(
         self, log: TenantLog, group: list[Arrived], tray: IngestResult
@@ -165,7 +185,8 @@ class IngestService:
         known = log.find_known([_key_and_text(arrived) for arrived in group])
         done: dict[int, tuple[Accepted, int] | Exception] = {}
         ready: list[tuple[int, Entry, int]] = []
-        end, error = len(group), None
+        end = len(group)
+        error: RateLimitedError | QuotaError | None = None
         for place, arrived in enumerate(group):
             if (found := known[place]) is not None:
                 done[place] = found

@@ -16,7 +16,8 @@ from typing import IO
 
 from starlette.datastructures import UploadFile
 
-from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.model.errors import DocumentError, InvalidInputError, RateLimitedError
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.pipeline.parsing.limits import check_key
@@ -44,15 +45,16 @@ class Arrived:
 
     source: str
     key: str | None
-    outcome: ParsedDocument | DocumentError
+    outcome: ParsedDocument | DocumentError | RateLimitedError
     line: int | None = None
 
     def load(self) -> ParsedDocument:
         """
         Raises:
             DocumentError: there is none.
+            RateLimitedError: its tenant's files took too much time.
         """
-        if isinstance(self.outcome, DocumentError):
+        if isinstance(self.outcome, DocumentError | RateLimitedError):
             raise self.outcome
         return self.outcome
 
@@ -129,9 +131,12 @@ async def lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[Arrived, None]:
 
 
 async def files(
-    uploads: Sequence[UploadFile], parsers: Parsers, spool: Path | None
+    uploads: Sequence[UploadFile], parsers: Parsers, spool: Path | None, tenant: Tenant
 ) -> AsyncGenerator[Arrived, None]:
-    """Documents of uploaded files, parsed by their names in processes of their own."""
+    """Documents of uploaded files, parsed by their names in processes of their own.
+
+    A file that is too much for a minute of its tenant is the last one.
+    """
     seen: set[str] = set()
     for upload in uploads:
         name = file_name(upload.filename)
@@ -142,8 +147,12 @@ async def files(
         seen.add(name)
         async with spooled(spool, Path(name).suffix) as path:
             await asyncio.to_thread(_copy, upload.file, path)
-            async for record in parsers.records(path, name):
-                yield _of_file(name, record)
+            try:
+                async for record in parsers.records(path, name, tenant):
+                    yield _of_file(name, record)
+            except RateLimitedError as error:
+                yield Arrived(name, name, error)
+                return
 
 
 def file_name(given: str | None) -> str:

@@ -79,7 +79,8 @@ async def hand_in(
     What cannot be read is listed in `failed`; the rest is taken in.
     """
     intake: IngestService = request.app.state.intake
-    async with arriving(request, deps, hashed=idempotency_key is not None) as (arrived, digest):
+    hashed = idempotency_key is not None
+    async with arriving(request, deps, log.tenant, hashed) as (arrived, digest):
         taken, replayed = await taken_once(intake, log, arrived, idempotency_key, digest)
     request.state.noted = {"documents": len(taken.documents), "step": taken.min_step}
     status = 202

@@ -138,13 +138,17 @@ def delete_snapshot(name: str, log: TenantOf) -> None:
 def fork(body: NewFork, caller: CallerOf, deps: DepsOf) -> Fork:
     """A second tenant from this memory, as it is or as it was, with a key of its own.
 
-    It shares the files and pays for what it adds; what one of them forgets, the other keeps.
+    It shares the files and pays for what it adds; what one of them forgets, the other keeps. What
+    it may do in a minute and at once it shares with the memory that it goes back to.
     """
     log = caller.tenant
     name = f"{log.tenant.name}/{body.name}"  # so that no answer says which other names there are
     stores = _stores(deps)
     log.tenant.check_fingerprint(deps.fingerprint)
-    made = tenant_lifecycle.fork(stores, log, name, lambda: body.step, lambda: deps.tokenizer)
+    limits = deps.limits
+    made = tenant_lifecycle.fork(
+        stores, log, name, lambda: body.step, lambda: deps.tokenizer, limits.forks
+    )
     key, secret = deps.ledger.credentials.create(
         made, TENANT_SCOPES, f"fork of {log.tenant.name}"[:100]
     )

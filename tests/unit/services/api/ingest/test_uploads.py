@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,17 @@ from typing import Any
 
 import pytest
 from docx import Document
+from prometheus_client import CollectorRegistry
 from reportlab.pdfgen import canvas
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.uploads import file_name
+from mplus_ray.services.api.metrics import ApiMetrics
+from mplus_ray.services.api.rate_limits import Meter
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 
@@ -214,9 +219,10 @@ class TestParsers:
 
     def read(self, folder: Path, limits: Limits, *names: str) -> list[list[Record]]:
         async def run() -> list[list[Record]]:
-            parsers = Parsers(limits)
+            meter = Meter(limits, ApiMetrics(CollectorRegistry()), time.monotonic)
+            parsers, anna = Parsers(limits, meter), Tenant("a" * 32, "anna", 0, "f")
             try:
-                return [[r async for r in parsers.records(folder / n, n)] for n in names]
+                return [[r async for r in parsers.records(folder / n, n, anna)] for n in names]
             finally:
                 await parsers.close()
 
