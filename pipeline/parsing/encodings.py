@@ -94,7 +94,7 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
 
 
 def unix_lines(text: str) -> str:
-    """The same text has the same hash, whichever system's line ends it came with."""
+    """A text has one hash, whichever system's line ends it came with."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -20,6 +20,6 @@ def sentence(fields: Iterable[tuple[str, str]]) -> str:
 
 
 def row_sentence(header: Sequence[str], row: Sequence[str]) -> str:
-    """The same of a row; cells beyond the header have no name."""
+    """A sentence of a row; cells beyond the header have no name."""
     names = [*header, *[""] * (len(row) - len(header))]
     return sentence(zip(names, row, strict=False))

@@ -87,7 +87,7 @@ class Found:
 
 
 def find_files(paths: Iterable[str | Path]) -> list[Path]:
-    """See `find_documents`."""
+    """The files alone, see `find_documents`."""
     return list(find_documents(paths).files)
 
 

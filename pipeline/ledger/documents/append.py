@@ -105,7 +105,7 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
 def find_known(
     scope: TenantScope, named: Sequence[tuple[str, str]]
 ) -> list[tuple[Accepted, int] | None]:
-    """See `TenantLog.find_known`."""
+    """Documents that the log has already, see `TenantLog.find_known`."""
     c = documents.c
     keys = {key for key, _ in named}
     query = scope.select(

@@ -22,7 +22,7 @@ _OFF = frozenset(["0", "false", "off"])
 
 
 def legible(data: bytes, name: str) -> bytes:
-    """The same file: raised digits as such letters, hyphens kept, hidden text left out.
+    """The file with raised digits as such letters, hyphens kept, hidden text left out.
 
     Raises:
         DocumentError: it is damaged.

@@ -39,7 +39,7 @@ def parse_html(data: bytes, name: str) -> ParsedDocument:
 
 
 def parse_markup(source: str, name: str) -> ParsedDocument:
-    """The same of a page that is decoded already."""
+    """Parse a page that is decoded already."""
     parser = html.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True)
     try:
         root = html.document_fromstring(source.encode("utf-8", "replace"), parser=parser)

@@ -29,7 +29,12 @@ _OVERLAP = 0.08  # heights by which two words of turned text may overlap
 
 @dataclass
 class Segment:
-    """Text of one line without a wide gap; coordinates in points, upwards."""
+    """Text of one line without a wide gap; coordinates in points, upwards.
+
+    Attributes:
+        text: its characters, left to right.
+        x0, y0, x1, y1: its left, lower, right and upper edge.
+    """
 
     text: str
     x0: float
@@ -48,6 +53,7 @@ class Line:
 
     Attributes:
         joins: its last word goes on in the next line.
+        segments: in order.
     """
 
     segments: list[Segment]
@@ -73,6 +79,7 @@ class PageLines:
     Attributes:
         mapped, unmapped: letters whose font says what they are, and others.
         height: of the page in points.
+        lines: from top to bottom.
     """
 
     lines: list[Line] = field(default_factory=list)

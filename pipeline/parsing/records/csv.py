@@ -200,7 +200,7 @@ class _Lines:
 
     def peek(self, count: int) -> list[str]:
         """The next lines, which stay."""
-        found = []
+        found: list[str] = []
         while len(found) < count and (line := self._next()):
             found.append(line)
         self._waiting += reversed(found)

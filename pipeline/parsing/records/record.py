@@ -64,7 +64,7 @@ def parse_json(data: bytes, number: int, name: str, title: str, kind: str) -> Re
 
 
 def record_of(fields: Any, number: int, name: str, title: str, kind: str) -> Record:
-    """The same of an object that is read already."""
+    """The record of an object that is read already."""
     try:
         if not isinstance(fields, dict):
             raise DocumentError(

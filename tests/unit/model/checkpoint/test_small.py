@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from safetensors import safe_open
 
@@ -12,8 +14,9 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.generation.confidence import Confidence
 
-FOLDER = shipped_folder("small")
-assert FOLDER is not None
+_FOUND = shipped_folder("small")
+assert _FOUND is not None
+FOLDER: Path = _FOUND
 CONFIG = ModelConfig.load(FOLDER)
 
 
