@@ -15,7 +15,7 @@ from tests.integration.tiny import make_tiny_checkpoint
 __all__ = ["_nothing_left_running", "ray_folder"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("attacked")
     command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"))
@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operator(server: Server) -> Iterator[httpx.Client]:
     with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
         yield client

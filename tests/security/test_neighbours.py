@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.integration.server import Server
 
+_LOOPBACK = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
 pytestmark = pytest.mark.timeout(300)
 
 
@@ -31,8 +33,9 @@ def test_only_replicas_listen_beyond_loopback(server: Server) -> None:
     """They do for one another, by gRPC, which wants Ray's secret."""
     elsewhere = set()
     for process in processes(server):
-        for connection in process.net_connections("inet"):
-            address = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and address.ip not in ("127.0.0.1", "::1"):
-                elsewhere.add(" ".join(process.cmdline())[:40])
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile, as idle workers do
+            for connection in process.net_connections("inet"):
+                listens = connection.status == psutil.CONN_LISTEN
+                if listens and connection.laddr.ip not in _LOOPBACK:
+                    elsewhere.add(" ".join(process.cmdline())[:40])
     assert all(title.startswith("ray::ServeReplica") for title in elsewhere), elsewhere
