@@ -65,7 +65,11 @@ def go_wrong(api: ApiWorld, theirs: Planted) -> None:
     for body in (f'{{"text": "{STEM}', f'{{"{STEM}": 1}}', f'{{"text": ["{STEM}"]}}'):
         sent = {**headers, "content-type": "application/json"}
         assert client.post(post["POST"], content=body, headers=sent).status_code == 422
-    for name, content in (("bad.pdf", f"%PDF {STEM}"), ("bad.docx", f"PK {STEM}"), (STEM, STEM)):
+    for name, content in (
+        ("bad.pdf", f"%PDF {STEM}"),
+        ("bad.docx", f"PK {STEM}"),
+        (STEM, f"\0\1{STEM}\0"),
+    ):
         upload = [("files", (name, content.encode()))]
         assert client.post(post["POST"], files=upload, headers=headers).status_code == 422
     lines = {**headers, "content-type": "application/x-ndjson"}
