@@ -54,9 +54,9 @@ BAD_FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a line of 10 MB": ("a.txt", lambda: b"x" * 10 * 2**20, "line 1: more than 1,000,000"),
     "broken UTF-8": ("a.txt", lambda: b"abc\xc3(", "byte 0xc3 at offset 3"),
     "text as PDF": ("a.pdf", lambda: b"just text", "is not a PDF"),
-    "PDF as text": ("a.txt", lambda: b"%PDF-1.7\n%\xe2", "by its content it is a PDF"),
+    "damaged PDF as text": ("a.txt", lambda: b"%PDF-1.7\n%\xe2", "unsupported PDF"),
     "binary as text": ("a.txt", lambda: b"\0\1\2" * 100, "binary data"),
-    "unknown format": ("a.xyz", lambda: b"text", "not supported"),
+    "unknown format": ("a.xyz", lambda: b"\0\1\2" * 100, ".xyz is not supported"),
 }
 
 

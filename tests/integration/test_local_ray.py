@@ -23,7 +23,7 @@ class Probe:
 @pytest.mark.usefixtures("local_ray")
 def test_an_actor_has_the_packages_and_our_environment() -> None:
     probe: Any = ray.remote(Probe).remote()
-    assert ray.get(probe.packages.remote(), timeout=60) == "model"
+    assert ray.get(probe.packages.remote(), timeout=60) == "mplus_ray.model"
     for name in ("HF_HUB_OFFLINE", "MPLUS_TEST_RUN"):
         assert ray.get(probe.environment.remote(name), timeout=60) == os.environ[name]
 
