@@ -25,7 +25,7 @@ REPAIRED = [
     "ServeController",
     "ProxyActor",
     *(["haproxy.cfg", "HAProxyManager"] if _HAPROXY else []),
-    "monitor.py",
+    "_private/monitor.py",
     "dashboard/dashboard.py",
     "log_monitor.py",
 ]
@@ -41,13 +41,18 @@ def the_one(server: Server, name: str) -> psutil.Process:
     """A process of the service by its title; Ray's agents write over their environment."""
 
     def found() -> list[psutil.Process]:
-        with suppress(psutil.Error):
-            every = psutil.Process(server.process.pid).children(recursive=True)
-            return [each for each in every if name in " ".join(each.cmdline())]
-        return []
+        every = psutil.Process(server.process.pid).children(recursive=True)
+        return [each for each in every if name in title(each)]
 
     wait_for(found, 120)
     return found()[0]
+
+
+def title(process: psutil.Process) -> str:
+    """Its command; nothing of one that has ended, which a dead one that nobody asked for is."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def test_what_serve_and_the_fleet_repair(checkpoint: Path, tmp_path: Path) -> None:
