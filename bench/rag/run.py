@@ -13,8 +13,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
 from mplus_ray.bench.machine import Timing, describe
 from mplus_ray.bench.rag.arms import Arm, Start, arms_of
 from mplus_ray.bench.rag.show import show
@@ -124,8 +122,7 @@ def _together(mplus: MPlus, arm: Arm, questions: Sequence[tuple[str, int]]) -> f
         begun = [arm.start(*pair) for pair in questions[at : at + _AT_ONCE]]
         views, prompts = [view for view, _ in begun], [prompt for _, prompt in begun]
         samplings = [Sampling(max_tokens=_LONGEST)] * len(begun)
-        with torch.no_grad():
-            generations = start(network, mplus.tokenizer, views, prompts, samplings)
-            while any(generation.finish_reason is None for generation in generations):
-                advance(network, generations)
+        generations = start(network, mplus.tokenizer, views, prompts, samplings)
+        while any(generation.finish_reason is None for generation in generations):
+            advance(network, generations)
     return time.perf_counter() - began
