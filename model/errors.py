@@ -1,5 +1,5 @@
-"""The one exception tree, with the exit code of each class; `services.api.statuses` has what it is
-over HTTP."""
+"""The one exception tree, with the exit code of each class; `services.api.problems.statuses` has
+what it is over HTTP."""
 
 from __future__ import annotations
 

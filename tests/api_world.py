@@ -27,8 +27,8 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.repair import verify
 from mplus_ray.pipeline.workers.worker import Worker
 from mplus_ray.services.api.app import build
+from mplus_ray.services.api.ask.local_readers import LocalReaders
 from mplus_ray.services.api.deps import Deps, Limits, ReaderClient
-from mplus_ray.services.api.local_readers import LocalReaders
 from tests.checkpoints import write_checkpoint
 from tests.worlds import World, without_flushing
 

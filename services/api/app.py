@@ -11,17 +11,18 @@ from starlette.routing import Route
 
 from mplus_ray.pipeline.reports.memory_map import Memberships
 from mplus_ray.pipeline.reports.metrics import LedgerMetrics
-from mplus_ray.services.api import console, openapi, problems
-from mplus_ray.services.api.ask_service import Answers
-from mplus_ray.services.api.body_limit import BodyLimit
-from mplus_ray.services.api.concurrency import Concurrency, Places
+from mplus_ray.services.api import console, openapi
+from mplus_ray.services.api.ask.service import Answers
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.service import IngestService
+from mplus_ray.services.api.limits.body_limit import BodyLimit
+from mplus_ray.services.api.limits.concurrency import Concurrency, Places
+from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.mcp_tools import McpTools
 from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.middleware import RequestMiddleware
-from mplus_ray.services.api.rate_limits import Meter
+from mplus_ray.services.api.problems import responses
 from mplus_ray.services.api.routes import (
     chat,
     documents,
@@ -90,7 +91,7 @@ def build(deps: Deps) -> FastAPI:
         app.include_router(router)
     app.router.routes.append(Route("/mcp", endpoint=tools))
     app.include_router(console.router)  # last: its routes take any name
-    problems.install(app)
+    responses.install(app)
     openapi.install(app)
     app.add_middleware(BodyLimit, limits=deps.limits)
     app.add_middleware(Concurrency, places=places)

@@ -17,8 +17,8 @@ from fastapi.security import HTTPBearer
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.pipeline.ledger.api_keys import Key, KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.services.api.concurrency import Place, Places
 from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.limits.concurrency import Place, Places
 
 _SCHEME = HTTPBearer(
     scheme_name="key",

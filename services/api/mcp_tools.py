@@ -19,14 +19,14 @@ from starlette.types import Receive, Scope, Send
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.services.api.ask_service import Answers, AskQuery
+from mplus_ray.services.api.ask.service import Answers, AskQuery
 from mplus_ray.services.api.auth import Caller, claim_place, identify
-from mplus_ray.services.api.concurrency import Places
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.request_body import one_by_one
 from mplus_ray.services.api.ingest.service import IngestService, job_url
 from mplus_ray.services.api.ingest.uploads import as_arrived
-from mplus_ray.services.api.problems import describe, respond
+from mplus_ray.services.api.limits.concurrency import Places
+from mplus_ray.services.api.problems.responses import describe, respond
 from mplus_ray.services.api.routes.query import to_answer
 from mplus_ray.services.api.schemas.documents import NewDocument
 

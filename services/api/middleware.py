@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mplus_ray.services.api.metrics import ApiMetrics
-from mplus_ray.services.api.problems import describe, respond
+from mplus_ray.services.api.problems.responses import describe, respond
 from mplus_ray.services.api.streaming import ClientGoneError
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from mplus_ray.services.api.problems import MEDIA_TYPE
+from mplus_ray.services.api.problems.responses import MEDIA_TYPE
 from mplus_ray.services.api.schemas.documents import NewDocuments
 from mplus_ray.services.api.schemas.problems import OpenAIError, Problem
 

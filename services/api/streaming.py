@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from mplus_ray.services.api.errors import DeadlineError
+from mplus_ray.services.api.problems.errors import DeadlineError
 
 T = TypeVar("T")
 

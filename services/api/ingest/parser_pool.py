@@ -22,7 +22,7 @@ from mplus_ray.pipeline.parsing.isolated import MODULE, child_environment, why_e
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.ingest.parser_turns import ParserTurns
-from mplus_ray.services.api.rate_limits import Meter
+from mplus_ray.services.api.limits.rate_limits import Meter
 
 _BYTES_PER_CHARACTER = 12  # of JSON: \ud83d\ude00
 _MORE = 1 << 20  # of a frame, for all that is not text

@@ -14,9 +14,9 @@ from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.errors import NothingTakenInError
 from mplus_ray.services.api.ingest.uploads import Arrived
-from mplus_ray.services.api.rate_limits import Meter
+from mplus_ray.services.api.limits.rate_limits import Meter
+from mplus_ray.services.api.problems.errors import NothingTakenInError
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn
 from mplus_ray.services.api.schemas.problems import FailedSource
 

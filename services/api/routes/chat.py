@@ -16,13 +16,13 @@ from mplus_ray.actors.messages import TextDelta
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.services.api.ask_service import Answers, AskQuery, Reply, may_abstain
+from mplus_ray.services.api.ask.openai_messages import new_turns, to_question, transcript
+from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply, may_abstain
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
-from mplus_ray.services.api.errors import UnknownModelError
 from mplus_ray.services.api.ingest.service import IngestService
-from mplus_ray.services.api.openai_messages import new_turns, to_question, transcript
 from mplus_ray.services.api.openapi import openai_problems
-from mplus_ray.services.api.problems import describe, openai_body
+from mplus_ray.services.api.problems.errors import UnknownModelError
+from mplus_ray.services.api.problems.responses import describe, openai_body
 from mplus_ray.services.api.routes.query import to_citation
 from mplus_ray.services.api.schemas.openai import (
     ChatChunk,

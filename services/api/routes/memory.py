@@ -22,9 +22,9 @@ from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
 from mplus_ray.pipeline.writing.engine import Stores
 from mplus_ray.services.api.auth import CallerOf, DepsOf, TenantOf, guarded
 from mplus_ray.services.api.deps import Deps
-from mplus_ray.services.api.errors import SnapshotNotFoundError
+from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.openapi import problems
-from mplus_ray.services.api.rate_limits import Meter
+from mplus_ray.services.api.problems.errors import SnapshotNotFoundError
 from mplus_ray.services.api.routes.keys import to_key
 from mplus_ray.services.api.schemas.base import iso
 from mplus_ray.services.api.schemas.memory import (

@@ -12,10 +12,10 @@ from mplus_ray.actors.messages import TextDelta, Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.reading.ask import Citation as LogCitation
-from mplus_ray.services.api.ask_service import Answers, AskQuery, Reply
+from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
-from mplus_ray.services.api.problems import describe, to_problem
+from mplus_ray.services.api.problems.responses import describe, to_problem
 from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Usage
 from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
 

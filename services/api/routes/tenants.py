@@ -12,7 +12,7 @@ from mplus_ray.pipeline.ledger.tenant import LIMITS, TenantSummary, default_prec
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
 from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
-from mplus_ray.services.api.ask_service import Answers
+from mplus_ray.services.api.ask.service import Answers
 from mplus_ray.services.api.auth import DepsOf, guarded
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.openapi import problems

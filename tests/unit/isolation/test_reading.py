@@ -23,7 +23,7 @@ from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.reading.read_plans import read_plan
-from mplus_ray.services.api.local_readers import LocalReaders
+from mplus_ray.services.api.ask.local_readers import LocalReaders
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

@@ -93,7 +93,7 @@ def be_broken(api: ApiWorld, theirs: Planted, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr("mplus_ray.services.api.routes.memory.read_tenant_stats", fail)
         assert api.client.get("/v1/memory", headers=theirs.headers).status_code == 500
     with monkeypatch.context() as patch:
-        patch.setattr("mplus_ray.services.api.ask_service.cite", fail)
+        patch.setattr("mplus_ray.services.api.ask.service.cite", fail)
         assert api.ask(theirs.headers, QUESTION).status_code == 500
     with monkeypatch.context() as patch:
         patch.setattr("mplus_ray.services.api.ingest.service.entry_of", fail)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from mplus_ray.services.api.errors import DeadlineError
+from mplus_ray.services.api.problems.errors import DeadlineError
 from mplus_ray.services.api.streaming import (
     ClientGoneError,
     EventStream,

@@ -45,7 +45,7 @@ def test_a_limit_slows_a_stream_and_does_not_cut_it(
     api: ApiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = api.fresh(documents_per_minute=3000)
-    monkeypatch.setattr("mplus_ray.services.api.rate_limits._MINUTE", 0.5)
+    monkeypatch.setattr("mplus_ray.services.api.limits.rate_limits._MINUTE", 0.5)
     answer = send(api, headers, lines(60))
     assert counts(answer) == (60, 60, 0, 0, None)
     api.log(headers).set_limits(documents_per_minute=50)

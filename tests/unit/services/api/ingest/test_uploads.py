@@ -22,8 +22,8 @@ from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.uploads import file_name
+from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.metrics import ApiMetrics
-from mplus_ray.services.api.rate_limits import Meter
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

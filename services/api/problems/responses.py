@@ -19,9 +19,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from mplus_ray.model.errors import MPlusError, RetryLaterError, UnauthorizedError
-from mplus_ray.services.api.errors import NothingTakenInError
+from mplus_ray.services.api.problems.errors import NothingTakenInError
+from mplus_ray.services.api.problems.statuses import UNEXPECTED, status_of
 from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
-from mplus_ray.services.api.statuses import UNEXPECTED, status_of
 
 MEDIA_TYPE = "application/problem+json"
 _OPENAI_PATHS = ("/v1/chat", "/v1/models")

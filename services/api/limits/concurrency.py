@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mplus_ray.model.errors import OverloadedError, RateLimitedError
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.metrics import ApiMetrics
-from mplus_ray.services.api.problems import describe, respond
+from mplus_ray.services.api.problems.responses import describe, respond
 
 Kind = Literal["questions", "documents", "tools", "archives", "lookups"]
 

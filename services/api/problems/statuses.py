@@ -33,7 +33,7 @@ from mplus_ray.model.errors import (
     TrainingError,
     UnauthorizedError,
 )
-from mplus_ray.services.api.errors import (
+from mplus_ray.services.api.problems.errors import (
     DeadlineError,
     SnapshotNotFoundError,
     UnknownModelError,

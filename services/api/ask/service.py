@@ -19,8 +19,8 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.ask import SWAP_TRIES, Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.metrics import ApiMetrics
-from mplus_ray.services.api.rate_limits import Meter
 from mplus_ray.services.api.streaming import within
 from mplus_ray.services.moments import step_of
 

@@ -16,9 +16,9 @@ from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.generation.confidence import Confidence
-from mplus_ray.services.api.ask_service import REFUSAL
+from mplus_ray.services.api.ask.local_readers import LocalReaders
+from mplus_ray.services.api.ask.service import REFUSAL
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.local_readers import LocalReaders
 from tests.api_world import ApiWorld, endless_model, serving, until
 
 RAVEN = "The raven is black and sits in the tall tree."

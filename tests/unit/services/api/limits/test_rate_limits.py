@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry
 
 from mplus_ray.model.errors import RateLimitedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
-from mplus_ray.services.api import rate_limits as limits_module
 from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.limits import rate_limits as limits_module
+from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.metrics import ApiMetrics
-from mplus_ray.services.api.rate_limits import Meter
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 

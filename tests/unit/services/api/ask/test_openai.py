@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.confidence import Confidence
-from mplus_ray.services.api.ask_service import REFUSAL
+from mplus_ray.services.api.ask.service import REFUSAL
 from tests.api_world import SECONDS, ApiWorld, endless_model, serving, until
 
 MODEL = "mplus-test"

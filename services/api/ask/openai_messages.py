@@ -8,9 +8,9 @@ from typing import Any
 
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.api.ask_service import AskQuery
-from mplus_ray.services.api.errors import UnknownModelError
+from mplus_ray.services.api.ask.service import AskQuery
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
+from mplus_ray.services.api.problems.errors import UnknownModelError
 from mplus_ray.services.api.schemas.documents import NewDocument
 from mplus_ray.services.api.schemas.openai import ChatRequest, Message
 

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from mplus_ray.model.errors import OverloadedError, RateLimitedError
-from mplus_ray.services.api.concurrency import Places, kind_of
 from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.limits.concurrency import Places, kind_of
 from mplus_ray.services.api.metrics import ApiMetrics
 from tests.api_world import ApiWorld, serving, until
 from tests.worlds import load_model

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.problems import describe, respond
+from mplus_ray.services.api.problems.responses import describe, respond
 
 _STREAMED = ("multipart/form-data", "application/x-ndjson")
 

@@ -17,8 +17,8 @@ from mplus_ray.model.errors import (
     StaleLeaseError,
     StorageError,
 )
-from mplus_ray.services.api.problems import describe
-from mplus_ray.services.api.statuses import STATUSES, UNEXPECTED, status_of
+from mplus_ray.services.api.problems.responses import describe
+from mplus_ray.services.api.problems.statuses import STATUSES, UNEXPECTED, status_of
 
 
 def every_error() -> Iterator[type[MPlusError]]:

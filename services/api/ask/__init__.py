@@ -1,0 +1,1 @@
+"""Questions over HTTP: the service behind all routes, OpenAI's messages, local readers."""

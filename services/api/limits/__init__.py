@@ -1,0 +1,1 @@
+"""What one request, one client and one tenant may take."""

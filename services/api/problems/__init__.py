@@ -1,0 +1,1 @@
+"""What went wrong, as its sender may know it: errors, their statuses, problem details."""
