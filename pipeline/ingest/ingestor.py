@@ -12,7 +12,7 @@ from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
-from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item, Present
+from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item, Present, Rows
 
 # Small documents that share a transaction, which waits for the disk.
 GROUP_DOCUMENTS, GROUP_CHARACTERS = 64, 64 * 1024
@@ -56,7 +56,7 @@ class IngestReport:
         failures: how many were left out.
         failed, duplicates: the first of them, in order.
         replaced: how many of the new ones took an older version's place.
-        forgotten: documents whose file is gone, each with the id of its forget request.
+        forgotten: documents whose file or row is gone, each with the id of its forget request.
         left_out: files of formats that are not supported, by suffix.
         full: the quota that ended it; later documents were not looked at.
     """
@@ -160,6 +160,8 @@ def take_in(
                 counter.finish(item.source)
             elif isinstance(item, Present):
                 counter.forget_others(item)
+            elif isinstance(item, Rows):
+                counter.forget_other_rows(item)
             else:
                 counter.take(item)
             if counter.intake.full is not None:
@@ -236,8 +238,22 @@ class _Counter:
         for key, source in self._log.sources_below(storable(present.folder)):
             file = source if source in kept else source.rpartition("#")[0]
             if file not in kept:
-                receipt = self._log.forgets.request(key).receipt
-                self.intake.forgotten.append((key, receipt.id))
+                self._forget(self._log, key)
+
+    def forget_other_rows(self, rows: Rows) -> None:
+        """Have forgotten what a file of many had and has no longer; what cannot be read of it
+        today may still be there.
+        """
+        self.flush()
+        if self._log is None:
+            return
+        for key, source in self._log.sources_of(storable(rows.source)):
+            if hash(key) not in rows.keys and id_of_name(source) not in self._noted:
+                self._forget(self._log, key)
+
+    def _forget(self, log: TenantLog, key: str) -> None:
+        receipt = log.forgets.request(key).receipt
+        self.intake.forgotten.append((key, receipt.id))
 
     def flush(self) -> None:
         """Make durable what waits for it, and say so."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from sqlalchemy import Row, func
+from sqlalchemy import Row, func, or_
 
 from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
@@ -149,6 +149,18 @@ class TenantLog:
         )
         with self.scope.reading() as connection:
             return [(row.key, row.source) for row in connection.execute(query)]
+
+    def sources_of(self, file: str) -> list[tuple[str, str]]:
+        """Id and source of every document that came from a file, alone or as one of many."""
+        c = documents.c
+        query = self.scope.select(documents, c.key, c.source).where(
+            or_(c.source == file, c.source.startswith(f"{file}#", autoescape=True)),
+            c.forget.is_(None),
+        )
+        with self.scope.reading() as connection:
+            found = [(row.key, row.source) for row in connection.execute(query)]
+        # A file may be called like another one's row: `a.csv#b.csv`.
+        return [(key, s) for key, s in found if s == file or s.removeprefix(f"{file}#").isdigit()]
 
     def find_known(self, named: Sequence[tuple[str, str]]) -> list[tuple[Accepted, int] | None]:
         """Which of these (key, text) the log has already, each with its tokens; in their order."""

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.multi_document import holds_many, read_many
-from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.parsing.parse import parse_bytes, read_bytes
 from mplus_ray.pipeline.parsing.records.record import Record
 

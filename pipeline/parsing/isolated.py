@@ -18,8 +18,8 @@ from typing import Any
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.child import LENGTH, record_of_frame, records_of
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.kinds import KINDS, content_kind
-from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.parsing.records.record import Record
 
 MODULE = "mplus_ray.pipeline.parsing.child"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.kinds import KINDS, MANY, content_kind, foreign
-from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.parsing.parse import MAX_BYTES, parse_bytes
 from mplus_ray.pipeline.parsing.records.csv import read_csv
 from mplus_ray.pipeline.parsing.records.json import read_json

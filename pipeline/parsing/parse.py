@@ -12,10 +12,10 @@ from mplus_ray.pipeline.parsing.formats.data import parse_notebook, parse_xml
 from mplus_ray.pipeline.parsing.formats.html import parse_html
 from mplus_ray.pipeline.parsing.formats.mail import parse_mail, parse_outlook
 from mplus_ray.pipeline.parsing.formats.office import parse_office
-from mplus_ray.pipeline.parsing.formats.pdf import parse_pdf
+from mplus_ray.pipeline.parsing.formats.pdf.document import parse_pdf
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.formats.text import TEXTS
 from mplus_ray.pipeline.parsing.kinds import MANY, OFFICE, kind_of
-from mplus_ray.pipeline.parsing.ocr import Ocr
 
 MAX_BYTES = 256 * 2**20
 _DEEPEST = 3  # messages and archives inside one another

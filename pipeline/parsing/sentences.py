@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from mplus_ray.pipeline.parsing.text_builder import one_line
 
@@ -14,9 +15,15 @@ def sentence(fields: Iterable[tuple[str, str]]) -> str:
     parts = []
     for name, value in fields:
         if text := one_line(value):
-            named = one_line(name)[:_MOST_NAME].rstrip(": ")
+            named = _label(name)
             parts.append(f"{named}: {text}" if named else text)
     return "; ".join(parts)
+
+
+@lru_cache(1024)
+def _label(name: str) -> str:
+    """A column's name as it is told; every row asks for the same ones."""
+    return one_line(name)[:_MOST_NAME].rstrip(": ")
 
 
 def row_sentence(header: Sequence[str], row: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ _SUBSCRIPT = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉
 
 def one_line(text: str) -> str:
     """Text with every run of white space as one space, without invisible characters."""
+    if text.isascii() and text.isprintable() and "  " not in text:  # most cells and words
+        return text.strip(" ")
     return _SPACES.sub(" ", text.translate(_INVISIBLE)).strip()
 
 

@@ -9,6 +9,7 @@ from mplus_ray.pipeline.sources.source import (
     Incoming,
     Item,
     Present,
+    Rows,
     Until,
 )
 
@@ -19,6 +20,7 @@ __all__ = [
     "Incoming",
     "Item",
     "Present",
+    "Rows",
     "Until",
     "divided",
     "find_files",

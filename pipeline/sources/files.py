@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.parsing.document_id import id_of_name
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.isolated import parse_path, read_path
 from mplus_ray.pipeline.parsing.kinds import SUFFIXES, foreign
-from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 

@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from mplus_ray.pipeline.parsing.ocr import Ocr
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.sources.files import in_folder, local_file
-from mplus_ray.pipeline.sources.source import Idle, Item, Present, Quiet, Until
+from mplus_ray.pipeline.sources.source import (
+    Finished,
+    Idle,
+    Incoming,
+    Item,
+    Present,
+    Quiet,
+    Rows,
+    Until,
+)
 
 _POLL_SECONDS = 1.0
 
@@ -19,8 +28,8 @@ Seen = tuple[int, int]  # size in bytes, time of the last change in nanoseconds
 class Folder:
     """The files of a folder, each when it has not changed between two looks.
 
-    A file that changes later is taken again, as a new version of its document. A file that goes
-    leaves its document as it is, unless the folder is to be mirrored.
+    A file that changes later is taken again, as a new version of its document. A file that goes,
+    or a row of one, leaves its document as it is, unless the folder is to be mirrored.
 
     Attributes:
         left_out: how many files of other formats were seen at the last look, by suffix.
@@ -63,7 +72,7 @@ class Folder:
                 quiet.reset()  # also while a file still grows
             for path, seen in now.items():
                 if seen == before.get(path) and seen != taken.get(path):
-                    for item in local_file(path, ocr=self._ocr).items():
+                    for item in self._documents(path):
                         if self._until.stop.is_set():
                             return
                         yield item
@@ -79,6 +88,16 @@ class Folder:
             with quiet.not_counting():
                 yield Idle()
             self._until.stop.wait(_POLL_SECONDS)
+
+    def _documents(self, path: Path) -> Iterator[Item]:
+        """What is in a file; read to its end, it says which documents it has."""
+        keys: set[int] = set()
+        for item in local_file(path, ocr=self._ocr).items():
+            yield item
+            if self._sync and isinstance(item, Incoming):
+                keys.add(hash(item.key or item.source))
+            elif self._sync and isinstance(item, Finished):
+                yield Rows(item.source, keys)
 
     def _look(self) -> dict[Path, Seen]:
         found = {}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.multi_document import holds_many
-from mplus_ray.pipeline.parsing.ocr import Ocr
 from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
 from mplus_ray.pipeline.sources.files import FileSource, find_documents, local_file
 from mplus_ray.pipeline.sources.follow import Folder

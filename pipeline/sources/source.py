@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -60,11 +60,25 @@ class Present:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Every document that a file of many has in a mirrored folder: others of it are to be
+    forgotten.
+
+    Attributes:
+        source: the file's path, as its documents' sources begin.
+        keys: hashes (`hash`) of their ids, so that a million take little memory.
+    """
+
+    source: str
+    keys: Set[int]
+
+
+@dataclass(frozen=True)
 class Idle:
     """Nothing waits at the moment; more may come."""
 
 
-Item = Incoming | Finished | Present | Idle
+Item = Incoming | Finished | Present | Rows | Idle
 
 
 class DocumentSource(Protocol):

@@ -108,7 +108,7 @@ def ingest(
     """
     from mplus_ray.model.errors import InvalidInputError
     from mplus_ray.pipeline.ingest.parallel_parsing import count_workers
-    from mplus_ray.pipeline.parsing.ocr import Ocr
+    from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
     from mplus_ray.pipeline.sources import Until, open_sources
     from mplus_ray.services.cli.interrupts import stopped_by_signals
     from mplus_ray.services.embedded import Embedded

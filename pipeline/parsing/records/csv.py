@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -68,8 +69,9 @@ def _records(text: io.TextIOWrapper, name: str) -> Iterator[Record]:
         if column
     }
     columns = Columns.choose([column for column in header if column], sizes, name, len(good))
+    table = _Table(columns, header, name, Path(name).stem, kind)
     for number, row in enumerate(chain(body, rows), 1):
-        yield _record(columns, header, row, number, name, kind)
+        yield table.record(row, number)
 
 
 def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
@@ -113,24 +115,33 @@ def _is_running_text(rows: Sequence[list[str]]) -> bool:
     return (len(words) > 3 and first[-1:] in ".!?…。") or len(first) > _LONG_NAME
 
 
-def _record(
-    columns: Columns, header: list[str], row: Row, number: int, name: str, kind: str
-) -> Record:
-    where = f"{name}, row {number}"
-    if isinstance(row, DocumentError):
-        return Record(number, row)
-    if _width(row) > len(header):
-        reason = f"{where} has {_width(row)} fields, the header names {len(header)}"
-        return Record(number, DocumentError(reason))
-    try:
-        "".join(row).encode()
-    except UnicodeEncodeError:
-        return Record(number, DocumentError(f"{where} is not valid UTF-8; convert the file"))
-    # Spreadsheets leave empty fields at the end out.
-    fields = dict(zip(header, [*row, *[""] * (len(header) - len(row))], strict=False))
-    fields.pop("", None)
-    title = f"{Path(name).stem} {number}"
-    return columns.record(fields, number, name, title, kind)
+@dataclass(frozen=True)
+class _Table:
+    """What the rows of one file have in common."""
+
+    columns: Columns
+    header: list[str]
+    name: str
+    stem: str
+    kind: str
+
+    def record(self, row: Row, number: int) -> Record:
+        if isinstance(row, DocumentError):
+            return Record(number, row)
+        header, where = self.header, f"{self.name}, row {number}"
+        if len(row) > len(header) and (width := _width(row)) > len(header):
+            reason = f"{where} has {width} fields, the header names {len(header)}"
+            return Record(number, DocumentError(reason))
+        try:
+            "".join(row).encode()
+        except UnicodeEncodeError:
+            return Record(number, DocumentError(f"{where} is not valid UTF-8; convert the file"))
+        # Spreadsheets leave empty fields at the end out.
+        row += [""] * (len(header) - len(row))
+        fields = dict(zip(header, row, strict=False))
+        fields.pop("", None)
+        title = f"{self.stem} {number}"
+        return self.columns.record(fields, number, self.name, title, self.kind)
 
 
 def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
@@ -138,11 +149,13 @@ def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
     and reading goes on with the line after it.
     """
     number = 0
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         lines.begin_row()
         try:
-            row = next(csv.reader(lines, delimiter=delimiter, strict=True), None)
+            row = next(reader, None)
         except csv.Error as error:
+            reader = csv.reader(lines, delimiter=delimiter, strict=True)  # without what it holds
             number += 1
             if len(lines.held) > 1:
                 lines.back_to_second()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.ocr import Ocr
+from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.parse import parse_bytes
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
 

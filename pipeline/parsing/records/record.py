@@ -123,6 +123,8 @@ def check_metadata(metadata: Mapping[str, Any], name: str) -> None:
     Raises:
         DocumentError: it has a number that is not finite, half a character, or too many levels.
     """
+    if not metadata:
+        return
     try:
         json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
         deep = _is_deep(metadata)

@@ -364,6 +364,48 @@ class TestFollow:
         receipts = {request.receipt.id for request in log.forgets.list()}
         assert {receipt for _, receipt in intake.forgotten} == receipts
 
+    def test_rows_that_are_gone_are_forgotten_too(
+        self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        table, lines = folder / "a.csv", folder / "b.jsonl"
+        table.write_text("id,text\nx,The owl is brown.\ny,The ferry leaves.\nz,Rain falls.\n")
+        lines.write_text('{"text": "One."}\n{"text": "Two."}\n{"text": "Three."}\n')
+        (folder / "a.csv#1.txt").write_text("A file with the name of a row.")
+        still: Callable[[], object] = lambda: None  # noqa: E731
+
+        def disturb() -> None:
+            table.write_text("id,text\nz,Rain falls.\nx,The owl is brown.\n")
+            lines.write_text('{"text": "One."}\n{"text": "Two."}\n{"text": 3}\n')
+
+        rounds = [still, still, disturb, still, still, still]
+        intake = self.follow(log, folder, rounds, monkeypatch, sync=True)
+        assert [key for key, _ in intake.forgotten] == [f"{table}#y"]
+        left = [document.key for document in log.documents() if document.forget is None]
+        rest = [f"{folder / 'a.csv#1.txt'}", *(f"{lines}#{number}" for number in (1, 2, 3))]
+        # The third line cannot be read today, so what it said is kept, and its failure noted.
+        assert sorted(left) == sorted([f"{table}#x", f"{table}#z", *rest])
+        assert [failure.source for failure in log.failures()] == [f"{lines}#3"]
+
+    def test_a_table_that_breaks_off_has_nothing_forgotten(
+        self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        table = folder / "a.csv"
+        table.write_text("id,text\nx,The owl is brown.\ny,The ferry leaves.\n")
+        still: Callable[[], object] = lambda: None  # noqa: E731
+
+        def disturb() -> None:
+            table.write_text("id,id\nx,The owl is brown.\n")
+
+        intake = self.follow(
+            log, folder, [still, still, disturb, still, still], monkeypatch, sync=True
+        )
+        assert intake.forgotten == []
+        assert keys(log) == [f"{table}#x", f"{table}#y"]
+
     def test_a_folder_that_cannot_be_seen_has_nothing_forgotten(
         self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from mplus_ray.pipeline.parsing.formats.pdf_page import Line, Segment
+from mplus_ray.pipeline.parsing.formats.pdf.page import Line, Segment
 from mplus_ray.pipeline.parsing.text_builder import table_line
 
 _FEWEST_COLUMN_LINES = 3

@@ -10,9 +10,9 @@ import pypdfium2 as pdfium
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
-from mplus_ray.pipeline.parsing.formats.pdf_heads import without_running_heads
-from mplus_ray.pipeline.parsing.formats.pdf_layout import page_text
-from mplus_ray.pipeline.parsing.formats.pdf_page import Line, PageLines, read_page
+from mplus_ray.pipeline.parsing.formats.pdf.layout import page_text
+from mplus_ray.pipeline.parsing.formats.pdf.page import Line, PageLines, read_page
+from mplus_ray.pipeline.parsing.formats.pdf.running_heads import without_running_heads
 from mplus_ray.pipeline.parsing.titles import meaningful
 
 _UNREADABLE = 0.3  # of the letters, from which a page says nothing

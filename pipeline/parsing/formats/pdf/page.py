@@ -12,8 +12,8 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
-from mplus_ray.pipeline.parsing.formats.pdf_fields import fields_of
-from mplus_ray.pipeline.parsing.formats.pdf_hidden import Hiding
+from mplus_ray.pipeline.parsing.formats.pdf.fields import fields_of
+from mplus_ray.pipeline.parsing.formats.pdf.hidden import Hiding
 from mplus_ray.pipeline.parsing.text_builder import superscript
 
 _WIDE_GAP = 1.5  # heights of a letter between two that belong to different cells or columns

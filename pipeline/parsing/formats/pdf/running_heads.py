@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from mplus_ray.pipeline.parsing.formats.pdf_page import Line
+from mplus_ray.pipeline.parsing.formats.pdf.page import Line
 
 _EDGE = 2  # lines at either end of a page that may be such
 _FEWEST = 3  # pages that repeat a line
