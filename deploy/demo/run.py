@@ -17,15 +17,15 @@ from mplus_ray.deploy.demo.visit import visit
 from mplus_ray.model.checkpoint.hub import checkpoint_name, find_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.services.cli.output import write_json
-from mplus_ray.services.serving.environment import set_serve_environment
+from mplus_ray.services.serving.process.environment import set_serve_environment
 from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.serving.deployment import Address
     from mplus_ray.services.serving.first_keys import FirstKeys
+    from mplus_ray.services.serving.process.signals import Signals
     from mplus_ray.services.serving.service import ServiceSpec
-    from mplus_ray.services.serving.signals import Signals
 
 
 def run_demo(data: Path, checkpoint: str | None, json: str | None) -> None:
@@ -41,8 +41,8 @@ def run_demo(data: Path, checkpoint: str | None, json: str | None) -> None:
     """
     set_serve_environment(own_ray=True)
     from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.serving.process.signals import Signals
     from mplus_ray.services.serving.service import Service
-    from mplus_ray.services.serving.signals import Signals
 
     settings = Settings.read(data, checkpoint)
     config = ModelConfig.load(find_checkpoint(settings.checkpoint))

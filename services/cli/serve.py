@@ -85,7 +85,7 @@ def serve(
     they are not shown again. Ctrl-C lets answers come to their end and writers commit; a second
     one does not wait.
     """
-    from mplus_ray.services.serving.environment import set_serve_environment
+    from mplus_ray.services.serving.process.environment import set_serve_environment
 
     set_serve_environment(own_ray=ray_address is None)
     from mplus_ray.pipeline.workers.fleet import Scale
@@ -94,8 +94,8 @@ def serve(
     from mplus_ray.services.serving.application import Budget, Readership
     from mplus_ray.services.serving.deployment import Address
     from mplus_ray.services.serving.placement import ResourceRequest
+    from mplus_ray.services.serving.process.signals import Signals
     from mplus_ray.services.serving.service import Service, ServiceSpec
-    from mplus_ray.services.serving.signals import Signals
     from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data, checkpoint)

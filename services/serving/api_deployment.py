@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.services.serving import log_pipe
 from mplus_ray.services.serving.draining import Draining
-from mplus_ray.services.serving.reader_client import ServeReaders
-from mplus_ray.services.serving.reader_metrics import ReaderMetrics
+from mplus_ray.services.serving.process import log_pipe
+from mplus_ray.services.serving.readers.client import ServeReaders
+from mplus_ray.services.serving.readers.metrics import ReaderMetrics
 from mplus_ray.services.serving.repair import Mender
 
 if TYPE_CHECKING:

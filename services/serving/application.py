@@ -11,8 +11,8 @@ from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.serving.api_deployment import Ingress
-from mplus_ray.services.serving.reader_deployment import Readers
-from mplus_ray.services.serving.scaling import ByLoad
+from mplus_ray.services.serving.readers.deployment import Readers
+from mplus_ray.services.serving.readers.scaling import ByLoad
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.installation import Installation

@@ -15,12 +15,12 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from mplus_ray.services.serving import log_pipe
 from mplus_ray.services.serving.deployment import Address, Running, running
 from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
-from mplus_ray.services.serving.haproxy import haproxy
+from mplus_ray.services.serving.haproxy.settings import haproxy
 from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
-from mplus_ray.services.serving.supervision import (
+from mplus_ray.services.serving.process import log_pipe
+from mplus_ray.services.serving.process.supervision import (
     ServiceLostError,
     Supervisor,
     answers,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
     from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.serving.application import Readership
-    from mplus_ray.services.serving.signals import Signals
+    from mplus_ray.services.serving.process.signals import Signals
 
 _TICK_SECONDS = 0.5
 _READY_SECONDS = 0.1  # between two looks at whether it is

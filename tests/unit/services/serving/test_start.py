@@ -23,15 +23,15 @@ from mplus_ray.pipeline.installation import Installation, StoreUrl
 from mplus_ray.pipeline.workers.ray_worker import Needs
 from mplus_ray.services.cli.options import bounds
 from mplus_ray.services.cli.serve import _size
-from mplus_ray.services.serving import log_pipe
 from mplus_ray.services.serving import placement as places
 from mplus_ray.services.serving.application import INGRESS, READERS, Readership, application
 from mplus_ray.services.serving.deployment import Address, running
 from mplus_ray.services.serving.first_keys import TENANT, first_keys
 from mplus_ray.services.serving.model_card import card_of
 from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
-from mplus_ray.services.serving.scaling import ASKED, ByLoad
-from mplus_ray.services.serving.signals import Signals
+from mplus_ray.services.serving.process import log_pipe
+from mplus_ray.services.serving.process.signals import Signals
+from mplus_ray.services.serving.readers.scaling import ASKED, ByLoad
 from tests.worlds import load_model, opened
 
 
@@ -266,7 +266,7 @@ class TestFirstStart:
 
 _CHILD = """
 import logging
-from mplus_ray.services.serving import log_pipe
+from mplus_ray.services.serving.process import log_pipe
 log_pipe.configure()
 logging.getLogger("mplus_ray.services.x").warning("from\\nthere", extra={"n": 1})
 """

@@ -11,10 +11,10 @@ from ray import serve
 
 from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model.errors import DamagedFileError, MPlusError, OverloadedError
-from mplus_ray.services.serving import log_pipe
-from mplus_ray.services.serving.delivery_queue import DeliveryQueue
 from mplus_ray.services.serving.model_card import Card, card_of
-from mplus_ray.services.serving.scaling import ASKED
+from mplus_ray.services.serving.process import log_pipe
+from mplus_ray.services.serving.readers.delivery_queue import DeliveryQueue
+from mplus_ray.services.serving.readers.scaling import ASKED
 
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import ReaderStats

@@ -17,10 +17,10 @@ from mplus_ray.model.errors import CheckpointError, DamagedFileError, MPlusError
 from mplus_ray.pipeline.installation import Installation, StoreUrl
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan
-from mplus_ray.services.serving import reader_deployment as readers
-from mplus_ray.services.serving.delivery_queue import DeliveryQueue
-from mplus_ray.services.serving.reader_deployment import Readers
-from mplus_ray.services.serving.scaling import ASKED
+from mplus_ray.services.serving.readers import deployment as readers
+from mplus_ray.services.serving.readers.delivery_queue import DeliveryQueue
+from mplus_ray.services.serving.readers.deployment import Readers
+from mplus_ray.services.serving.readers.scaling import ASKED
 from tests.worlds import World, load_model, make_text, opened
 
 BUDGET = {"device_bytes": 1 << 26, "host_bytes": 1 << 26, "slots": 4, "queue": 4}

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mplus_ray.actors.messages import ReaderStats
 from mplus_ray.pipeline.reports.metrics import exposition
-from mplus_ray.services.serving.reader_metrics import ReaderMetrics
+from mplus_ray.services.serving.readers.metrics import ReaderMetrics
 
 
 def stats(base: int) -> ReaderStats:

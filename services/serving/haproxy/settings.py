@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mplus_ray.pipeline.ray_leftovers import own_folder, parent_folder
-from mplus_ray.services.serving import haproxy_process
+from mplus_ray.services.serving.haproxy import process as haproxy_process
 from mplus_ray.services.serving.placement import free_port
 
 # Serve's HAProxy looks for the API at an IPv4 address of this machine.

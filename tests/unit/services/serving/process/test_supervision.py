@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mplus_ray.services.serving.supervision import ServiceLostError, Supervisor, supervised
+from mplus_ray.services.serving.process.supervision import ServiceLostError, Supervisor, supervised
 
 
 @dataclass

@@ -17,7 +17,7 @@ from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import InvalidInputError, MPlusError, OverloadedError, ReaderLostError
 from mplus_ray.model.generation.answer import Answer, Usage
-from mplus_ray.services.serving.reader_client import ServeReaders
+from mplus_ray.services.serving.readers.client import ServeReaders
 
 PLAN = ReadPlan("t1", "h", "f", 0, "bfloat16", "checkpoint", 0, ())
 ASKED = AskRequest(PLAN, (Turn("user", "what?"),))

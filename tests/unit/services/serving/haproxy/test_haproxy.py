@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from mplus_ray.services.serving import haproxy_process
-from mplus_ray.services.serving.haproxy import haproxy
-from mplus_ray.services.serving.haproxy_process import (
+from mplus_ray.services.serving.haproxy import process as haproxy_process
+from mplus_ray.services.serving.haproxy.process import (
     METRICS,
     STATS,
     hardened,
     write_errors,
 )
+from mplus_ray.services.serving.haproxy.settings import haproxy
 
 _SWITCH = "RAY_SERVE_ENABLE_HA_PROXY"
 _CONFIG = f"""global
@@ -140,7 +140,9 @@ class TestChoice:
             assert "RAY_SERVE_HAPROXY_BINARY_PATH" not in os.environ
 
     def test_not_where_ray_comes_without(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("mplus_ray.services.serving.haproxy.find_spec", lambda name: None)
+        monkeypatch.setattr(
+            "mplus_ray.services.serving.haproxy.settings.find_spec", lambda name: None
+        )
         with haproxy("127.0.0.1"):
             assert os.environ[_SWITCH] == "0"
 

@@ -1,0 +1,1 @@
+"""HAProxy before the API, in the place of Serve's own proxy."""
