@@ -148,7 +148,7 @@ def bench_rag(
 ) -> None:
     """Answers from memory against the same passages in a prompt: how soon, how many, how right."""
     from mplus_ray.bench.rag.run import main
-    from mplus_ray.services.cli.eval_inputs import progress
+    from mplus_ray.services.cli.evaluation.inputs import progress
     from mplus_ray.services.cli.output import write_json
 
     with progress("memorizing", tokens) as advance:

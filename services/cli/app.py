@@ -11,24 +11,11 @@ import typer
 from mplus_ray import __version__
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.services import logs
-from mplus_ray.services.cli import (
-    archive,
-    ask,
-    config,
-    documents,
-    evaluate,
-    get,
-    ingest,
-    init,
-    keys,
-    memorize,
-    memory,
-    parity,
-    serve,
-    status,
-    tenants,
-    train,
-)
+from mplus_ray.services.cli import ask, config, memorize, serve, status
+from mplus_ray.services.cli.checkpoints import get, init, train
+from mplus_ray.services.cli.documents import archive, documents, ingest
+from mplus_ray.services.cli.evaluation import evaluate, parity
+from mplus_ray.services.cli.tenants import keys, memory, tenants
 
 app = typer.Typer(
     name="mplus",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.cli.eval_inputs import (
+from mplus_ray.services.cli.evaluation.inputs import (
     BETWEEN,
     HELD_OUT,
     DataOption,
@@ -197,7 +197,7 @@ def eval_abstention(
     from mplus_ray.model.evaluation.questions import draw, read_questions
     from mplus_ray.model.evaluation.quick import fact_documents
     from mplus_ray.model.evaluation.telling import ToldDocument
-    from mplus_ray.services.cli.eval_tables import abstention_line
+    from mplus_ray.services.cli.evaluation.tables import abstention_line
     from mplus_ray.services.cli.output import human, write_json
 
     check_plot(plot)
@@ -285,7 +285,7 @@ def eval_quick(
 ) -> None:
     """All of them, small, in minutes: one table."""
     from mplus_ray.model.evaluation.quick import quick
-    from mplus_ray.services.cli.eval_tables import quick_table
+    from mplus_ray.services.cli.evaluation.tables import quick_table
     from mplus_ray.services.cli.output import human, write_json
 
     mplus = load_model(checkpoint)
@@ -347,7 +347,7 @@ def _arms_out(
     result: dict[str, Any], json: str | None, plot: Path | None, curve: Curve, title: str
 ) -> None:
     from mplus_ray.model.evaluation.plots import draw_arms
-    from mplus_ray.services.cli.eval_tables import arms_table
+    from mplus_ray.services.cli.evaluation.tables import arms_table
     from mplus_ray.services.cli.output import human, write_json
 
     if plot is not None:

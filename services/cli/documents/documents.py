@@ -142,7 +142,7 @@ def retry(
     What came over standard input or from a topic cannot be read again and stays on the list.
     """
     from mplus_ray.pipeline.sources import read_again
-    from mplus_ray.services.cli.ingest import IngestOrder, carry_out
+    from mplus_ray.services.cli.documents.ingest import IngestOrder, carry_out
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 

@@ -13,15 +13,15 @@ import pytest
 from rich.console import Console
 
 import mplus_ray.pipeline.ingest.ingestor
-import mplus_ray.services.cli.ingest_session
+import mplus_ray.services.cli.documents.ingest_session
 import mplus_ray.services.cli.output
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.ingest.ingestor import IngestReport
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
-from mplus_ray.services.cli.ingest import carry_out
-from mplus_ray.services.cli.ingest_session import IngestOrder, Run
+from mplus_ray.services.cli.documents.ingest import carry_out
+from mplus_ray.services.cli.documents.ingest_session import IngestOrder, Run
 from mplus_ray.services.cli.progress import Figures, Ingesting
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
@@ -132,7 +132,7 @@ def test_an_interrupt_while_memorizing_needs_no_sources_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mplus_ray.services.cli.ingest_session.Run, "_memorize", interrupt)
+        patch.setattr(mplus_ray.services.cli.documents.ingest_session.Run, "_memorize", interrupt)
         with pytest.raises(KeyboardInterrupt):
             carry_out(system, IngestOrder("anna", Listed(3)), 0.0, None)
     assert "`mplus ingest --tenant anna` goes on" in " ".join(capsys.readouterr().err.split())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mplus_ray.services.cli.ingest_session import MAX_BACKLOG, IngestOrder, Run
+from mplus_ray.services.cli.documents.ingest_session import MAX_BACKLOG, IngestOrder, Run
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:

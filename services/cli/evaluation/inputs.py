@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mplus_ray.model.evaluation.telling import Advance, Chunk
     from mplus_ray.model.evaluation.text import RunningText
 
-_DOCUMENTS = Path(__file__).parents[2] / "deploy" / "demo" / "documents"
+_DOCUMENTS = Path(__file__).parents[3] / "deploy" / "demo" / "documents"
 # By an author and of a series that `model.training.data.text` holds out, so no recipe trains on
 # them.
 HELD_OUT = (_DOCUMENTS / "anna" / "bartleby.txt", _DOCUMENTS / "bruno" / "pep-0008.txt")

@@ -1,0 +1,1 @@
+"""Commands for documents: ingest, what was taken in, export and import."""

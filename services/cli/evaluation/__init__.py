@@ -1,0 +1,1 @@
+"""Commands that measure a checkpoint: `mplus eval` and `mplus parity`."""
