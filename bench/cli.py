@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mplus_ray.model.evaluation.questions import SHIPPED
+from mplus_ray.model.evaluation.data.questions import SHIPPED
 from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 app = typer.Typer(help="Measure.", no_args_is_help=True)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import torch
 
 from mplus_ray.model.config import ModelConfig
-from mplus_ray.model.training.loop import Trainer
-from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.loop.loop import Trainer
+from mplus_ray.model.training.loop.parallel import Group
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Phase, Recipe, Validation
 from mplus_ray.model.training.run import TrainingOrder, make_ready, open_trainer, tasks_of
 from mplus_ray.model.training.task import Task

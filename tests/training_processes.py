@@ -16,9 +16,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from mplus_ray.model.training import saves
-from mplus_ray.model.training.loss_curves import Records
-from mplus_ray.model.training.parallel import Group
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loss_curves import Records
+from mplus_ray.model.training.loop.parallel import Group
 from mplus_ray.model.training.run import TrainingOrder, open_trainer, tasks_of
 
 ROOT = Path(__file__).parents[1]

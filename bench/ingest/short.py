@@ -26,7 +26,7 @@ from mplus_ray.bench.machine import describe
 from mplus_ray.model import Answer, MPlus
 from mplus_ray.model.corpus.facts import Fact, draw_fact
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.facts import FACT_TRIES
+from mplus_ray.model.evaluation.data.facts import FACT_TRIES
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.services.settings import Settings

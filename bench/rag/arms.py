@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mplus_ray.bench.rag.texts import Told
 from mplus_ray.model import MPlus
-from mplus_ray.model.evaluation.bm25 import BM25
+from mplus_ray.model.evaluation.scoring.bm25 import BM25
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 

@@ -18,9 +18,9 @@ from mplus_ray.bench.rag.arms import Arm, Start, arms_of
 from mplus_ray.bench.rag.show import show
 from mplus_ray.bench.rag.texts import tell_passages
 from mplus_ray.model import MPlus
-from mplus_ray.model.evaluation.intervals import mean_of, share_of
-from mplus_ray.model.evaluation.questions import read_questions
-from mplus_ray.model.evaluation.scoring import exact_match, f1
+from mplus_ray.model.evaluation.data.questions import read_questions
+from mplus_ray.model.evaluation.scoring.intervals import mean_of, share_of
+from mplus_ray.model.evaluation.scoring.squad import exact_match, f1
 from mplus_ray.model.generation.generate import advance, start
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.services.settings import Settings
@@ -68,7 +68,7 @@ def main(
     """Measure and print; returns the figures.
 
     Args:
-        data: passages with questions, see `model.evaluation.questions`.
+        data: passages with questions, see `model.evaluation.data.questions`.
         questions: asked, at most.
         tokens: of the memory.
         on_tokens: called with tokens that were memorized.

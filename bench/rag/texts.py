@@ -8,7 +8,7 @@ from random import Random
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.questions import Passage, Question, answerable, draw
+from mplus_ray.model.evaluation.data.questions import Passage, Question, answerable, draw
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings, with_header

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.asking import ask, batches
-from mplus_ray.model.evaluation.telling import Advance, ToldDocument, tell
-from mplus_ray.model.evaluation.text import RunningText, TextReader
+from mplus_ray.model.evaluation.data.telling import Advance, ToldDocument, tell
+from mplus_ray.model.evaluation.data.text import RunningText, TextReader
+from mplus_ray.model.evaluation.scoring.asking import ask, batches
 from mplus_ray.model.generation import answer
 from mplus_ray.model.generation.confidence import (
     FEATURES,

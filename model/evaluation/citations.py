@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mplus_ray.model.evaluation.asking import AT_ONCE, ask, batches, views_of
-from mplus_ray.model.evaluation.intervals import share_of
-from mplus_ray.model.evaluation.passages import Logs, Plan
+from mplus_ray.model.evaluation.data.passages import Logs, Plan
+from mplus_ray.model.evaluation.data.questions import Question
+from mplus_ray.model.evaluation.data.telling import Advance, Due, tell
 from mplus_ray.model.evaluation.qa import Indexes
-from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.evaluation.scoring import holds
-from mplus_ray.model.evaluation.telling import Advance, Due, tell
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, ask, batches, views_of
+from mplus_ray.model.evaluation.scoring.intervals import share_of
+from mplus_ray.model.evaluation.scoring.squad import holds
 from mplus_ray.model.mplus import MPlus
 
 ARMS = ("retriever", "bm25")

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.asking import AT_ONCE, batches, log_probabilities, views_of
-from mplus_ray.model.evaluation.intervals import mean_bounds
+from mplus_ray.model.evaluation.data.telling import Advance
 from mplus_ray.model.evaluation.retention import pool_only
-from mplus_ray.model.evaluation.telling import Advance
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, batches, log_probabilities, views_of
+from mplus_ray.model.evaluation.scoring.intervals import mean_bounds
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mplus_ray.model.evaluation.asking import AT_ONCE, Reply, ask, batches, views_of
-from mplus_ray.model.evaluation.bm25 import BM25
-from mplus_ray.model.evaluation.intervals import mean_of, share_of
-from mplus_ray.model.evaluation.passages import Logs, Plan
-from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.evaluation.scoring import exact_match, f1, holds
-from mplus_ray.model.evaluation.telling import Advance, Due, tell
+from mplus_ray.model.evaluation.data.passages import Logs, Plan
+from mplus_ray.model.evaluation.data.questions import Question
+from mplus_ray.model.evaluation.data.telling import Advance, Due, tell
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, Reply, ask, batches, views_of
+from mplus_ray.model.evaluation.scoring.bm25 import BM25
+from mplus_ray.model.evaluation.scoring.intervals import mean_of, share_of
+from mplus_ray.model.evaluation.scoring.squad import exact_match, f1, holds
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 

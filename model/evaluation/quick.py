@@ -10,15 +10,15 @@ from typing import Any
 
 from mplus_ray.model.evaluation.abstention import abstention
 from mplus_ray.model.evaluation.citations import citations
-from mplus_ray.model.evaluation.facts import tell_fact
-from mplus_ray.model.evaluation.passages import Cut, lay_out
-from mplus_ray.model.evaluation.passages import Plan as PassagePlan
+from mplus_ray.model.evaluation.data.facts import tell_fact
+from mplus_ray.model.evaluation.data.passages import Cut, lay_out
+from mplus_ray.model.evaluation.data.passages import Plan as PassagePlan
+from mplus_ray.model.evaluation.data.questions import Passage
+from mplus_ray.model.evaluation.data.telling import Advance, ToldDocument
+from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
 from mplus_ray.model.evaluation.qa import qa
-from mplus_ray.model.evaluation.questions import Passage
 from mplus_ray.model.evaluation.retention import Plan, retention
-from mplus_ray.model.evaluation.telling import Advance, ToldDocument
-from mplus_ray.model.evaluation.text import RunningText
 from mplus_ray.model.mplus import MPlus
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]  # what, of how many tokens

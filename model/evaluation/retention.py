@@ -12,11 +12,11 @@ import numpy as np
 
 from mplus_ray.model.corpus.facts import Unseen
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.asking import AT_ONCE, Reply, ask, batches, views_of
-from mplus_ray.model.evaluation.facts import tell_fact
-from mplus_ray.model.evaluation.intervals import share
-from mplus_ray.model.evaluation.telling import Advance, Due, ToldDocument, tell
-from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.evaluation.data.facts import tell_fact
+from mplus_ray.model.evaluation.data.telling import Advance, Due, ToldDocument, tell
+from mplus_ray.model.evaluation.data.text import RunningText
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, Reply, ask, batches, views_of
+from mplus_ray.model.evaluation.scoring.intervals import share
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 
@@ -32,7 +32,7 @@ class Plan:
         distances: tokens between a fact and the question about it.
         questions: in all, one a fact.
         tenants: that share the facts evenly.
-        told: how a fact is told, see `model.evaluation.facts`.
+        told: how a fact is told, see `model.evaluation.data.facts`.
         unseen: the questions' phrasings were never trained on, or everything's.
         seed: of what is drawn.
     """

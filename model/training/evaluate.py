@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.loading import load
 from mplus_ray.model.evaluation.retention import Plan, retention
-from mplus_ray.model.evaluation.text import RunningText
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.network.decoder import Network
-from mplus_ray.model.training import saves
 from mplus_ray.model.training.data.text import (
     BOS,
     EOS,
@@ -26,6 +25,7 @@ from mplus_ray.model.training.data.text import (
     end_of,
     open_tokenizer,
 )
+from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.network.trained import save_trained
 from mplus_ray.model.training.recipe import Recipe

@@ -14,7 +14,7 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
-from mplus_ray.model.training.precision import Precision
+from mplus_ray.model.training.loop.precision import Precision
 from mplus_ray.model.training.reading_phase import QuestionFile, ReadingPhase
 
 

@@ -19,7 +19,6 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.network.allocator import keep_freed_memory
-from mplus_ray.model.training import saves
 from mplus_ray.model.training.data.continuing import Continuing
 from mplus_ray.model.training.data.documents import Documents
 from mplus_ray.model.training.data.packs import Packs
@@ -27,17 +26,18 @@ from mplus_ray.model.training.data.passages import load_reading
 from mplus_ray.model.training.data.questions import load_passages
 from mplus_ray.model.training.data.text import Corpus, answer_end, prepare
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loop import Keep, Trainer
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loop import Keep, Trainer
+from mplus_ray.model.training.loop.parallel import Group
 from mplus_ray.model.training.network.initial import open_whole
-from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.phases.language import LanguageTask
 from mplus_ray.model.training.phases.memory import MemoryTask
 from mplus_ray.model.training.phases.reading import ReadingTask
 from mplus_ray.model.training.reading_phase import ReadingPhase
 from mplus_ray.model.training.recipe import LanguagePhase, Phase, Recipe
 from mplus_ray.model.training.task import Task
-from mplus_ray.model.training.validation import Validation
-from mplus_ray.model.training.validation_reading import HeldOutReading
+from mplus_ray.model.training.validation.held_out import Validation
+from mplus_ray.model.training.validation.reading import HeldOutReading
 
 CHECKPOINT = "checkpoint"  # what becomes of a run, in its folder
 _DRAWERS = 8  # at most, for a GPU

@@ -2,7 +2,7 @@
 
 Ray starts the workers, notices when one is lost, and starts all of them again from the last
 checkpoint, as often as a run may need on machines that come and go. What is trained does not
-depend on it (see `model.training.parallel`).
+depend on it (see `model.training.loop.parallel`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from mplus_ray.model.errors import InvalidInputError, TrainingError
-from mplus_ray.model.training import saves
 from mplus_ray.model.training.export import export
+from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.run import CHECKPOINT, TrainingOrder, make_ready
 from mplus_ray.pipeline.training.follow import following
 from mplus_ray.pipeline.training.worker import LOG, work

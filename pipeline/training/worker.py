@@ -11,8 +11,8 @@ import ray.train
 import ray.train.torch
 from rich.console import Console
 
-from mplus_ray.model.training.parallel import Group
-from mplus_ray.model.training.progress import Display
+from mplus_ray.model.training.loop.parallel import Group
+from mplus_ray.model.training.loop.progress import Display
 from mplus_ray.model.training.run import TrainingOrder, open_trainer, tasks_of
 
 LOG = "progress.log"  # what the first worker says, in the run's folder

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.training import saves
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.parallel import Group
 from mplus_ray.model.training.network.initial import open_whole
-from mplus_ray.model.training.parallel import Group
 from mplus_ray.model.training.recipe import Adapters
 from mplus_ray.model.training.run import CHECKPOINT, open_trainer, tasks_of, train
 from mplus_ray.model.training.task import Draws

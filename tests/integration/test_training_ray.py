@@ -17,7 +17,7 @@ import torch
 import yaml
 
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.training import saves
+from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.recipe import Recipe
 from mplus_ray.model.training.run import train
 from tests.integration.command import MPLUS

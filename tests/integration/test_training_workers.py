@@ -11,8 +11,8 @@ import torch
 
 from mplus_ray.model.checkpoint.backbone import backbone_config
 from mplus_ray.model.config import LoraConfig, read_config
-from mplus_ray.model.training import saves
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.recipe import Adapters, Recipe
 from mplus_ray.model.training.run import train

@@ -13,11 +13,11 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.training.loop.parallel import Group, Whole
+from mplus_ray.model.training.loop.precision import is_mixed
 from mplus_ray.model.training.network.grow import deepen
 from mplus_ray.model.training.network.induction import plant, plant_retriever
 from mplus_ray.model.training.network.trained import load_trained
-from mplus_ray.model.training.parallel import Group, Whole
-from mplus_ray.model.training.precision import is_mixed
 from mplus_ray.model.training.recipe import Recipe
 from mplus_ray.model.training.task import Roles
 

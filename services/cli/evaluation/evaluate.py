@@ -33,10 +33,10 @@ from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
     from mplus_ray.model.corpus.facts import Unseen
-    from mplus_ray.model.evaluation.passages import Logs, Plan
+    from mplus_ray.model.evaluation.data.passages import Logs, Plan
+    from mplus_ray.model.evaluation.data.telling import Advance
     from mplus_ray.model.evaluation.plots import Curve
     from mplus_ray.model.evaluation.quick import Texts
-    from mplus_ray.model.evaluation.telling import Advance
 
 app = typer.Typer(
     help="Measure what a checkpoint remembers, finds and knows.", no_args_is_help=True
@@ -80,7 +80,7 @@ def eval_retention(
 ) -> None:
     """Invented facts, so many tokens of other text, then the questions; M+, the pool alone
     (MemoryLLM) and no memory."""
-    from mplus_ray.model.evaluation.facts import WAYS
+    from mplus_ray.model.evaluation.data.facts import WAYS
     from mplus_ray.model.evaluation.plots import Curve
     from mplus_ray.model.evaluation.retention import Plan, retention
 
@@ -193,10 +193,10 @@ def eval_abstention(
     """Whether a confidence tells what was memorized from what never was: area under the ROC
     curve, chosen on one half of the documents and measured on the other."""
     from mplus_ray.model.evaluation.abstention import After, abstention
+    from mplus_ray.model.evaluation.data.questions import draw, read_questions
+    from mplus_ray.model.evaluation.data.telling import ToldDocument
     from mplus_ray.model.evaluation.plots import draw_roc
-    from mplus_ray.model.evaluation.questions import draw, read_questions
     from mplus_ray.model.evaluation.quick import fact_documents
-    from mplus_ray.model.evaluation.telling import ToldDocument
     from mplus_ray.services.cli.evaluation.tables import abstention_line
     from mplus_ray.services.cli.output import human, write_json
 
@@ -311,8 +311,8 @@ def _on_passages(
     plot: Path | None,
 ) -> dict[str, Any]:
     """What `qa` and `citations` have in common."""
-    from mplus_ray.model.evaluation.passages import Plan, lay_out
-    from mplus_ray.model.evaluation.questions import SHIPPED, read_questions
+    from mplus_ray.model.evaluation.data.passages import Plan, lay_out
+    from mplus_ray.model.evaluation.data.questions import SHIPPED, read_questions
 
     plan = Plan(to_distances(tokens), limit or None, tenants, seed)
     check_plot(plot)
@@ -335,7 +335,7 @@ def _on_passages(
 
 
 def _quick_texts(mplus: MPlus, data: Path | None, text: list[Path] | None) -> Texts:
-    from mplus_ray.model.evaluation.questions import SHIPPED, read_questions
+    from mplus_ray.model.evaluation.data.questions import SHIPPED, read_questions
     from mplus_ray.model.evaluation.quick import Texts
 
     passages = read_questions(data or SHIPPED)

@@ -13,9 +13,9 @@ from mplus_ray.model.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.evaluation.passages import Cut
-    from mplus_ray.model.evaluation.telling import Advance, Chunk
-    from mplus_ray.model.evaluation.text import RunningText
+    from mplus_ray.model.evaluation.data.passages import Cut
+    from mplus_ray.model.evaluation.data.telling import Advance, Chunk
+    from mplus_ray.model.evaluation.data.text import RunningText
 
 _DOCUMENTS = Path(__file__).parents[3] / "deploy" / "demo" / "documents"
 # By an author and of a series that `model.training.data.text` holds out, so no recipe trains on
@@ -72,7 +72,7 @@ def load_model(checkpoint: str | None) -> MPlus:
 
 def cutter(mplus: MPlus) -> Cut:
     """As documents are cut when they are ingested."""
-    from mplus_ray.model.evaluation.telling import Chunk
+    from mplus_ray.model.evaluation.data.telling import Chunk
     from mplus_ray.pipeline.chunking.chunker import chunk_document
     from mplus_ray.pipeline.chunking.headers import Headings
 
@@ -85,7 +85,7 @@ def cutter(mplus: MPlus) -> Cut:
 
 
 def running_text(mplus: MPlus, paths: list[Path] | None, default: tuple[Path, ...]) -> RunningText:
-    from mplus_ray.model.evaluation.text import RunningText
+    from mplus_ray.model.evaluation.data.text import RunningText
 
     return RunningText.read(paths or list(default), mplus.tokenizer)
 

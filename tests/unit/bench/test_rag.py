@@ -12,7 +12,7 @@ from mplus_ray.bench.rag.run import main
 from mplus_ray.bench.rag.texts import tell_passages
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.questions import read_questions
+from mplus_ray.model.evaluation.data.questions import read_questions
 from mplus_ray.model.generation.read_pass import begin
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
 

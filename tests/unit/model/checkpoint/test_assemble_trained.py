@@ -11,7 +11,7 @@ import pytest
 from mplus_ray.model.checkpoint.assemble import assemble
 from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.run import CHECKPOINT, train
 from tests.gguf_files import INSIDE, pin_of, write_wheel
 from tests.reading import reading_recipe

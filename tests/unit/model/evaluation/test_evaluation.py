@@ -27,17 +27,17 @@ from mplus_ray.model.evaluation.abstention import (
     collect,
     evidence_of,
 )
-from mplus_ray.model.evaluation.asking import Reply, ask, log_probabilities, views_of
 from mplus_ray.model.evaluation.citations import citations
-from mplus_ray.model.evaluation.facts import WAYS, tell_fact
-from mplus_ray.model.evaluation.passages import Plan as PassagePlan
-from mplus_ray.model.evaluation.passages import lay_out, plain_cut
+from mplus_ray.model.evaluation.data.facts import WAYS, tell_fact
+from mplus_ray.model.evaluation.data.passages import Plan as PassagePlan
+from mplus_ray.model.evaluation.data.passages import lay_out, plain_cut
+from mplus_ray.model.evaluation.data.questions import Passage, Question
+from mplus_ray.model.evaluation.data.telling import Chunk, Due, ToldDocument, tell
+from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
 from mplus_ray.model.evaluation.qa import qa
-from mplus_ray.model.evaluation.questions import Passage, Question
 from mplus_ray.model.evaluation.retention import Plan, pool_only, retention
-from mplus_ray.model.evaluation.telling import Chunk, Due, ToldDocument, tell
-from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.evaluation.scoring.asking import Reply, ask, log_probabilities, views_of
 from mplus_ray.model.generation.answer import evidence_of as evidence_in
 from mplus_ray.model.generation.confidence import FEATURES, Confidence, Evidence
 from mplus_ray.model.generation.prompt import question_prompt

@@ -12,9 +12,7 @@ from random import Random
 import pytest
 
 from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
-from mplus_ray.model.evaluation.bm25 import BM25, words
-from mplus_ray.model.evaluation.intervals import mean_bounds, mean_of, share, wilson
-from mplus_ray.model.evaluation.questions import (
+from mplus_ray.model.evaluation.data.questions import (
     SHIPPED,
     Passage,
     Question,
@@ -22,7 +20,9 @@ from mplus_ray.model.evaluation.questions import (
     draw,
     read_questions,
 )
-from mplus_ray.model.evaluation.scoring import exact_match, f1, holds, normalize
+from mplus_ray.model.evaluation.scoring.bm25 import BM25, words
+from mplus_ray.model.evaluation.scoring.intervals import mean_bounds, mean_of, share, wilson
+from mplus_ray.model.evaluation.scoring.squad import exact_match, f1, holds, normalize
 from mplus_ray.model.generation.confidence import (
     FEATURES,
     FILE,

@@ -9,7 +9,7 @@ import pytest
 
 import mplus_ray.model.training.recipe
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Phase, Recipe
 from mplus_ray.model.training.run import train
 from tests.training import VOCABULARY, order

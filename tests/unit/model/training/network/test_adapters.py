@@ -16,8 +16,8 @@ from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.training import saves
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.recipe import MemoryPhase, Recipe
 from mplus_ray.model.training.run import CHECKPOINT, train
 from tests.checkpoints import write_tokenizer

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.training.loop.precision import mixed
 from mplus_ray.model.training.network.grow import deepen
 from mplus_ray.model.training.network.passes import block_keys, language, write
-from mplus_ray.model.training.precision import mixed
 from tests.checkpoints import tiny_config
 
 

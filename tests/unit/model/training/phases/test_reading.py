@@ -16,9 +16,9 @@ from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.generation.read_pass import hidden_states_alone
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.mplus import MPlus
-from mplus_ray.model.training import saves
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.network.initial import open_whole
 from mplus_ray.model.training.recipe import Recipe
 from mplus_ray.model.training.run import CHECKPOINT, train

@@ -14,7 +14,7 @@ from random import Random
 from torch.distributed.fsdp import FSDPModule
 
 from mplus_ray.model.checkpoint.checkpoint import Networks
-from mplus_ray.model.evaluation.scoring import exact_match, f1
+from mplus_ray.model.evaluation.scoring.squad import exact_match, f1
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
@@ -25,8 +25,8 @@ from mplus_ray.model.training.data.passages import (
     PassageQuestion,
     TitledPassage,
 )
+from mplus_ray.model.training.loop.parallel import Whole
 from mplus_ray.model.training.network.trained import merged_roles
-from mplus_ray.model.training.parallel import Whole
 from mplus_ray.model.training.phases.reading import ReadingTask
 from mplus_ray.model.training.reading_phase import ReadingPhase
 from mplus_ray.model.training.recipe import Recipe

@@ -17,10 +17,10 @@ from mplus_ray.model.config import Retrieval
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loop import Trainer, learning_rate
-from mplus_ray.model.training.loss_curves import Records
+from mplus_ray.model.training.loop.loop import Trainer, learning_rate
+from mplus_ray.model.training.loop.loss_curves import Records
+from mplus_ray.model.training.loop.optimizer import orthogonalize
 from mplus_ray.model.training.network.initial import first_weights
-from mplus_ray.model.training.optimizer import orthogonalize
 from mplus_ray.model.training.phases.memory import MemoryTask
 from mplus_ray.model.training.run import train
 from mplus_ray.model.training.task import Draws

@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from mplus_ray.model.training import optimizer, saves
-from mplus_ray.model.training.loss_curves import Records
-from mplus_ray.model.training.parallel import Group, Whole, gathered
-from mplus_ray.model.training.precision import mixed
-from mplus_ray.model.training.prefetch import DrawnBatch, batches
-from mplus_ray.model.training.progress import Display, Standing
+from mplus_ray.model.training.loop import optimizer, saves
+from mplus_ray.model.training.loop.loss_curves import Records
+from mplus_ray.model.training.loop.parallel import Group, Whole, gathered
+from mplus_ray.model.training.loop.precision import mixed
+from mplus_ray.model.training.loop.prefetch import DrawnBatch, batches
+from mplus_ray.model.training.loop.progress import Display, Standing
 from mplus_ray.model.training.recipe import Phase, Recipe
 from mplus_ray.model.training.task import Task
-from mplus_ray.model.training.validation import Validation, score
+from mplus_ray.model.training.validation.held_out import Validation, score
 
 WARMUP_STEPS = 40
 LOG_EVERY = 20

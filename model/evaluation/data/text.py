@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mplus_ray.model.corpus.held_out import is_held_out
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
+from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 

@@ -8,9 +8,9 @@ from itertools import cycle
 from random import Random
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.questions import Passage, answerable, draw
-from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
-from mplus_ray.model.evaluation.text import RunningText
+from mplus_ray.model.evaluation.data.questions import Passage, answerable, draw
+from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
+from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 Cut = Callable[[str], list[Chunk]]

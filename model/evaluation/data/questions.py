@@ -14,7 +14,7 @@ from typing import Any
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 
-SHIPPED = Path(__file__).parent / "data" / "questions.jsonl"
+SHIPPED = Path(__file__).with_name("questions.jsonl")
 
 
 @dataclass(frozen=True)

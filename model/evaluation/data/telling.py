@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.questions import Question
+from mplus_ray.model.evaluation.data.questions import Question
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
 

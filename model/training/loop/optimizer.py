@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from mplus_ray.model.training.parallel import part, whole
+from mplus_ray.model.training.loop.parallel import part, whole
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ASIDE = re.compile(r"query_proj|key_proj|lora_")  # matrices in layers that are not for Muon

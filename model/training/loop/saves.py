@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.training.parallel import gathered, part
+from mplus_ray.model.training.loop.parallel import gathered, part
 
 STATE, BEST = "state.pt", "best.pt"
 

@@ -7,9 +7,9 @@ from random import Random
 
 from mplus_ray.model.corpus.facts import Unseen, draw_fact, draw_update
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.questions import Question
-from mplus_ray.model.evaluation.telling import Chunk, ToldDocument
-from mplus_ray.model.evaluation.text import TextReader
+from mplus_ray.model.evaluation.data.questions import Question
+from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
+from mplus_ray.model.evaluation.data.text import TextReader
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
 Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[ToldDocument]]

@@ -17,13 +17,13 @@ from tokenizers import Tokenizer
 
 from mplus_ray.model.training.data.documents import Documents
 from mplus_ray.model.training.data.text import Corpus
-from mplus_ray.model.training.parallel import Whole, give_back
+from mplus_ray.model.training.loop.parallel import Whole, give_back
+from mplus_ray.model.training.loop.precision import mixed
 from mplus_ray.model.training.phases.language import LanguageTask
 from mplus_ray.model.training.phases.memory import MemoryTask
-from mplus_ray.model.training.precision import mixed
 from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Recipe
 from mplus_ray.model.training.task import Draws, Task
-from mplus_ray.model.training.validation_reading import HeldOutReading
+from mplus_ray.model.training.validation.reading import HeldOutReading
 
 # An answer needs its block to be found and read; text is there so that a model that forgets how
 # to read on is not preferred for a thousandth.

@@ -11,11 +11,11 @@ import torch
 from rich.console import Console
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.training import saves
 from mplus_ray.model.training.export import export
-from mplus_ray.model.training.loss_curves import Records
-from mplus_ray.model.training.progress import Display, Standing
-from mplus_ray.model.training.validation import score
+from mplus_ray.model.training.loop import saves
+from mplus_ray.model.training.loop.loss_curves import Records
+from mplus_ray.model.training.loop.progress import Display, Standing
+from mplus_ray.model.training.validation.held_out import score
 from tests.training import LANGUAGE, MEMORY, tiny_recipe, trainer
 
 

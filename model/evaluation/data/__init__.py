@@ -1,0 +1,1 @@
+"""What memories are told and asked, and in which order."""

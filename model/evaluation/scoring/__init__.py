@@ -1,0 +1,1 @@
+"""Asking, and how right and how certain the answers are."""

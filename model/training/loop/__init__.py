@@ -1,0 +1,1 @@
+"""The training loop, and what keeps its state, speed and progress."""

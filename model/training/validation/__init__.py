@@ -1,0 +1,1 @@
+"""What decides which weights of a run are kept."""
