@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from mplus_ray.bench.machine import describe
-from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.object_store.failures import refusals_of
 
 _MPLUS = "from mplus_ray.services.cli.app import main; main()"
 _MINUTE = 60.0
@@ -91,13 +91,11 @@ def write_page(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write all tables as Markdown.
 
     Raises:
-        InvalidInputError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
     machine = describe(torch.device("cpu"), torch.float32)
-    try:
+    with refusals_of(f"{path} cannot be written"):
         path.write_text(page(outcomes, machine, datetime.now(UTC)), "utf-8")
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def page(outcomes: Sequence[Outcome], machine: dict[str, Any], moment: datetime) -> str:

@@ -51,18 +51,9 @@ class Installation:
         Raises:
             MPlusError: one of the three cannot be opened.
         """
-        from mplus_ray.actors.writer import Writer
         from mplus_ray.model import MPlus
         from mplus_ray.pipeline.ledger.ledger import Ledger
         from mplus_ray.pipeline.writing.engine import Engine
 
         model = MPlus.load(self.checkpoint, write_only=True)
-        files = self.store.open()
-        return Engine(
-            Ledger(self.ledger_url),
-            files,
-            Writer(model, files),
-            model.tokenizer,
-            model.fingerprint,
-            model.living_steps,
-        )
+        return Engine.of(model, Ledger(self.ledger_url), self.store.open())

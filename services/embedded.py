@@ -14,7 +14,6 @@ from mplus_ray.services.settings import Settings
 
 if TYPE_CHECKING:
     from mplus_ray.actors.reading.reader import Reader
-    from mplus_ray.actors.writer import Writer
     from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import ObjectStore
     from mplus_ray.pipeline.installation import Installation, StoreUrl
@@ -93,12 +92,6 @@ class Embedded:
         return Stores(self.ledger, self.files)
 
     @cached_property
-    def writer(self) -> Writer:
-        from mplus_ray.actors.writer import Writer
-
-        return Writer(self.model, self.files)
-
-    @cached_property
     def reader(self) -> Reader:
         from mplus_ray.actors.reading.reader import Reader
 
@@ -108,15 +101,7 @@ class Embedded:
     def engine(self) -> Engine:
         from mplus_ray.pipeline.writing.engine import Engine
 
-        model = self.model
-        return Engine(
-            self.ledger,
-            self.files,
-            self.writer,
-            model.tokenizer,
-            model.fingerprint,
-            model.living_steps,
-        )
+        return Engine.of(self.model, self.ledger, self.files)
 
     @property
     def _store(self) -> StoreUrl:

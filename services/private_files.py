@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from mplus_ray.model.errors import StorageError
+from mplus_ray.model.object_store.failures import refusals_of
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _log = logging.getLogger(__name__)
@@ -25,15 +25,11 @@ def private_folder(folder: Path) -> None:
         StorageError: it cannot be made.
     """
     keep_private()
-    try:
+    otherwise = "name another one with --data or MPLUS_DATA"
+    with refusals_of(f"the data directory {folder} cannot be made", otherwise):
         folder.mkdir(parents=True, exist_ok=True)
         if not folder.stat().st_mode & _OTHERS:
             return  # nobody else gets into it, whatever the modes inside
-    except OSError as error:
-        raise StorageError(
-            f"the data directory {folder} cannot be made: {error.strerror}; name another one with "
-            "--data or MPLUS_DATA"
-        ) from error
     try:
         closed = _close(folder)
     except OSError as error:

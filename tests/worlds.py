@@ -22,7 +22,6 @@ import mplus_ray.pipeline.maintenance.compaction
 import mplus_ray.pipeline.writing.committer
 import mplus_ray.pipeline.writing.write_pipeline
 from mplus_ray.actors.reading.reader import Reader
-from mplus_ray.actors.writer import Writer
 from mplus_ray.model import MPlus
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.memory.memory import Memory
@@ -115,15 +114,7 @@ class World:
 
     @cached_property
     def engine(self) -> Engine:
-        return Engine(
-            self.ledger,
-            self.files,
-            Writer(self.model, self.files),
-            self.model.tokenizer,
-            self.model.fingerprint,
-            living_steps=self.model.living_steps,
-            patience=30.0,
-        )
+        return Engine.of(self.model, self.ledger, self.files, patience=30.0)
 
     def tenant(self, name: str, **settings: Any) -> TenantLog:
         settings.setdefault("seed", SEED)

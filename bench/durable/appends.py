@@ -83,7 +83,7 @@ def measure_floor(folder: Path, nbytes: int, samples: int) -> dict[str, float]:
 
 def _append(system: Embedded, library: Library, log: TenantLog, samples: int) -> dict[str, Any]:
     """Steps one by one, each with a file and a commit of its own."""
-    engine, writer = system.engine, system.writer
+    engine, writer = system.engine, system.engine.writer
     tokens = samples * system.model.config.chunk_tokens
     library.fill(log, log.tokens() + tokens)
     sealing, committing, both = [], [], []

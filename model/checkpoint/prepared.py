@@ -18,7 +18,7 @@ from typing import Any
 
 import xxhash
 
-from mplus_ray.model.errors import StorageError
+from mplus_ray.model.object_store.failures import refused
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".unfinished-"
@@ -65,10 +65,8 @@ def locked(root: Path, say: Say) -> Iterator[None]:
                 shutil.rmtree(left)
             yield
     except OSError as error:
-        raise StorageError(
-            f"{error.filename or root}: {error.strerror or error}; models are prepared in {root}, "
-            "in place of which MPLUS_CACHE can name another folder"
-        ) from error
+        otherwise = f"prepare models in another folder than {root}, which MPLUS_CACHE can name"
+        raise refused(error, error.filename or str(root), otherwise) from error
 
 
 def make(folder: Path, fill: Callable[[Path], Mapping[str, Any] | None]) -> None:

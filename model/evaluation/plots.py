@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.object_store.failures import refusals_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +91,5 @@ def _new(title: str) -> tuple[Figure, Axes]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    try:
+    with refusals_of(f"--plot {path} cannot be written"):
         figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise StorageError(f"--plot {path} cannot be written: {error.strerror}") from error

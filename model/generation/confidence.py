@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mplus_ray.model.errors import CheckpointError, InvalidInputError, StorageError
+from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.object_store.failures import refusals_of
 
 FILE = "confidence.json"
 FEWEST_BLOCKS = 128  # among fewer, none can stand out as it does among those of a long memory
@@ -157,10 +158,8 @@ class Confidence:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        try:
+        with refusals_of(f"{path} cannot be written"):
             path.write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
-        except OSError as error:
-            raise StorageError(f"{path} cannot be written: {error.strerror}") from error
 
     @classmethod
     def load(cls, folder: Path) -> Confidence | None:

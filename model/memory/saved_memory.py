@@ -6,18 +6,16 @@ the manifest names complete files, and files that it does not name are garbage.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mplus_ray.model.errors import FingerprintMismatchError, StorageError
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.object_store.failures import refusals, refusals_of
 from mplus_ray.model.object_store.object_store import ObjectStore, checksum
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.model.store.row_store import attach
@@ -41,7 +39,7 @@ class _Manifest:
     @classmethod
     def read(cls, folder: Path) -> _Manifest | None:
         try:
-            with _storage(folder / _MANIFEST):
+            with refusals(str(folder / _MANIFEST), ""):
                 text = _read_text(folder / _MANIFEST)
             if text is None:
                 return None
@@ -158,7 +156,7 @@ def _continued(before: _Manifest | None, memory: Memory, folder: Path) -> list[S
 def _replace_manifest(folder: Path, text: str) -> None:
     """Temporary file, fsync, rename, fsync of the folder."""
     temporary = folder / f"{_MANIFEST}.tmp"
-    with _storage(folder):
+    with refusals_of(str(folder), "name another folder"):
         try:
             with temporary.open("w") as file:
                 file.write(text)
@@ -189,14 +187,3 @@ def _is_ours(name: str) -> bool:
 
 def _checksum(manifest: dict[str, Any]) -> str:
     return checksum(json.dumps(manifest, sort_keys=True).encode())
-
-
-@contextlib.contextmanager
-def _storage(folder: Path) -> Iterator[None]:
-    """The operating system's refusals as one kind of error that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space and try again" if full else "check the path and its permissions"
-        raise StorageError(f"{folder}: {error.strerror or error}; {advice}") from error

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 import xxhash
 
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
-from mplus_ray.model.object_store.failures import refusals, refuse
+from mplus_ray.model.object_store.failures import refusals
 from mplus_ray.model.object_store.local import LocalStore
 from mplus_ray.model.object_store.range_cache import RangeCache, Span
 from mplus_ray.model.object_store.remote import RemoteStore, impatient
@@ -61,16 +61,16 @@ class ObjectStore:
         if not scheme:
             return cls(url, LocalStore(Path(url).expanduser().absolute()))
         try:
-            filesystem, root = pafs.FileSystem.from_uri(url)
-            if scheme == "file":
-                return cls(url, LocalStore(Path(root)))
-            if not root:
-                raise InvalidInputError(f"{shown} names no bucket; write {scheme}://bucket/prefix")
-            return cls(url, RemoteStore(impatient(filesystem), root.rstrip("/"), shown, cache))
+            with refusals(shown, ""):
+                filesystem, root = pafs.FileSystem.from_uri(url)
+                if scheme == "file":
+                    return cls(url, LocalStore(Path(root)))
+                if root:
+                    remote = impatient(filesystem)
+                    return cls(url, RemoteStore(remote, root.rstrip("/"), shown, cache))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise InvalidInputError(f"{shown} is no storage URL: {error}") from error
-        except OSError as error:
-            refuse(error, shown)
+        raise InvalidInputError(f"{shown} names no bucket; write {scheme}://bucket/prefix")
 
     @property
     def local(self) -> Path | None:

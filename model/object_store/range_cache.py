@@ -19,7 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import xxhash
 
-from mplus_ray.model.errors import StorageError
+from mplus_ray.model.object_store.failures import refusals_of
 
 Span = tuple[int, int]  # offset and length in bytes
 Fetch = Callable[[Sequence[Span]], list[pa.Buffer]]
@@ -48,15 +48,10 @@ class RangeCache:
         """
         self._folder = Path(folder)
         self._max_bytes = max_bytes
-        try:
+        with refusals_of(f"{folder} cannot hold the cache", "name another folder"):
             self._folder.mkdir(parents=True, exist_ok=True)
             with self._locked():
                 pass
-        except OSError as error:
-            raise StorageError(
-                f"{folder} cannot hold the cache: {error.strerror or error}; "
-                "check its permissions and free space, or name another folder"
-            ) from error
 
     def read(self, name: str, spans: Sequence[Span], fetch: Fetch) -> list[pa.Buffer]:
         """Ranges of a file, (offset, length) in bytes; one past the file's end comes back shorter.
@@ -83,21 +78,16 @@ class RangeCache:
         Raises:
             StorageError: the pages cannot be removed.
         """
-        try:
-            with self._locked():
-                self._tombstone(name).touch()
-                folder = self._pages_of(name)
-                removed = 0
-                for path in _entries(folder):
-                    removed += _remove(path)
-                with contextlib.suppress(FileNotFoundError):
-                    folder.rmdir()
-                self._count(self._counted() - removed)
-        except OSError as error:
-            raise StorageError(
-                f"the pages of {name} in the cache {self._folder} cannot be removed: "
-                f"{error.strerror or error}; remove the folder"
-            ) from error
+        what = f"the pages of {name} in the cache {self._folder} cannot be removed"
+        with refusals_of(what, "remove the folder"), self._locked():
+            self._tombstone(name).touch()
+            folder = self._pages_of(name)
+            removed = 0
+            for path in _entries(folder):
+                removed += _remove(path)
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
+            self._count(self._counted() - removed)
 
     # Pages
 

@@ -16,7 +16,8 @@ from typing import IO, Any
 import pyarrow as pa
 from sqlalchemy import Connection
 
-from mplus_ray.model.errors import DamagedFileError, InvalidInputError, StorageError
+from mplus_ray.model.errors import DamagedFileError, InvalidInputError
+from mplus_ray.model.object_store.failures import refused
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.archive.format import (
     CHECKSUM,
@@ -129,10 +130,7 @@ def _new_file(target: Path) -> Iterator[IO[bytes]]:
         finally:
             os.close(folder)
     except OSError as error:
-        raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}; name a place with space "
-            "where this user may write"
-        ) from error
+        raise refused(error, f"{target} cannot be written") from error
 
 
 def _read_log(

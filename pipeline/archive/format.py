@@ -22,7 +22,8 @@ from typing import IO, Annotated, Any, Literal, Self, TypeVar
 import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.object_store.failures import refused
 
 MANIFEST, CHECKSUM = "manifest.json", "manifest.checksum"
 DOCUMENTS, SNAPSHOTS = "documents.ndjson", "snapshots.json"
@@ -181,7 +182,7 @@ class Archive:
         except tarfile.TarError as error:
             raise self.broken(f"it is no tar file ({error})") from error
         except OSError as error:
-            raise StorageError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise refused(error, f"{path} cannot be read") from error
         try:
             self._members = self._listed()
             self.manifest = self._manifest()

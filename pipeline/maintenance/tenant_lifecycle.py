@@ -9,13 +9,12 @@ from mplus_ray.model.errors import SwappedError
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.heads.fork import shards_across
 from mplus_ray.pipeline.ledger.heads.leases import Lease
+from mplus_ray.pipeline.ledger.heads.replaced import attempts
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.audit import history_at
 from mplus_ray.pipeline.maintenance.compaction import compact
 from mplus_ray.pipeline.maintenance.head_files import history_of, purge, shards_up_to
 from mplus_ray.pipeline.writing.engine import Stores
-
-_TRIES = 3  # at a fork while the memory is rebuilt or compacted
 
 
 def fork(
@@ -41,22 +40,42 @@ def fork(
         QuotaError: there are as many forks as there may be.
         BusyError: somebody else writes the memory.
     """
-    for _ in range(_TRIES):
-        serving = log.heads.serving()
-        step, history = find_step(), None
-        if shards_across(serving.shards, serving.head.step if step is None else step):
-            break
-        if step is not None and 0 < step < serving.head.step:
-            history = history_at(log, find_tokenizer(), step)
-        with suppress(SwappedError):
-            return stores.ledger.fork_tenant(
-                log, name, step, history, head=serving.head.id, most=most
-            )
+    with suppress(SwappedError):
+        forked = _fork_beside_writer(stores, log, name, find_step, find_tokenizer, most)
+        if forked is not None:
+            return forked
     with stores.lease(log) as lease:
         step, history = find_step(), None
         if step is not None and 0 < step < log.heads.serving().head.step:
             history = history_at(log, find_tokenizer(), step)
         return fork_at(stores, log, lease, name, step, history, most)
+
+
+def _fork_beside_writer(
+    stores: Stores,
+    log: TenantLog,
+    name: str,
+    find_step: Callable[[], int | None],
+    find_tokenizer: Callable[[], Tokenizer],
+    most: int | None,
+) -> TenantLog | None:
+    """A fork without the tenant's lease, or None if a shard has to be cut.
+
+    Raises:
+        SwappedError: the memory was rebuilt or compacted each time.
+    """
+    for attempt in attempts():
+        with attempt:
+            serving = log.heads.serving()
+            step, history = find_step(), None
+            if shards_across(serving.shards, serving.head.step if step is None else step):
+                return None
+            if step is not None and 0 < step < serving.head.step:
+                history = history_at(log, find_tokenizer(), step)
+            return stores.ledger.fork_tenant(
+                log, name, step, history, head=serving.head.id, most=most
+            )
+    raise AssertionError("the last attempt returns or raises")
 
 
 def fork_at(

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.model.errors import DamagedFileError, SwappedError
+from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer
-
-SWAP_TRIES = 3  # each one lost to a head that was replaced while the question was read
 
 
 class ReaderLike(Protocol):
@@ -64,6 +63,7 @@ def ask(
     Raises:
         DamagedFileError: a file of the memory is lost; `pipeline.maintenance.repair.verify` makes
             it again.
+        SwappedError: the memory was replaced each time.
     """
     if log.tenant.cold_after is not None:
         log.touch()
@@ -74,25 +74,20 @@ def ask(
         said = True
         on_text(piece)
 
-    for attempt in range(SWAP_TRIES):
-        serving = log.heads.serving()
-        plan = read_plan(log, serving, as_of)
-        # What was said cannot be taken back, so whatever is tried after that is silent.
-        shown = _unheard if said else show
-        try:
-            answer = reader.ask(plan, question, shown, **sampling)
+    for attempt in attempts():
+        with attempt:
+            serving = log.heads.serving()
+            plan = read_plan(log, serving, as_of)
+            # What was said cannot be taken back, so whatever is tried after that is silent.
+            shown = _unheard if said else show
+            try:
+                answer = reader.ask(plan, question, shown, **sampling)
+            except DamagedFileError as error:
+                check_damage(error, read_plan(log, log.heads.serving(), as_of))
+                raise
             citations = cite(answer.sources, log, plan.head)
-        except SwappedError:
-            if attempt == SWAP_TRIES - 1:
-                raise
-            continue
-        except DamagedFileError as error:
-            now = read_plan(log, log.heads.serving(), as_of)
-            if attempt == SWAP_TRIES - 1 or now.reads(error.file):
-                raise
-            continue
-        return Reply(answer, citations, plan.step, log.length() - serving.head.step)
-    raise AssertionError
+            return Reply(answer, citations, plan.step, log.length() - serving.head.step)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _unheard(piece: str) -> None: ...

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from mplus_ray.model.errors import BusyError
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mplus_ray.model import MPlus
     from mplus_ray.model.object_store.object_store import ObjectStore
 
 LivingSteps = Callable[[int, str, Sequence[int]], "NDArray[np.bool_] | None"]
 
 LEASE_SECONDS = 60.0  # a commit renews it; a holder that is silent for so long is taken for dead
 _POLL_SECONDS = 0.2
+_DAY = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Stores:
 
     ledger: Ledger
     files: ObjectStore
-    patience: float = field(default=24 * 3600.0, kw_only=True)
+    patience: float = field(default=_DAY, kw_only=True)
 
     @contextmanager
     def lease(self, log: TenantLog) -> Iterator[Lease]:
@@ -72,6 +74,21 @@ class Engine(Stores):
     tokenizer: Tokenizer
     fingerprint: str
     living_steps: LivingSteps | None = None
+
+    @classmethod
+    def of(cls, model: MPlus, ledger: Ledger, files: ObjectStore, patience: float = _DAY) -> Self:
+        """The engine of a model, which needs no more than its write role."""
+        from mplus_ray.actors.writer import Writer
+
+        return cls(
+            ledger,
+            files,
+            Writer(model, files),
+            model.tokenizer,
+            model.fingerprint,
+            model.living_steps,
+            patience=patience,
+        )
 
     def check(self, log: TenantLog) -> None:
         """Refuse to write on a memory that other weights made.

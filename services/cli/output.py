@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from mplus_ray.model.errors import InvalidInputError, StorageError
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.object_store.failures import refused
 
 
 def stderr() -> Console:
@@ -29,7 +30,7 @@ def write_json(target: str | None, result: dict[str, Any]) -> None:
     except IsADirectoryError:
         raise InvalidInputError(f"--json {target} is a folder; name a file") from None
     except OSError as error:
-        raise StorageError(f"--json {target} cannot be written: {error.strerror}") from error
+        raise refused(error, f"--json {target} cannot be written") from error
 
 
 def human(target: str | None) -> Console:

@@ -13,10 +13,11 @@ from typing import Any
 
 from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
-from mplus_ray.model.errors import DamagedFileError, InvalidInputError, SwappedError
+from mplus_ray.model.errors import DamagedFileError, InvalidInputError
+from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.ask import SWAP_TRIES, Citation, cite
+from mplus_ray.pipeline.reading.ask import Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.limits.rate_limits import Meter
@@ -165,39 +166,33 @@ class Answers:
         if question.as_of is not None or question.snapshot is not None:
             as_of = await asyncio.to_thread(step_of, log, question.as_of, question.snapshot, UTC)
         heard: int | None = None  # the attempt whose pieces the client gets
-        for attempt in range(SWAP_TRIES):
-            plan = await self._plan(log, question, as_of)
-            told: AskResult | None = None
-            asked = AskRequest(
-                plan, question.turns, question.sampling, question.citations, question.whole
-            )
-            asking = self._deps.readers.ask(asked)
-            try:
-                async for each in asking:
-                    if isinstance(each, AskResult):
-                        told = each
-                    elif heard in (None, attempt):
-                        heard = attempt
-                        yield each
-            except DamagedFileError as error:
-                now = await self._plan(log, question, as_of)
-                if attempt == SWAP_TRIES - 1 or now.reads(error.file):
+        for attempt in attempts():
+            with attempt:
+                plan = await self._plan(log, question, as_of)
+                told: AskResult | None = None
+                asked = AskRequest(
+                    plan, question.turns, question.sampling, question.citations, question.whole
+                )
+                asking = self._deps.readers.ask(asked)
+                try:
+                    async for each in asking:
+                        if isinstance(each, AskResult):
+                            told = each
+                        elif heard in (None, attempt.number):
+                            heard = attempt.number
+                            yield each
+                except DamagedFileError as error:
+                    check_damage(error, await self._plan(log, question, as_of))
                     raise
-                continue
-            finally:
-                if isinstance(asking, AsyncGenerator):
-                    await asking.aclose()
-            assert told is not None, "a reader's last word is what the answer came to"
-            try:
+                finally:
+                    if isinstance(asking, AsyncGenerator):
+                        await asking.aclose()
+                assert told is not None, "a reader's last word is what the answer came to"
                 reply = await asyncio.to_thread(_to_reply, log, plan, told)
-            except SwappedError:
-                if attempt == SWAP_TRIES - 1:
-                    raise
-                continue
-            usage = told.answer.usage
-            self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
-            yield reply
-            return
+                usage = told.answer.usage
+                self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
+                yield reply
+                return
 
     async def _plan(self, log: TenantLog, question: AskQuery, as_of: int | None) -> ReadPlan:
         seconds = self._deps.limits.catch_up_seconds

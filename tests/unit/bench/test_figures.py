@@ -9,7 +9,7 @@ import pytest
 
 import mplus_ray.bench.figures
 from mplus_ray.bench.figures import Measurement, Outcome, measure, page, rows_of, write_page
-from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.errors import StorageError
 
 MACHINE = {
     "commit": "abc",
@@ -69,5 +69,5 @@ def test_one_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_page_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         write_page(tmp_path / "none" / "x.md", [])

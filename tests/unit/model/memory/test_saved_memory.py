@@ -327,7 +327,7 @@ def test_a_full_disk_leaves_the_memory_as_it_was(tmp_path, limit):
 def test_a_folder_that_is_a_file(networks, tmp_path):
     path = tmp_path / "file"
     path.write_text("not a folder")
-    with pytest.raises(StorageError, match="check the path"):
+    with pytest.raises(StorageError, match="a file stands where a folder is wanted"):
         save_memory(grow(networks, 1), path)
     with pytest.raises(StorageError):
         restored(networks, path)

@@ -54,7 +54,7 @@ def files(tmp_path: Path) -> ObjectStore:
 
 @pytest.fixture
 def engine(ledger: Ledger, files: ObjectStore, model: MPlus) -> Engine:
-    return Engine(ledger, files, Writer(model, files), model.tokenizer, model.fingerprint)
+    return Engine.of(model, ledger, files)
 
 
 def fill(engine: Engine, tmp_path: Path, name: str, *texts: str) -> TenantLog:
