@@ -16,6 +16,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.training.network.adapted_product import AdaptedLinear
 from mplus_ray.model.training.network.trained import READ, WRITE
 from mplus_ray.model.training.recipe import Adapters
 from mplus_ray.model.training.task import Roles
@@ -39,6 +40,7 @@ def add_adapters(network: Network, adapters: Adapters, seed: int) -> None:
         tuner.peft_config[READ] = settings
         tuner.inject_adapter(network, READ)
         _look_at(network, READ)
+    AdaptedLinear.use(network)
     _thaw(network)
     for parameter in network.parameters():
         if parameter.requires_grad:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from mplus_ray.model.network.decoder import Layer, Network, for_products
 from mplus_ray.model.network.rope import rotate
-from mplus_ray.model.training.network.passes import attend, through
+from mplus_ray.model.training.network.passes import fused_attention, through
+from mplus_ray.model.training.network.piece_attention import Piece, attend_pieces, pieces_of
 from mplus_ray.model.training.task import Roles
 
 
@@ -45,12 +46,20 @@ class _Places(NamedTuple):
 
     Attributes:
         cos, sin: [B, P + … + n, e] of all that is looked at, the lane's own n tokens last.
-        bias: [B, 1, n, P + … + n], 0 or -inf.
+        bias: [B, 1, n, P + … + n], 0 or -inf; None where the lane is attended in pieces.
+        pieces: what each piece sees, for CPUs.
     """
 
     cos: Tensor
     sin: Tensor
-    bias: Tensor
+    bias: Tensor | None
+    pieces: list[Piece]
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """[B, n, H, e] over [B, P + … + n, G, e] → [B, n, H, e]."""
+        if self.bias is None:
+            return attend_pieces(queries, keys, values, self.pieces)
+        return fused_attention(queries, keys, values, self.bias)
 
 
 def read_apart(roles: Roles, blocks: Segments, questions: Segments, sees: Tensor) -> Tensor:
@@ -61,10 +70,8 @@ def read_apart(roles: Roles, blocks: Segments, questions: Segments, sees: Tensor
     """
     writer, reader = roles
     rows, x = writer.embed(blocks.ids), reader.embed(questions.ids)
-    writing = _places(writer, [], blocks, rows)
-    reading = _places(
-        reader, [(blocks, _seen(questions.owners, blocks.owners, sees))], questions, x
-    )
+    writing = _places(writer, blocks, rows)
+    reading = _places(reader, questions, x, blocks, sees)
     last = len(reader.layers) - 1
     for number, (write, read) in enumerate(zip(writer.layers, reader.layers, strict=True)):
         start = reader.bos(number).to(x.dtype)
@@ -81,7 +88,7 @@ def _advance(layer: Layer, start: Tensor, before: Tensor, x: Tensor, places: _Pl
     h = for_products(layer.input_layernorm(whole))
     k, v = _turn(attention.keys(h), places.cos, places.sin), attention.values(h)
     q = _turn(attention.queries(h[:, -n:]), places.cos[:, -n:], places.sin[:, -n:])
-    return layer.finish(x, attend(q, k, v, places.bias))
+    return layer.finish(x, places.attend(q, k, v))
 
 
 def _turn(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -91,20 +98,36 @@ def _turn(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _places(
-    network: Network, before: list[tuple[Segments, Tensor]], own: Segments, x: Tensor
+    network: Network,
+    own: Segments,
+    x: Tensor,
+    before: Segments | None = None,
+    sees: Tensor | None = None,
 ) -> _Places:
-    """Of a lane that sees the start rows, [B, n, …] of the lanes before it, and its own pieces."""
-    count, n = own.ids.shape
-    first = network.config.first_rows
+    """Of a lane that sees the start rows, what it is to see of the lane before it, and itself."""
+    count, first = len(own.ids), network.config.first_rows
     start = torch.arange(first, device=x.device).expand(count, -1)
-    at = torch.cat([start, *(lane.at for lane, _ in before), own.at], dim=1)
-    cos, sin = network.rotary.tables(int(at.max()) + 1, x)
-    order = torch.ones(n, n, dtype=torch.bool, device=x.device).tril()
-    itself = (own.owners[:, :, None] == own.owners[:, None, :]) & order
-    everything = torch.ones(count, n, first, dtype=torch.bool, device=x.device)
-    allowed = torch.cat([everything, *(seen for _, seen in before), itself], dim=2)
-    bias = torch.zeros(allowed.shape, dtype=_products(x), device=x.device)
-    return _Places(cos[at], sin[at], bias.masked_fill_(~allowed, float("-inf"))[:, None])
+    lanes = [own.at] if before is None else [before.at, own.at]
+    at = torch.cat([start, *lanes], dim=1)
+    cos, sin = (table[at] for table in network.rotary.tables(int(at.max()) + 1, x))
+    if x.device.type == "cpu":
+        owners = None if before is None else before.owners
+        return _Places(cos, sin, None, pieces_of(own.owners, sees, owners, first))
+    seen = mask_of(own, before, sees, first)
+    bias = torch.zeros(seen.shape, dtype=_products(x), device=x.device)
+    return _Places(cos, sin, bias.masked_fill_(~seen, float("-inf"))[:, None], [])
+
+
+def mask_of(own: Segments, before: Segments | None, sees: Tensor | None, start_rows: int) -> Tensor:
+    """[B, n, P + … + n] what each token of a lane sees: start rows, its blocks, and itself."""
+    count, n = own.ids.shape
+    device = own.ids.device
+    order = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+    seen = [torch.ones(count, n, start_rows, dtype=torch.bool, device=device)]
+    if before is not None and sees is not None:
+        seen.append(_seen(own.owners, before.owners, sees))
+    seen.append((own.owners[:, :, None] == own.owners[:, None, :]) & order)
+    return torch.cat(seen, dim=2)
 
 
 def _seen(questions: Tensor, blocks: Tensor, sees: Tensor) -> Tensor:
