@@ -29,7 +29,15 @@ class InvalidInputError(MPlusError):
 
 
 class DocumentError(InvalidInputError):
-    """A document cannot be parsed, or is not what its name says."""
+    """A document cannot be parsed, or is not what its name says.
+
+    Attributes:
+        reason: why, in a few words that such documents share; they are counted by it.
+    """
+
+    def __init__(self, message: str, reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TenantNotFoundError(MPlusError):

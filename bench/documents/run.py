@@ -170,7 +170,8 @@ def _count(score: Score, answer: dict[str, Any] | None, path: Path, known: Words
     if (reason := answer.get("refused")) is not None:
         score.refused += 1
         score.lost += known.total() if known is not None else 0
-        score.reasons[_REASON.sub("#", reason.replace(str(path), "").lstrip(" :,"))[:80]] += 1
+        said = _REASON.sub("#", reason.replace(str(path), "").lstrip(" :,"))[:80]
+        score.reasons[answer.get("reason", said)] += 1
         return
     score.size += path.stat().st_size
     score.seconds += answer["seconds"]

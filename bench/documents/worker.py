@@ -32,7 +32,7 @@ def main() -> None:
         try:
             answer = {"text": read(Path(json.loads(line)))}
         except DocumentError as error:
-            answer = {"refused": str(error)}
+            answer = {"refused": str(error), "reason": error.reason}
         except Exception as error:  # noqa: BLE001 (a contender fails in any way it likes)
             answer = {"refused": f"{type(error).__name__}: {error}"[:300]}
         signal.setitimer(signal.ITIMER_PROF, 0)

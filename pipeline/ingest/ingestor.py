@@ -12,6 +12,7 @@ from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, Outcome, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
+from mplus_ray.pipeline.parsing.refusals import Refusals, kind_of_name
 from mplus_ray.pipeline.sources import Finished, Idle, Incoming, Item, Present, Rows
 
 # Small documents that share a transaction, which waits for the disk.
@@ -57,7 +58,8 @@ class IngestReport:
         failed, duplicates: the first of them, in order.
         replaced: how many of the new ones took an older version's place.
         forgotten: documents whose file or row is gone, each with the id of its forget request.
-        left_out: files of formats that are not supported, by suffix.
+        refusals: what was left out by kind and reason: failures, parts of documents such as pages
+            without text, and, at the end, files that were not looked at.
         full: the quota that ended it; later documents were not looked at.
     """
 
@@ -70,7 +72,7 @@ class IngestReport:
     duplicates: list[Duplicate] = field(default_factory=list)
     replaced: int = 0
     forgotten: list[tuple[str, str]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
     full: QuotaError | None = None
 
     @property
@@ -270,6 +272,8 @@ class _Counter:
     def _note_outcome(self, ready: _Ready, outcome: Outcome) -> None:
         if isinstance(outcome, Accepted):
             self.intake.add(outcome, ready.tokens)
+            if outcome.new:
+                self.intake.refusals.include(ready.entry.document.left_out)
             self.strike_off(ready.incoming.source)
             ready.incoming.done()
         elif isinstance(outcome, QuotaError):
@@ -286,6 +290,8 @@ class _Counter:
     def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
         failure = Failure(incoming.source, str(error))
         self.intake.failures += 1
+        kind = incoming.kind or kind_of_name(incoming.key or incoming.source)
+        self.intake.refusals.note(kind, error)
         if len(self.intake.failed) < _KEPT_FAILURES:
             self.intake.failed.append(failure)
         self._unnoted.append((failure, incoming))

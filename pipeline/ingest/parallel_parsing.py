@@ -17,6 +17,7 @@ from typing import Any
 from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.multi_document import holds_many
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.ray_cluster import local_ray
 from mplus_ray.pipeline.sources import DocumentSource, Finished, Incoming, Item, divided
 from mplus_ray.pipeline.sources.records import OneFile
@@ -157,7 +158,9 @@ class _Task:
                 f"{self.file.name}: the process that parsed it {how}, {_PARSE_TRIES} times; split "
                 "the file, or save it in another format"
             )
-            yield _Parsed(self.file.source, self.file.key, DocumentError(reason))
+            yield _Parsed(
+                self.file.source, self.file.key, DocumentError(reason, Refusal.TOO_COSTLY)
+            )
         except RayError as error:
             raise MPlusError(
                 f"Ray, which runs the processes that parse, ended ({error}); what was taken in is "

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import storable
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MAX_WORD = 1_000_000  # characters; longer runs are encoded data, not something to answer from
 _FREE = 1_000_000  # characters that a file of any size may give
@@ -42,11 +43,12 @@ def checked(
     """
     text = storable(parsed.text)
     if not text.strip():
-        raise DocumentError(f"{name} holds no text, so there is nothing to memorize")
+        raise DocumentError(f"{name} holds no text, so there is nothing to memorize", Refusal.EMPTY)
     if size is not None and len(text) > _FREE + _AMPLIFICATION * size:
         raise DocumentError(
             f"{name}: {size:,} bytes give {len(text):,} characters; no more than {_AMPLIFICATION} "
-            f"for each byte are taken after the first {_FREE:,}"
+            f"for each byte are taken after the first {_FREE:,}",
+            Refusal.TOO_LARGE,
         )
     _check_words(text, name)
     _check_writing(text[:_SAMPLE], name)
@@ -59,7 +61,8 @@ def _check_words(text: str, name: str) -> None:
         line = text.count("\n", 0, found.start()) + 1
         raise DocumentError(
             f"{name}, line {line}: more than {MAX_WORD:,} characters without a space look like "
-            "encoded data, not like text; remove them or break them up"
+            "encoded data, not like text; remove them or break them up",
+            Refusal.NOT_TEXT,
         )
 
 
@@ -72,11 +75,13 @@ def _check_writing(text: str, name: str) -> None:
     if strange > _MOST_STRANGE * (letters + strange):
         raise DocumentError(
             f"{name}: {strange:,} of its characters are no writing, such as controls and glyphs of "
-            "a font of its own; export its text again, or run OCR"
+            "a font of its own; export its text again, or run OCR",
+            Refusal.NOT_TEXT,
         )
     garbled = len(_MOJIBAKE.findall(text))
     if garbled > _MOST_MOJIBAKE * letters:
         raise DocumentError(
             f"{name}: its text was decoded wrongly before it was saved (such as Ã¤ for ä); save it "
-            "again from where it came from"
+            "again from where it came from",
+            Refusal.NOT_TEXT,
         )

@@ -2,9 +2,10 @@
 
 It reads one order a line from standard input, `{"path", "name", "most", "seconds", "ocr"}`, and
 answers with frames on standard output: four bytes of length, then JSON. A document is `{"number",
-"id", "whole", "title", "text", "sections", "metadata"}` or `{"number", "error"}`; `{}` ends a file,
-and says at the beginning that the process is ready. A record that takes more seconds of this
-process's own time than it may ends the process by SIGPROF, however long others kept it waiting.
+"id", "whole", "title", "text", "sections", "metadata", "left_out"}` or `{"number", "id", "error",
+"reason"}`; `{}` ends a file, and says at the beginning that the process is ready. A record that
+takes more seconds of this process's own time than it may ends the process by SIGPROF, however long
+others kept it waiting.
 
     python -m mplus_ray.pipeline.parsing.child BYTES
 """
@@ -27,6 +28,7 @@ from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.multi_document import holds_many, read_many
 from mplus_ray.pipeline.parsing.parse import parse_bytes, read_bytes
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount
 
 LENGTH = struct.Struct(">I")
 
@@ -43,11 +45,12 @@ def frames(path: str, name: str, most: int, ocr: str | None = None) -> Iterator[
         for record in records_of(Path(path), name, Ocr(ocr) if ocr else None):
             yield _frame(record, most, name)
     except (DocumentError, InvalidInputError) as error:
-        yield {"number": 0, "error": str(error)}
+        yield _refused(0, str(error), getattr(error, "reason", Refusal.IDENTITY))
     except MemoryError:
-        yield {"number": 0, "error": f"{name} needs more memory than parsing may take; split it"}
+        said = f"{name} needs more memory than parsing may take; split it"
+        yield _refused(0, said, Refusal.TOO_COSTLY)
     except OSError as error:
-        yield {"number": 0, "error": f"{name} could not be read: {error.strerror}"}
+        yield _refused(0, f"{name} could not be read: {error.strerror}", Refusal.UNREADABLE)
 
 
 def records_of(path: Path, name: str, ocr: Ocr | None) -> Iterator[Record]:
@@ -66,10 +69,10 @@ def records_of(path: Path, name: str, ocr: Ocr | None) -> Iterator[Record]:
 def _frame(record: Record, most: int, name: str) -> dict[str, Any]:
     outcome = record.outcome
     if isinstance(outcome, DocumentError):
-        return {"number": record.number, "error": str(outcome)}
+        return _refused(record.number, str(outcome), outcome.reason, record.id)
     if len(outcome.text) > most:
         said = f"{name} has {len(outcome.text):,} characters; {most:,} are allowed: split it"
-        return {"number": record.number, "error": said}
+        return _refused(record.number, said, Refusal.TOO_LARGE, record.id)
     return {
         "number": record.number,
         "id": record.id,
@@ -78,15 +81,21 @@ def _frame(record: Record, most: int, name: str) -> dict[str, Any]:
         "text": outcome.text,
         "sections": [[s.title, s.level, s.start] for s in outcome.sections],
         "metadata": outcome.metadata,
+        "left_out": [[one.kind, one.reason, one.count] for one in outcome.left_out],
     }
+
+
+def _refused(number: int, error: str, reason: str, id_: str | None = None) -> dict[str, Any]:
+    return {"number": number, "id": id_, "error": error, "reason": reason}
 
 
 def record_of_frame(frame: dict[str, Any]) -> Record:
     """What a frame says."""
     if "error" in frame:
-        return Record(frame["number"], DocumentError(frame["error"]))
+        return Record(frame["number"], DocumentError(frame["error"], frame["reason"]), frame["id"])
     sections = tuple(Section(*section) for section in frame["sections"])
-    document = ParsedDocument(frame["title"], frame["text"], sections, frame["metadata"])
+    left_out = tuple(RefusalCount(*each) for each in frame["left_out"])
+    document = ParsedDocument(frame["title"], frame["text"], sections, frame["metadata"], left_out)
     return Record(frame["number"], document, frame["id"], frame["whole"])
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from mplus_ray.pipeline.parsing.refusals import RefusalCount
+
 
 @dataclass(frozen=True)
 class Section:
@@ -30,9 +32,11 @@ class ParsedDocument:
         text: all of it.
         sections: in the order of the text.
         metadata: the format, and what else the file says of itself; JSON.
+        left_out: what of the file is not in the text, by kind and reason: pages, attachments.
     """
 
     title: str
     text: str
     sections: tuple[Section, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    left_out: tuple[RefusalCount, ...] = ()

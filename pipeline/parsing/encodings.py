@@ -9,6 +9,7 @@ import webencodings
 from charset_normalizer import from_bytes
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -81,15 +82,16 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
         if guessed is None:
             raise DocumentError(
                 f"{name} is not valid {encoding.upper()}: byte 0x{data[error.start]:02x} at offset "
-                f"{error.start}; convert it, for instance with `iconv -f latin1 -t utf-8`"
+                f"{error.start}; convert it, for instance with `iconv -f latin1 -t utf-8`",
+                Refusal.ENCODING,
             ) from error
         text = guessed
     except (UnicodeError, LookupError) as error:
         raise DocumentError(
-            f"{name} cannot be read as {encoding} ({error}); convert it to UTF-8"
+            f"{name} cannot be read as {encoding} ({error}); convert it to UTF-8", Refusal.ENCODING
         ) from error
     if "\0" in text or len(_CONTROLS.findall(text)) > len(text) // 100:
-        raise DocumentError(f"{name} is binary data, not text")
+        raise DocumentError(f"{name} is binary data, not text", Refusal.NOT_TEXT)
     return unix_lines(text.removeprefix("\ufeff"))
 
 

@@ -21,6 +21,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.kinds import KINDS, content_kind
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MODULE = "mplus_ray.pipeline.parsing.child"
 PARSE_SECONDS = 60.0  # of the process's own time, for a file or the next record of one
@@ -67,7 +68,9 @@ def _is_plain(path: Path, name: str) -> bool:
         with path.open("rb") as file:
             return content_kind(file.read(_LOOK)) is None
     except OSError as error:
-        raise DocumentError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise DocumentError(
+            f"{name} cannot be read: {error.strerror or error}", Refusal.UNREADABLE
+        ) from error
 
 
 def child_environment() -> dict[str, str]:
@@ -88,10 +91,12 @@ def why_ended(name: str, code: int | None, seconds: float) -> DocumentError:
     if code == -signal.SIGPROF:
         return DocumentError(
             f"{name} took more than {seconds:g} s of computing to parse; split it, or save it in "
-            "another format"
+            "another format",
+            Refusal.TOO_COSTLY,
         )
     return DocumentError(
-        f"{name} ended the process that parsed it; split it, or save it in another format"
+        f"{name} ended the process that parsed it; split it, or save it in another format",
+        Refusal.TOO_COSTLY,
     )
 
 
@@ -145,7 +150,8 @@ class ParserProcess:
                 _frame(self._process)  # it is ready
             except EOFError as error:
                 raise DocumentError(
-                    "the process that parses files cannot be started; is the memory enough?"
+                    "the process that parses files cannot be started; is the memory enough?",
+                    Refusal.TOO_COSTLY,
                 ) from error
         return self._process
 

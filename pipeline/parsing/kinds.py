@@ -10,6 +10,7 @@ import anydoc
 import olefile
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _SUFFIXES = {
     "txt": "txt text log srt vtt adoc asciidoc textile",
@@ -97,14 +98,17 @@ def kind_of(data: bytes, name: str) -> str:
     if found is not None and not (found == "html" and named in _SOURCES):
         return found
     if what := foreign(data):
-        raise DocumentError(f"{name} is not {_a(suffix)} file: by its content it is {what}")
+        raise DocumentError(
+            f"{name} is not {_a(suffix)} file: by its content it is {what}", Refusal.MISNAMED
+        )
     if named is None:
         return _unnamed(data, name, suffix)
     if named in OFFICE or named in ("pdf", "msg", "zip", "parquet"):
         shown = "PDF" if named == "pdf" else named
         raise DocumentError(
             f"{name} is not a {shown}: its content does not begin like one; a password also makes "
-            "it unreadable: save a copy without one"
+            "it unreadable: save a copy without one",
+            Refusal.MISNAMED,
         )
     return named
 
@@ -160,7 +164,8 @@ def _unnamed(data: bytes, name: str, suffix: str) -> str:
     if b"\0" in data[:_LOOK] and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DocumentError(
             f"{name}: the format {suffix or '(no suffix)'} is not supported; "
-            f"convert it to one of {', '.join(sorted(SUFFIXES))}"
+            f"convert it to one of {', '.join(sorted(SUFFIXES))}",
+            Refusal.UNSUPPORTED,
         )
     return "txt"
 

@@ -18,6 +18,7 @@ from mplus_ray.pipeline.parsing.records.mbox import read_mbox
 from mplus_ray.pipeline.parsing.records.parquet import read_parquet
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.parsing.records.zip import read_zip
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
     "jsonl": read_jsonl,
@@ -46,7 +47,9 @@ def read_many(file: BinaryIO, name: str, ocr: Ocr | None = None) -> Iterator[Rec
         empty = False
         yield record
     if empty:
-        raise DocumentError(f"{name} holds no documents, so there is nothing to memorize")
+        raise DocumentError(
+            f"{name} holds no documents, so there is nothing to memorize", Refusal.EMPTY
+        )
 
 
 def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
@@ -59,7 +62,9 @@ def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
         file.seek(0)
     if found is None and (what := foreign(start)) and named != "parquet":
         suffix = Path(name).suffix
-        raise DocumentError(f"{name} is not a {suffix} file: by its content it is {what}")
+        raise DocumentError(
+            f"{name} is not a {suffix} file: by its content it is {what}", Refusal.MISNAMED
+        )
     kind = found if found is not None and found != "html" else named
     if kind == "zip":
         yield from read_zip(file, name, partial(_read_member, ocr=ocr))
@@ -81,5 +86,8 @@ def _read_member(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]
 def _whole(file: BinaryIO, name: str) -> bytes:
     data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise DocumentError(f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts")
+        raise DocumentError(
+            f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts",
+            Refusal.TOO_LARGE,
+        )
     return data

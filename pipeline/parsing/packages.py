@@ -7,6 +7,7 @@ import zipfile
 import zlib
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MAX_UNPACKED = 256 * 2**20  # bytes of all its parts
 MAX_RATIO = 200  # unpacked to packed; dense XML reaches 50
@@ -25,11 +26,14 @@ def check_package(data: bytes, name: str, kind: str) -> None:
     except BROKEN as error:
         raise DocumentError(
             f"{name} is not a {kind} ({error}); a password also makes it unreadable: save a copy "
-            "without one"
+            "without one",
+            Refusal.DAMAGED,
         ) from error
     check_sizes([part.file_size for part in parts], len(data), name)
     if not _SIGNS.intersection(part.filename for part in parts):
-        raise DocumentError(f"{name} is not a {kind}: it is a ZIP archive of something else")
+        raise DocumentError(
+            f"{name} is not a {kind}: it is a ZIP archive of something else", Refusal.MISNAMED
+        )
 
 
 def check_sizes(sizes: list[int], packed: int, name: str) -> None:
@@ -39,10 +43,13 @@ def check_sizes(sizes: list[int], packed: int, name: str) -> None:
     if unpacked > MAX_UNPACKED or (unpacked > _SMALL and ratio > MAX_RATIO):
         raise DocumentError(
             f"{name} would unpack from {packed:,} to {unpacked:,} bytes; allowed are "
-            f"{MAX_UNPACKED:,} bytes and {MAX_RATIO} times its size; remove pictures, or split it"
+            f"{MAX_UNPACKED:,} bytes and {MAX_RATIO} times its size; remove pictures, or split it",
+            Refusal.TOO_LARGE,
         )
     if len(sizes) > _MOST_PARTS:
-        raise DocumentError(f"{name} has {len(sizes):,} parts; {_MOST_PARTS:,} are allowed")
+        raise DocumentError(
+            f"{name} has {len(sizes):,} parts; {_MOST_PARTS:,} are allowed", Refusal.TOO_LARGE
+        )
 
 
 def part_of(archive: zipfile.ZipFile, part: str, most: int = MAX_UNPACKED) -> bytes | None:

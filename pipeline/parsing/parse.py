@@ -16,6 +16,7 @@ from mplus_ray.pipeline.parsing.formats.pdf.document import parse_pdf
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.formats.text import TEXTS
 from mplus_ray.pipeline.parsing.kinds import MANY, OFFICE, kind_of
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MAX_BYTES = 256 * 2**20
 _DEEPEST = 3  # messages and archives inside one another
@@ -33,11 +34,14 @@ def read_bytes(path: Path, name: str) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(
-                f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts"
+                f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it into parts",
+                Refusal.TOO_LARGE,
             )
         return path.read_bytes()
     except OSError as error:
-        raise DocumentError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise DocumentError(
+            f"{name} cannot be read: {error.strerror or error}", Refusal.UNREADABLE
+        ) from error
 
 
 def parse_file(path: Path, ocr: Ocr | None = None) -> ParsedDocument:
@@ -63,10 +67,13 @@ def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) 
     if kind in MANY:
         raise DocumentError(
             f"{name} holds many documents ({kind}); take it in as a source of its own, under a "
-            f"name that ends in .{kind}"
+            f"name that ends in .{kind}",
+            Refusal.MALFORMED,
         )
     if depth > _DEEPEST:
-        raise DocumentError(f"{name} lies in more than {_DEEPEST} others; take it out of them")
+        raise DocumentError(
+            f"{name} lies in more than {_DEEPEST} others; take it out of them", Refusal.UNSUPPORTED
+        )
     try:
         parsed = _parsed(data, name, kind, ocr, depth)
     except (DocumentError, MemoryError):
@@ -74,7 +81,8 @@ def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) 
     except Exception as error:  # a broken file fails inside a library in any way it likes
         raise DocumentError(
             f"{name} is a damaged or unsupported {kind} ({type(error).__name__}: {error}); open it "
-            "and save it again, or export its text"
+            "and save it again, or export its text",
+            Refusal.DAMAGED,
         ) from error
     # What a format is called by its suffix, where that is another name for the same.
     suffix = Path(name).suffix.lower()[1:]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -26,6 +25,7 @@ from mplus_ray.pipeline.parsing.kinds import KINDS, SUFFIXES
 from mplus_ray.pipeline.parsing.multi_document import read_many
 from mplus_ray.pipeline.parsing.parse import MAX_BYTES
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals, kind_of_name
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 
@@ -41,7 +41,7 @@ class Bucket:
     stay in its source, so that it can be read again. Credentials come from the environment only.
 
     Attributes:
-        left_out: how many objects of other formats were listed so far, by suffix.
+        left_out: what was listed so far and is not read.
     """
 
     endless = False
@@ -62,7 +62,7 @@ class Bucket:
         self._options = f"?{parts.query}" if parts.query else ""
         self._key = key
         self._only = only
-        self.left_out: Counter[str] = Counter()
+        self.left_out = Refusals()
         if "@" in parts.netloc:
             raise InvalidInputError(
                 f"a {parts.scheme} URL with a password would be kept in the ledger; put the "
@@ -115,13 +115,15 @@ class Bucket:
             found = self._files.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
         for info in sorted(found, key=lambda info: info.path):
             if info.base_name.startswith("."):
+                is_folder = info.type == pafs.FileType.Directory
+                self.left_out.add("folder" if is_folder else "file", Refusal.HIDDEN)
                 continue
             if info.type == pafs.FileType.Directory:
                 yield from self._below(info.path)
-            elif (suffix := f".{info.extension.lower()}") in SUFFIXES:
+            elif f".{info.extension.lower()}" in SUFFIXES:
                 yield info.path
             else:
-                self.left_out[suffix if info.extension else "(no suffix)"] += 1
+                self.left_out.add(kind_of_name(info.base_name), Refusal.UNSUPPORTED)
 
     def _file(self, path: str) -> OneFile:
         name = f"{self._scheme}://{path}"
@@ -155,7 +157,9 @@ class Bucket:
             shutil.copyfileobj(stream, copy, _BUFFER)
             copy.flush()
             if copy.tell() > MAX_BYTES:
-                raise DocumentError(f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it")
+                raise DocumentError(
+                    f"{name} is larger than {MAX_BYTES // 2**20} MiB; split it", Refusal.TOO_LARGE
+                )
             yield Path(copy.name)
 
     @contextmanager
@@ -172,4 +176,4 @@ class Bucket:
         except OSError as error:
             with refusals(self._url, ""):
                 self._files.get_file_info(path)
-            raise DocumentError(f"{name} cannot be read: {error}") from error
+            raise DocumentError(f"{name} cannot be read: {error}", Refusal.UNREADABLE) from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.parsing.document_id import id_of_name
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.isolated import parse_path, read_path
-from mplus_ray.pipeline.parsing.kinds import SUFFIXES, foreign
+from mplus_ray.pipeline.parsing.kinds import SUFFIXES, content_kind, foreign
+from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals, kind_of_name
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
 
@@ -29,14 +29,14 @@ class FileSource:
     Attributes:
         key: the id of the document, where it is one.
         ocr: reads pages that are pictures; None: they are refused.
-        left_out: how many files of other formats were found beside them, by suffix.
+        left_out: what was found beside them and is not read.
         paths: of files, not of folders.
     """
 
     paths: Sequence[Path]
     key: str | None = None
     ocr: Ocr | None = None
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_out: Refusals = field(default_factory=Refusals)
     endless = False
 
     def files(self) -> Iterator[OneFile]:
@@ -77,12 +77,12 @@ class Found:
 
     Attributes:
         files: of a supported format, and what cannot be read, so that reading it says why.
-        left_out: how many others there are, by suffix.
+        left_out: others, hidden ones, and links that lead elsewhere.
         whole: every folder could be looked into.
     """
 
     files: Sequence[Path]
-    left_out: Mapping[str, int]
+    left_out: Refusals
     whole: bool = True
 
 
@@ -101,16 +101,16 @@ def find_documents(paths: Iterable[str | Path]) -> Found:
         InvalidInputError: a path does not exist, or a folder has nothing to read.
     """
     found: dict[Path, None] = {}
-    left_out: Counter[str] = Counter()
+    left_out = Refusals()
     for given in paths:
         for path in _expanded(Path(given).expanduser()):
-            inside = in_folder(path) if path.is_dir() else Found([path], {})
+            inside = in_folder(path) if path.is_dir() else Found([path], Refusals())
             if not inside.files:
                 raise InvalidInputError(
                     f"the folder {path} has no document in it; supported are "
                     f"{', '.join(sorted(SUFFIXES))}"
                 )
-            left_out.update(inside.left_out)
+            left_out.include(inside.left_out.listed())
             found.update(dict.fromkeys(file.resolve() for file in inside.files))
     return Found(list(found), left_out)
 
@@ -120,32 +120,55 @@ def in_folder(folder: Path) -> Found:
     whoever may write into a folder does not choose what else is read.
     """
     refused: list[Path] = []
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder, onerror=lambda e: refused.append(_place(e))):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
-    found = [path for path in found if path.is_file()]
+    wanted: list[Path] = []
+    left_out = Refusals()
     root = folder.resolve()
-    wanted = [path for path in found if _is_wanted(path) and _is_inside(path, root)]
-    others = Counter(path.suffix.lower() or "(no suffix)" for path in set(found) - set(wanted))
-    return Found(sorted([*wanted, *refused]), others, not refused)
+    for parent, folders, names in os.walk(folder, onerror=lambda e: refused.append(_place(e))):
+        for name in [name for name in folders if name.startswith(".")]:
+            folders.remove(name)
+            left_out.add("folder", Refusal.HIDDEN)
+        for name in folders:
+            if Path(parent, name).is_symlink():  # `os.walk` goes into none
+                left_out.add("folder", Refusal.LINK)
+        for path in (Path(parent, name) for name in names):
+            if (why := _unwanted(path, root)) is None:
+                wanted.append(path)
+            else:
+                left_out.add(kind_of_name(path.name), why)
+    return Found(sorted([*wanted, *refused]), left_out, not refused)
 
 
-def _is_wanted(path: Path) -> bool:
-    """Whether its suffix is one of ours, or it has none and is text or a document."""
+def _unwanted(path: Path, root: Path) -> Refusal | None:
+    """Why a file of a folder is left out; None: it is of a supported format, or has no suffix and
+    is text or a document.
+    """
+    if path.name.startswith("."):
+        return Refusal.HIDDEN
+    if path.is_symlink() and not _leads_inside(path, root):
+        return Refusal.LINK
+    if not path.is_file():
+        return Refusal.SPECIAL
     if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+        return None if path.suffix.lower() in SUFFIXES else Refusal.UNSUPPORTED
     try:
         with path.open("rb") as file:
             start = file.read(_LOOK)
     except OSError:
-        return False
-    return bool(start) and b"\0" not in start and foreign(start) is None
+        return Refusal.UNREADABLE
+    if not start:
+        return Refusal.EMPTY
+    known = content_kind(start) is not None
+    return (
+        None if known or (b"\0" not in start and foreign(start) is None) else (Refusal.UNSUPPORTED)
+    )
 
 
-def _is_inside(path: Path, root: Path) -> bool:
-    if not path.is_symlink() or path.resolve().is_relative_to(root):
-        return True
+def _leads_inside(path: Path, root: Path) -> bool:
+    try:
+        if path.resolve(strict=True).is_relative_to(root):
+            return True
+    except OSError:  # it leads nowhere, or round and round
+        pass
     _log.warning("%s is a link that leads out of %s: left out; name its file", path, root)
     return False
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
+from mplus_ray.pipeline.parsing.refusals import Refusals
 from mplus_ray.pipeline.sources.files import in_folder, local_file
 from mplus_ray.pipeline.sources.source import (
     Finished,
@@ -32,7 +33,7 @@ class Folder:
     or a row of one, leaves its document as it is, unless the folder is to be mirrored.
 
     Attributes:
-        left_out: how many files of other formats were seen at the last look, by suffix.
+        left_out: what was seen at the last look and is not read.
     """
 
     endless = True
@@ -57,7 +58,7 @@ class Folder:
         self._sync = sync
         self._ocr = ocr
         self._whole = False
-        self.left_out: Mapping[str, int] = {}
+        self.left_out = Refusals()
 
     def __iter__(self) -> Iterator[Item]:
         quiet = Quiet(self._until, self._clock)

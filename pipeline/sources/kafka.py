@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageError
 from mplus_ray.pipeline.parsing.records.jsonl import too_long
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.sources.source import Idle, Incoming, Item, Quiet, Until
 from mplus_ray.pipeline.sources.stdin import incoming
 
@@ -169,7 +170,7 @@ class Topic:
         where = f"{self._shown}, message {place}"
         number = (message.offset() or 0) + 1
         if not value:
-            return Record(number, DocumentError(f"{where} is empty"))
+            return Record(number, DocumentError(f"{where} is empty", Refusal.EMPTY))
         if len(value) > MAX_RECORD:
             return Record(number, too_long(where))
         return parse_json(value, number, where, f"{self._topic} {number}", "kafka")

@@ -10,6 +10,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name
 from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.sources.source import Finished, Incoming
 
 
@@ -52,7 +53,8 @@ class OneFile:
                 f"{self.source}#{number}",
                 DocumentError(
                     f"{self.name} has no record {number} any more; strike it off with "
-                    "`mplus documents retry --drop`"
+                    "`mplus documents retry --drop`",
+                    Refusal.GONE,
                 ),
             )
         yield Finished(self.source)
@@ -64,10 +66,10 @@ class OneFile:
         return Incoming(f"{self.source}#{record.number}", record.load, key)
 
 
-def broken(source: str, error: DocumentError) -> Incoming:
+def broken(source: str, error: DocumentError, kind: str | None = None) -> Incoming:
     """What cannot be read, to be noted with its reason."""
 
     def load() -> ParsedDocument:
         raise error
 
-    return Incoming(source, load)
+    return Incoming(source, load, kind=kind)

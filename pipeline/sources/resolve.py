@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,6 +12,7 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.multi_document import holds_many
+from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals
 from mplus_ray.pipeline.sources.bucket import SCHEMES, Bucket
 from mplus_ray.pipeline.sources.files import FileSource, find_documents, local_file
 from mplus_ray.pipeline.sources.follow import Folder
@@ -88,16 +88,15 @@ def divided(source: DocumentSource) -> Iterator[OneFile] | None:
     return source.files() if isinstance(source, FileSource | Bucket) else None
 
 
-def left_out(source: DocumentSource) -> dict[str, int]:
-    """How many files of formats that are not supported lay beside those that were read, by suffix;
-    of a bucket and a watched folder it is known when they are read.
+def left_out(source: DocumentSource) -> Refusals:
+    """What lay beside the files that were read and is not read, such as other formats; of a
+    bucket and a watched folder it is known when they are read.
     """
-    if isinstance(source, InTurn):
-        found: Counter[str] = Counter()
-        for part in source.sources:
-            found.update(left_out(part))
-        return dict(found)
-    return dict(source.left_out) if isinstance(source, FileSource | Bucket | Folder) else {}
+    found = Refusals()
+    for part in source.sources if isinstance(source, InTurn) else [source]:
+        if isinstance(part, FileSource | Bucket | Folder):
+            found.include(part.left_out.listed())
+    return found
 
 
 def read_again(failures: Iterable[FailedDocument]) -> DocumentSource:
@@ -128,7 +127,7 @@ class _Again:
         for name, places in self.wanted.items():
             yield from _one(name, places)
         for failure in self.gone:
-            yield broken(failure.source, DocumentError(failure.reason))
+            yield broken(failure.source, DocumentError(failure.reason, Refusal.GONE))
 
 
 def _one(name: str, only: Collection[int] | None) -> Iterator[Item]:

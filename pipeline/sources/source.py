@@ -26,6 +26,7 @@ class Incoming:
         done: to be called once the ledger has it, as a document or as a failure.
         prompt: nobody knows when the next one comes, so it is to be durable before that is
             asked for.
+        kind: what it is counted as where it is left out, such as `line`; None: by its name.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Incoming:
     key: str | None = None
     done: Callable[[], None] = _nobody
     prompt: bool = False
+    kind: str | None = None
 
 
 @dataclass(frozen=True)

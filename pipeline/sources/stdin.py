@@ -37,7 +37,7 @@ class JsonLines:
         for number, line in bounded_lines(pipe or self.stream):
             where = f"{_NAME}, line {number}"
             if line is None:
-                yield broken(where, gone(too_long(where)))
+                yield broken(where, gone(too_long(where)), "line")
                 continue
             mark = hashlib.sha256(line.strip()).hexdigest()[:32]
             record = parse_json(line, number, where, f"line {number}", "ndjson")
@@ -54,13 +54,14 @@ def incoming(record: Record, source: str, key: str, lone: bool = True) -> Incomi
         lone: nothing that came with it waits, and nobody knows when something will.
     """
     if isinstance(record.outcome, DocumentError):
-        return broken(source, gone(record.outcome))
-    return Incoming(source, record.load, record.id or key, prompt=lone)
+        return broken(source, gone(record.outcome), "line")
+    return Incoming(source, record.load, record.id or key, prompt=lone, kind="line")
 
 
 def gone(error: DocumentError) -> DocumentError:
     """A failure of something that passed by."""
     return DocumentError(
         f"{error}; a stream cannot be read again: hand it in once more, then strike it off with "
-        "`mplus documents retry --drop`"
+        "`mplus documents retry --drop`",
+        error.reason,
     )

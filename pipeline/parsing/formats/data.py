@@ -14,6 +14,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.formats.text import parse_markdown
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.sentences import sentence
 from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 
@@ -30,7 +31,9 @@ def parse_notebook(data: bytes, name: str) -> ParsedDocument:
         ]
         blocks = [block for cell in cells for block in _cell(cell) if block.strip()]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise DocumentError(f"{name} is no Jupyter notebook ({error}); save it again") from error
+        raise DocumentError(
+            f"{name} is no Jupyter notebook ({error}); save it again", Refusal.MISNAMED
+        ) from error
     return parse_markdown("\n\n".join(blocks).encode("utf-8", "replace"), name)
 
 
@@ -59,9 +62,11 @@ def parse_xml(data: bytes, name: str) -> ParsedDocument:
     try:
         root = etree.fromstring(data, xml_parser())
     except etree.XMLSyntaxError as error:
-        raise DocumentError(f"{name} is not well-formed XML ({error}); save it again") from error
+        raise DocumentError(
+            f"{name} is not well-formed XML ({error}); save it again", Refusal.MALFORMED
+        ) from error
     if root is None:
-        raise DocumentError(f"{name} is not well-formed XML; save it again")
+        raise DocumentError(f"{name} is not well-formed XML; save it again", Refusal.MALFORMED)
     builder = TextBuilder()
     pending: list[tuple[str, str]] = []  # names and values that stand side by side
     stack: list[bool] = []  # of the open elements: whether they are running text
@@ -134,7 +139,9 @@ def value_text(value: Any, name: str) -> str:
     while stack:
         path, each, depth = stack.pop()
         if depth > _DEEPEST:
-            raise DocumentError(f"{name} is nested deeper than {_DEEPEST} values; flatten it")
+            raise DocumentError(
+                f"{name} is nested deeper than {_DEEPEST} values; flatten it", Refusal.TOO_LARGE
+            )
         if isinstance(each, dict):
             plain = {key: one for key, one in each.items() if not isinstance(one, dict | list)}
             if said := sentence((key, _shown(one)) for key, one in plain.items()):

@@ -13,6 +13,7 @@ from lxml import etree
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
 
 _PARTS = re.compile(r"word/(document\d*|footnotes|endnotes|header\d*|footer\d*|comments)\.xml")
@@ -37,7 +38,8 @@ def legible(data: bytes, name: str) -> bytes:
     except (*BROKEN, zlib.error, OSError, etree.XMLSyntaxError) as error:
         raise DocumentError(
             f"{name} is a damaged or unsupported docx ({error}); open it and save it again, or "
-            "export its text"
+            "export its text",
+            Refusal.DAMAGED,
         ) from error
 
 

@@ -13,6 +13,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode, labelled
 from mplus_ray.pipeline.parsing.formats.html_blocks import HtmlBlocks, is_hidden, unread
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.titles import meaningful
 
 _TAG = re.compile(r"<(!doctype|/?[a-z][a-z0-9]*)\b", re.I)
@@ -34,7 +35,9 @@ def parse_html(data: bytes, name: str) -> ParsedDocument:
     if not source.strip():
         return ParsedDocument(title=Path(name).stem, text="")
     if not _TAG.search(source):
-        raise DocumentError(f"{name} is not HTML: it has no tags; rename it to .txt")
+        raise DocumentError(
+            f"{name} is not HTML: it has no tags; rename it to .txt", Refusal.MISNAMED
+        )
     return parse_markup(source, name)
 
 
@@ -48,7 +51,9 @@ def parse_markup(source: str, name: str) -> ParsedDocument:
     # Broken markup is repaired, but beyond a limit the parser drops text and only notes it here.
     for entry in parser.error_log:
         if entry.type_name == "ERR_RESOURCE_LIMIT":
-            raise DocumentError(f"{name}, line {entry.line}: {entry.message}; simplify the page")
+            raise DocumentError(
+                f"{name}, line {entry.line}: {entry.message}; simplify the page", Refusal.TOO_LARGE
+            )
     text, sections = HtmlBlocks().read(_main_part(root))
     declared = meaningful(root.findtext(".//title") or "", name)
     title = declared or (sections[0].title if sections else Path(name).stem)
@@ -64,7 +69,9 @@ def _declared_encoding(data: bytes, name: str) -> str | None:
     if label.startswith("utf-16"):  # it was readable as ASCII, so it cannot be UTF-16
         return "utf-8"
     if (encoding := labelled(label)) is None:
-        raise DocumentError(f"{name} declares the unknown encoding {label!r}; convert it to UTF-8")
+        raise DocumentError(
+            f"{name} declares the unknown encoding {label!r}; convert it to UTF-8", Refusal.ENCODING
+        )
     return encoding
 
 

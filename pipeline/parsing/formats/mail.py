@@ -17,6 +17,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode, labelled
 from mplus_ray.pipeline.parsing.formats.html import parse_markup
+from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals, kind_of_name
 from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 from mplus_ray.pipeline.parsing.titles import meaningful
 
@@ -71,18 +72,20 @@ def _document(
     for paragraph in body.split("\n\n"):
         builder.paragraph(paragraph)
     left_out: list[str] = []
+    refusals = Refusals()
     for file, content in attachments:
         try:
             inner = parse(content, file)
-        except DocumentError:
+        except DocumentError as error:
             left_out.append(one_line(file))
+            refusals.note(f"{kind_of_name(file)} attachment", error)
             continue
         builder.heading(f"Attachment: {file}", 1)
         builder.verbatim(inner.text)
     text, sections = builder.finish()
     title = meaningful(headers[0][1], name) or Path(name).stem
     metadata = {"attachments_left_out": left_out[:100]} if left_out else {}
-    return ParsedDocument(title, text, sections, metadata)
+    return ParsedDocument(title, text, sections, metadata, tuple(refusals.listed()))
 
 
 def _header(message: Message, header: str) -> str:
@@ -100,7 +103,9 @@ def _parts(message: Message, name: str) -> tuple[str, Iterator[Attachment]]:
     attached: list[Attachment] = []
     for place, part in enumerate(message.walk()):
         if place >= _MOST_PARTS:
-            raise DocumentError(f"{name} has more than {_MOST_PARTS:,} parts; split it")
+            raise DocumentError(
+                f"{name} has more than {_MOST_PARTS:,} parts; split it", Refusal.TOO_LARGE
+            )
         if part.is_multipart():
             continue
         payload = part.get_payload(decode=True)

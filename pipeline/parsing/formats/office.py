@@ -14,6 +14,7 @@ from mplus_ray.pipeline.parsing.formats.docx import legible
 from mplus_ray.pipeline.parsing.formats.office_title import declared_title
 from mplus_ray.pipeline.parsing.kinds import OLE
 from mplus_ray.pipeline.parsing.packages import check_package
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.sentences import row_sentence
 from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 
@@ -42,11 +43,14 @@ def parse_office(data: bytes, name: str, kind: str) -> ParsedDocument:
     try:
         document = anydoc.to_document(source, cast(Any, kind))
     except anydoc.EncryptedError as error:
-        raise DocumentError(f"{name} is encrypted; save a copy without a password") from error
+        raise DocumentError(
+            f"{name} is encrypted; save a copy without a password", Refusal.ENCRYPTED
+        ) from error
     except anydoc.ConvertError as error:
         raise DocumentError(
             f"{name} is a damaged or unsupported {kind} ({error}); open it and save it again, or "
-            "export its text"
+            "export its text",
+            Refusal.DAMAGED,
         ) from error
     reader = _Reader(document, sheets=kind in _SHEETS)
     text, sections = reader.read()

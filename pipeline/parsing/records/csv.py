@@ -14,6 +14,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.encodings import encoding_of
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
 from mplus_ray.pipeline.parsing.records.tables import Columns
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _SAMPLE = 100  # rows by which the columns are told apart
 _DELIMITERS = ",;\t|"
@@ -44,7 +45,8 @@ def read_csv(file: BinaryIO, name: str) -> Iterator[Record]:
         yield from _records(text, name)
     except (csv.Error, UnicodeError) as error:
         raise DocumentError(
-            f"{name}: {error}; what came before is taken in, mend the file from there on"
+            f"{name}: {error}; what came before is taken in, mend the file from there on",
+            Refusal.MALFORMED,
         ) from error
     finally:
         text.detach()  # the caller closes the file
@@ -80,7 +82,9 @@ def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
     A name that is empty stands for a column that nobody reads.
     """
     if not rows:
-        raise DocumentError(f"{name} has no header: its first row must name each column once")
+        raise DocumentError(
+            f"{name} has no header: its first row must name each column once", Refusal.MALFORMED
+        )
     widths = [_width(row) for row in rows[:_LOOK]]
     place = 0
     if len(rows) > 2 and widths[0] == 1 and widths[1] > 1:
@@ -92,11 +96,14 @@ def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
         header.pop()
     named = [column for column in header if column]
     if not named or len(set(named)) < len(named):
-        raise DocumentError(f"{name} has no header: its first row must name each column once")
+        raise DocumentError(
+            f"{name} has no header: its first row must name each column once", Refusal.MALFORMED
+        )
     if any(len(column) > _LONG_NAME for column in named):
         raise DocumentError(
             f"{name} has no header: its first row is {rows[place][0][:40]!r}…, which names no "
-            "column; write a first row that names each column once"
+            "column; write a first row that names each column once",
+            Refusal.MALFORMED,
         )
     return place + 1, header
 
@@ -131,11 +138,14 @@ class _Table:
         header, where = self.header, f"{self.name}, row {number}"
         if len(row) > len(header) and (width := _width(row)) > len(header):
             reason = f"{where} has {width} fields, the header names {len(header)}"
-            return Record(number, DocumentError(reason))
+            return Record(number, DocumentError(reason, Refusal.MALFORMED))
         try:
             "".join(row).encode()
         except UnicodeEncodeError:
-            return Record(number, DocumentError(f"{where} is not valid UTF-8; convert the file"))
+            return Record(
+                number,
+                DocumentError(f"{where} is not valid UTF-8; convert the file", Refusal.ENCODING),
+            )
         # Spreadsheets leave empty fields at the end out.
         row += [""] * (len(header) - len(row))
         fields = dict(zip(header, row, strict=False))
@@ -161,7 +171,8 @@ def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
                 lines.back_to_second()
                 yield DocumentError(
                     f"{name}: the quote that row {number} opens is never closed; close it, or "
-                    "double it if it belongs to the text"
+                    "double it if it belongs to the text",
+                    Refusal.MALFORMED,
                 )
             else:
                 yield _lenient(lines.held, delimiter, f"{name}, row {number}: {error}")
@@ -176,7 +187,7 @@ def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:
 def _lenient(line: Sequence[str], delimiter: str, reason: str) -> Row:
     """A row of one line whose quotes are not as they should be: `"a" b,c`."""
     if not line or line[0].count('"') % 2:
-        return DocumentError(reason)
+        return DocumentError(reason, Refusal.MALFORMED)
     return next(csv.reader(line, delimiter=delimiter), [])
 
 
@@ -224,5 +235,7 @@ class _Lines:
             return self._waiting.pop()
         line = self._text.readline(MAX_RECORD)
         if len(line) == MAX_RECORD:
-            raise DocumentError(f"{self._name} has a line longer than {MAX_RECORD // 2**20} MiB")
+            raise DocumentError(
+                f"{self._name} has a line longer than {MAX_RECORD // 2**20} MiB", Refusal.TOO_LARGE
+            )
         return line

@@ -13,6 +13,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.formats.data import value_text
 from mplus_ray.pipeline.parsing.records.record import Record, no_number, record_of
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _MOST = 64 * 2**20  # bytes: all of it is in memory at once
 _TEXT_NAMES = frozenset(["text", "content", "body"])
@@ -28,13 +29,14 @@ def read_json(file: BinaryIO, name: str) -> Iterator[Record]:
     if len(data) > _MOST:
         raise DocumentError(
             f"{name} is larger than {_MOST // 2**20} MiB, and all of it would be in memory at "
-            "once; write one object a line, as .jsonl"
+            "once; write one object a line, as .jsonl",
+            Refusal.TOO_LARGE,
         )
     try:
         value = json.loads(decode(data, name), parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         raise DocumentError(
-            f"{name} is not JSON: {error}; of one object a line, name it .jsonl"
+            f"{name} is not JSON: {error}; of one object a line, name it .jsonl", Refusal.MALFORMED
         ) from error
     stem = Path(name).stem
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):

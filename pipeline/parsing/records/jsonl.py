@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 
 class Lines(Protocol):
@@ -42,4 +43,6 @@ def bounded_lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:
 
 def too_long(where: str) -> DocumentError:
     """Of a line beyond `MAX_RECORD`."""
-    return DocumentError(f"{where} is longer than {MAX_RECORD // 2**20} MiB; split the document")
+    return DocumentError(
+        f"{where} is longer than {MAX_RECORD // 2**20} MiB; split the document", Refusal.TOO_LARGE
+    )

@@ -11,6 +11,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.parse import parse_bytes
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _BEGIN = b"From "
 
@@ -24,7 +25,8 @@ def read_mbox(file: BinaryIO, name: str, ocr: Ocr | None = None) -> Iterator[Rec
             if data is None:
                 raise DocumentError(
                     f"{name}, message {number} is longer than {MAX_RECORD // 2**20} MiB; save it "
-                    "as a file of its own"
+                    "as a file of its own",
+                    Refusal.TOO_LARGE,
                 )
             yield Record(number, parse(data, f"{stem} {number}.eml"))
         except DocumentError as error:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.parsing.records.tables import Columns
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _BATCH = 32  # rows in memory at a time
 _BUFFER = 2**20  # bytes of a column chunk read at a time
@@ -32,7 +33,8 @@ def read_parquet(file: BinaryIO, name: str) -> Iterator[Record]:
         yield from _records(file, name)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DocumentError(
-            f"{name} is a damaged or unsupported Parquet file ({error}); write it again"
+            f"{name} is a damaged or unsupported Parquet file ({error}); write it again",
+            Refusal.DAMAGED,
         ) from error
 
 
@@ -42,7 +44,7 @@ def _records(file: BinaryIO, name: str) -> Iterator[Record]:
     schema = found.schema_arrow
     names = [field.name for field in schema if _is_plain(field.type)]
     if len(set(schema.names)) < len(schema.names):
-        raise DocumentError(f"{name} has two columns of one name; rename one")
+        raise DocumentError(f"{name} has two columns of one name; rename one", Refusal.MALFORMED)
     texts = [field.name for field in schema if _is_text(field.type)]
     # Kept as a dictionary, a value that is repeated a million times is in memory once.
     packed = [text for text in texts if _is_dictionary(found.metadata, text)]
@@ -54,7 +56,8 @@ def _records(file: BinaryIO, name: str) -> Iterator[Record]:
     if not texts:
         raise DocumentError(
             f"{name} has no column with text; name one of them `text` "
-            f"(there are: {', '.join(schema.names)[:200]})"
+            f"(there are: {', '.join(schema.names)[:200]})",
+            Refusal.MALFORMED,
         )
     columns = Columns.choose(names, _sizes(first, texts), name, first.num_rows)
     number = 0
@@ -73,7 +76,8 @@ def _check_sizes(metadata: Any, name: str) -> None:
             if unpacked > _MAX_COLUMN and unpacked > _MAX_RATIO * packed:
                 raise DocumentError(
                     f"{name}, column {column.path_in_schema}: {packed:,} bytes would unpack to "
-                    f"{unpacked:,}; write it again with smaller row groups"
+                    f"{unpacked:,}; write it again with smaller row groups",
+                    Refusal.TOO_LARGE,
                 )
 
 

@@ -12,6 +12,7 @@ from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import unix_lines
 from mplus_ray.pipeline.parsing.limits import check_key
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again
@@ -57,9 +58,9 @@ def parse_json(data: bytes, number: int, name: str, title: str, kind: str) -> Re
         fields = json.loads(data.decode("utf-8-sig"), parse_constant=no_number)
     except UnicodeDecodeError as error:
         reason = f"{name} is not valid UTF-8 at byte {error.start}"
-        return Record(number, DocumentError(reason))
+        return Record(number, DocumentError(reason, Refusal.ENCODING))
     except (ValueError, RecursionError) as error:
-        return Record(number, DocumentError(f"{name} is not JSON: {error}"))
+        return Record(number, DocumentError(f"{name} is not JSON: {error}", Refusal.MALFORMED))
     return record_of(fields, number, name, title, kind)
 
 
@@ -69,7 +70,8 @@ def record_of(fields: Any, number: int, name: str, title: str, kind: str) -> Rec
         if not isinstance(fields, dict):
             raise DocumentError(
                 f'{name} is no JSON object; write {{"text": "…"}}, with "id", "title" and '
-                '"metadata" if you like'
+                '"metadata" if you like',
+                Refusal.MALFORMED,
             )
         identity = _id(fields, name)
         return Record(number, _document(fields, name, title, kind), identity)
@@ -85,13 +87,15 @@ def no_number(text: str) -> NoReturn:
 def _document(fields: dict[str, Any], name: str, title: str, kind: str) -> ParsedDocument:
     named = next((key for key in _TEXT_NAMES if isinstance(fields.get(key), str)), None)
     if named is None:
-        raise DocumentError(f'{name} has no "text" that is a string{_hint(fields)}')
+        raise DocumentError(
+            f'{name} has no "text" that is a string{_hint(fields)}', Refusal.MALFORMED
+        )
     given = fields.get("title")
     if not isinstance(given, str | None):
-        raise DocumentError(f'{name}: "title" is no string')
+        raise DocumentError(f'{name}: "title" is no string', Refusal.MALFORMED)
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict | None):
-        raise DocumentError(f'{name}: "metadata" is no object')
+        raise DocumentError(f'{name}: "metadata" is no object', Refusal.MALFORMED)
     rest = {key: fields[key] for key in fields.keys() - _OWN_NAMES - {named}}
     return document_of(fields[named], given or title, {**rest, **(metadata or {})}, name, kind)
 
@@ -133,7 +137,8 @@ def check_metadata(metadata: Mapping[str, Any], name: str) -> None:
     if deep:
         raise DocumentError(
             f"{name}: its metadata cannot be kept, because it has a number that is not finite, "
-            f"half a character, or more than {_DEEPEST} levels; leave that out"
+            f"half a character, or more than {_DEEPEST} levels; leave that out",
+            Refusal.MALFORMED,
         )
 
 
@@ -152,9 +157,11 @@ def _id(fields: dict[str, Any], name: str) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise DocumentError(f'{name}: "id" is neither a string nor a whole number')
+        raise DocumentError(
+            f'{name}: "id" is neither a string nor a whole number', Refusal.IDENTITY
+        )
     try:
         check_key(str(value))
     except InvalidInputError as error:
-        raise DocumentError(f"{name}: {error}") from error
+        raise DocumentError(f"{name}: {error}", Refusal.IDENTITY) from error
     return str(value)

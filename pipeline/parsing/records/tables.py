@@ -9,6 +9,7 @@ from typing import Any
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, document_of
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.sentences import sentence
 
 _TEXT_NAMES = ("text", "content", "body")
@@ -49,7 +50,8 @@ class Columns:
             if not any(sample.values()) and not any(n.strip() for n in names):
                 raise DocumentError(
                     f"{table} has no column with text; name one of them `text` "
-                    f"(there are: {', '.join(names)[:200]})"
+                    f"(there are: {', '.join(names)[:200]})",
+                    Refusal.MALFORMED,
                 )
             rest = {n: size for n, size in sample.items() if n.strip().lower() not in _OTHER_NAMES}
             text = _running_text(rest, rows)
@@ -81,7 +83,7 @@ class Columns:
         except DocumentError as error:
             return Record(number, error)
         except InvalidInputError as error:
-            return Record(number, DocumentError(f"{where}: {error}"))
+            return Record(number, DocumentError(f"{where}: {error}", Refusal.IDENTITY))
         return Record(number, document, key)
 
     def _sentence(self, row: Mapping[str, Any]) -> str:
@@ -101,8 +103,13 @@ def _running_text(sizes: Mapping[str, int], rows: int) -> str | None:
 
 def _text(value: Any, where: str) -> str:
     if value is None:
-        raise DocumentError(f"{where} holds no text, so there is nothing to memorize")
+        raise DocumentError(
+            f"{where} holds no text, so there is nothing to memorize", Refusal.EMPTY
+        )
     text = str(value)
     if len(text) > MAX_RECORD:
-        raise DocumentError(f"{where} is longer than {MAX_RECORD // 2**20} MiB; split the document")
+        raise DocumentError(
+            f"{where} is longer than {MAX_RECORD // 2**20} MiB; split the document",
+            Refusal.TOO_LARGE,
+        )
     return text

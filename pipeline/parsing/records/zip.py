@@ -14,6 +14,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.kinds import KINDS
 from mplus_ray.pipeline.parsing.packages import BROKEN, check_sizes
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _MEMBER = 64 * 2**20  # unpacked bytes of one member
 
@@ -33,7 +34,9 @@ def read_zip(file: BinaryIO, name: str, read_member: ReadMember) -> Iterator[Rec
         archive = zipfile.ZipFile(file)
         members = [each for each in archive.infolist() if _is_wanted(each)]
     except BROKEN as error:
-        raise DocumentError(f"{name} is a damaged ZIP archive ({error}); pack it again") from error
+        raise DocumentError(
+            f"{name} is a damaged ZIP archive ({error}); pack it again", Refusal.DAMAGED
+        ) from error
     packed = file.seek(0, io.SEEK_END)
     check_sizes([each.file_size for each in members], packed, name)
     number = 0
@@ -58,7 +61,9 @@ def _records(
     path = member.filename
     try:
         if KINDS.get(PurePosixPath(path).suffix.lower()) == "zip":
-            raise DocumentError(f"{path} is an archive in an archive; unpack it")
+            raise DocumentError(
+                f"{path} is an archive in an archive; unpack it", Refusal.UNSUPPORTED
+            )
         data = _read(archive, member)
         for record in read_member(io.BytesIO(data), path):
             inner = "" if record.whole else f"#{record.id or record.number}"
@@ -72,9 +77,12 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         with archive.open(member) as opened:
             data = opened.read(_MEMBER + 1)
     except (*BROKEN, zlib.error, OSError) as error:
-        raise DocumentError(f"{member.filename} cannot be unpacked ({error})") from error
+        raise DocumentError(
+            f"{member.filename} cannot be unpacked ({error})", Refusal.DAMAGED
+        ) from error
     if len(data) > _MEMBER:
         raise DocumentError(
-            f"{member.filename} is larger than {_MEMBER // 2**20} MiB; take it in by itself"
+            f"{member.filename} is larger than {_MEMBER // 2**20} MiB; take it in by itself",
+            Refusal.TOO_LARGE,
         )
     return data

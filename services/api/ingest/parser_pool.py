@@ -20,6 +20,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.child import LENGTH, record_of_frame
 from mplus_ray.pipeline.parsing.isolated import MODULE, child_environment, why_ended
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.ingest.parser_turns import ParserTurns
 from mplus_ray.services.api.limits.rate_limits import Meter
@@ -135,7 +136,8 @@ class Parsers:
                 0,
                 DocumentError(
                     f"{name} took longer than {_STUCK * limits.parse_seconds:g} s to parse; split "
-                    "it, or save it in another format"
+                    "it, or save it in another format",
+                    Refusal.TOO_COSTLY,
                 ),
             )
         except _DiedError:

@@ -13,6 +13,7 @@ from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS
 from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.uploads import Arrived
 from mplus_ray.services.api.limits.rate_limits import Meter
@@ -221,7 +222,8 @@ class IngestService:
         if len(document.text) > most:
             raise DocumentError(
                 f"{arrived.source} has {len(document.text):,} characters; {most:,} are allowed: "
-                "split it"
+                "split it",
+                Refusal.TOO_LARGE,
             )
         return entry_of(document, arrived.source, arrived.key, self._deps.tokenizer)
 

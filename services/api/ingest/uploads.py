@@ -23,6 +23,7 @@ from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.records.jsonl import too_long
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, document_of, parse_json
+from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.schemas.documents import NewDocument
 
@@ -84,7 +85,7 @@ def as_arrived(document: NewDocument) -> Arrived:
     try:
         check_key(key)
     except InvalidInputError as error:
-        return Arrived(storable(key)[:_NAME], None, DocumentError(str(error)))
+        return Arrived(storable(key)[:_NAME], None, DocumentError(str(error), Refusal.IDENTITY))
     try:
         parsed = document_of(
             document.text,
@@ -141,7 +142,9 @@ async def files(
     for upload in uploads:
         name = file_name(upload.filename)
         if name in seen:
-            error = DocumentError(f"{name}: there are two files of this name; rename one of them")
+            error = DocumentError(
+                f"{name}: there are two files of this name; rename one of them", Refusal.IDENTITY
+            )
             yield Arrived(name, name, error)
             continue
         seen.add(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -197,7 +198,7 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
         "waiting": run.waiting(),
         "replaced": intake.replaced,
         "forgotten": [{"document": key, "receipt": receipt} for key, receipt in intake.forgotten],
-        "left_out": dict(sorted(intake.left_out.items())),
+        "refusals": [asdict(one) for one in intake.refusals.listed()],
         "failures": intake.failures,
         "failed": [{"source": f.source, "reason": f.reason} for f in intake.failed],
         "duplicates": [
@@ -212,10 +213,8 @@ def _print_left_out(intake: IngestReport, json: str | None) -> None:
     """What is not in memory, or no longer."""
     from mplus_ray.services.cli.output import human, printable
 
-    if intake.left_out:
-        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(intake.left_out.items()))
-        line = f"  {sum(intake.left_out.values())} files left out, whose formats are not supported"
-        human(json).print(printable(f"{line}: {kinds}"), markup=False)
+    if text := intake.refusals.text():
+        human(json).print(printable(f"  {text}"), markup=False)
     for key, receipt in intake.forgotten[:_SHOWN]:
         human(json).print(printable(f"  {key} is forgotten (receipt {receipt})"), markup=False)
     if len(intake.forgotten) > _SHOWN:

@@ -88,7 +88,7 @@ class Run:
                     log=log,
                     intake=self.intake,
                 )
-            self.intake.left_out = left_out(self.order.source)
+            self.intake.refusals.include(left_out(self.order.source).listed())
         self.took_all = True
 
     def finish(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 from mplus_ray.pipeline.parsing.formats.pdf.layout import page_text
 from mplus_ray.pipeline.parsing.formats.pdf.page import Line, PageLines, read_page
 from mplus_ray.pipeline.parsing.formats.pdf.running_heads import without_running_heads
+from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
 from mplus_ray.pipeline.parsing.titles import meaningful
 
 _UNREADABLE = 0.3  # of the letters, from which a page says nothing
@@ -33,15 +35,20 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
         DocumentError: it is no PDF, is encrypted or damaged, or has no text that can be read.
     """
     if b"%PDF-" not in data[:1024]:
-        raise DocumentError(f"{name} is not a PDF: its content does not begin with %PDF-")
+        raise DocumentError(
+            f"{name} is not a PDF: its content does not begin with %PDF-", Refusal.MISNAMED
+        )
     try:
         document = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
         if error.err_code == _PASSWORD:
-            raise DocumentError(f"{name} is encrypted; save a copy without a password") from error
+            raise DocumentError(
+                f"{name} is encrypted; save a copy without a password", Refusal.ENCRYPTED
+            ) from error
         raise DocumentError(
             f"{name} is a damaged or unsupported PDF ({error}); open it and save it again, or "
-            "export its text"
+            "export its text",
+            Refusal.DAMAGED,
         ) from error
     try:
         document.init_forms()
@@ -52,7 +59,8 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
         document.close()
     if not any(texts):
         raise _nothing_read(pages, name)
-    return _join(texts, title or Path(name).stem)
+    left_out = _left_out(pages, texts)
+    return replace(_join(texts, title or Path(name).stem), left_out=left_out)
 
 
 def _page(document: pdfium.PdfDocument, number: int) -> PageLines:
@@ -60,7 +68,7 @@ def _page(document: pdfium.PdfDocument, number: int) -> PageLines:
     try:
         page = document[number]
     except pdfium.PdfiumError:
-        return PageLines()
+        return PageLines(is_damaged=True)
     try:
         return read_page(page, document.formenv)
     finally:
@@ -80,6 +88,21 @@ def _texts(document: pdfium.PdfDocument, pages: list[PageLines], ocr: Ocr | None
     return texts
 
 
+def _left_out(pages: list[PageLines], texts: list[str]) -> tuple[RefusalCount, ...]:
+    """Pages that are not in the text although something is on them."""
+    found = Refusals()
+    for page, text in zip(pages, texts, strict=True):
+        if text:
+            continue
+        if page.is_damaged:
+            found.add(".pdf page", Refusal.DAMAGED)
+        elif _is_unreadable(page):
+            found.add(".pdf page", Refusal.GLYPHS)
+        elif page.is_scan:
+            found.add(".pdf page", Refusal.SCAN)
+    return tuple(found.listed())
+
+
 def _is_unreadable(page: PageLines) -> bool:
     return page.unmapped > _UNREADABLE * (page.unmapped + page.mapped)
 
@@ -88,11 +111,15 @@ def _nothing_read(pages: list[PageLines], name: str) -> DocumentError:
     if any(_is_unreadable(page) for page in pages):
         return DocumentError(
             f"{name}: its fonts do not say which characters they show, only glyph numbers; pass "
-            "--ocr, or run OCR on it first"
+            "--ocr, or run OCR on it first",
+            Refusal.GLYPHS,
         )
+    if not any(page.is_drawn for page in pages):
+        return DocumentError(f"{name} has no text on its {len(pages)} pages", Refusal.EMPTY)
     return DocumentError(
         f"{name} has no text on its {len(pages)} pages: a scan has no text layer; pass --ocr, or "
-        "run OCR on it first"
+        "run OCR on it first",
+        Refusal.SCAN,
     )
 
 

@@ -39,7 +39,7 @@ class Hiding:
             return True
         owner = raw.FPDFText_GetTextObject(self._text.raw, place)
         if owner and raw.FPDFTextObj_GetTextRenderMode(owner) == _INVISIBLE:
-            return not self._is_scan
+            return not self.is_scan
         return self._is_white(place) and not self._is_on_something(box)
 
     def _is_on_page(self, box: raw.FS_RECTF) -> bool:
@@ -68,8 +68,14 @@ class Hiding:
                 found.append((kind, (left, bottom, right, top)))
         return found
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is anything on the page besides text."""
+        return bool(self._drawn)
+
     @cached_property
-    def _is_scan(self) -> bool:
+    def is_scan(self) -> bool:
+        """Whether pictures cover most of the page."""
         area = self._page.get_width() * self._page.get_height()
         covered = sum(
             (right - left) * (top - bottom)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
+from mplus_ray.pipeline.parsing.refusals import Refusal
 
 _SCALE = 200 / 72  # pixels for each point: 200 dots an inch
 _MOST_PIXELS = 40_000_000  # of one page
@@ -63,8 +64,12 @@ class Ocr:
                 command, input=picture, capture_output=True, timeout=_SECONDS, check=True
             )
         except subprocess.TimeoutExpired as error:
-            raise DocumentError(f"tesseract took longer than {_SECONDS:g} s for a page") from error
+            raise DocumentError(
+                f"tesseract took longer than {_SECONDS:g} s for a page", Refusal.TOO_COSTLY
+            ) from error
         except subprocess.CalledProcessError as error:
             said = error.stderr.decode("utf-8", "replace").strip()[:300]
-            raise DocumentError(f"tesseract could not read a page: {said}") from error
+            raise DocumentError(
+                f"tesseract could not read a page: {said}", Refusal.UNREADABLE
+            ) from error
         return done.stdout.decode("utf-8", "replace").replace("\f", "").strip()

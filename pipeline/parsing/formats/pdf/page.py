@@ -79,6 +79,8 @@ class PageLines:
     Attributes:
         mapped, unmapped: letters whose font says what they are, and others.
         height: of the page in points.
+        is_drawn, is_scan: it has no text but pictures or lines, and pictures that cover it.
+        is_damaged: it could not be opened.
         lines: from top to bottom.
     """
 
@@ -86,6 +88,9 @@ class PageLines:
     mapped: int = 0
     unmapped: int = 0
     height: float = 0.0
+    is_drawn: bool = False
+    is_scan: bool = False
+    is_damaged: bool = False
 
 
 @dataclass
@@ -139,6 +144,8 @@ def read_page(page: pdfium.PdfPage, forms: Any) -> PageLines:
     _end_line(found, letters, hiding, lost)
     for value in fields_of(page, forms):
         _insert(found.lines, Segment(*value))
+    if not found.lines:
+        found.is_drawn, found.is_scan = hiding.is_drawn, hiding.is_scan
     textpage.close()
     return found
 

@@ -231,5 +231,15 @@ class TestPdf:
             parse_bytes(pdf("text")[:200], "a.pdf")
 
     def test_a_scan_is_refused(self) -> None:
+        buffer = io.BytesIO()
+        canvas = Canvas(buffer)
+        canvas.rect(0, 0, 600, 800, fill=1)
+        canvas.showPage()
+        canvas.save()
         with pytest.raises(DocumentError, match=r"no text on its 1 pages.*OCR"):
+            parse_bytes(buffer.getvalue(), "a.pdf")
+
+    def test_an_empty_one_is_no_scan(self) -> None:
+        with pytest.raises(DocumentError, match=r"no text on its 1 pages$") as caught:
             parse_bytes(pdf(""), "a.pdf")
+        assert caught.value.reason == "no text"

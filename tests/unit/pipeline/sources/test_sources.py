@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,12 +20,14 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import pytest
+from reportlab.pdfgen.canvas import Canvas
 
 import tests.s3
 from mplus_ray.model.errors import InvalidInputError, StorageError
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Entry, Outcome, TenantLog
+from mplus_ray.pipeline.parsing.refusals import RefusalCount
 from mplus_ray.pipeline.sources import (
     Idle,
     Incoming,
@@ -589,4 +592,40 @@ def test_files_of_other_formats_are_counted(tmp_path: Path) -> None:
     for name in ("a.txt", "b.xyz", "c.XYZ", "d", "e"):
         (tmp_path / name).write_bytes(b"te\0xt" if name == "e" else b"text")
     source = open_sources([str(tmp_path)])
-    assert left_out(source) == {".xyz": 2, "(no suffix)": 1}
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere")
+    source = open_sources([str(tmp_path)])
+    assert left_out(source).text() == (
+        "5 left out: 2 .xyz (unsupported format), 1 .txt (link that leads out of the folder, or "
+        "nowhere), 1 file (unsupported format), 1 folder (its name begins with a dot)"
+    )
+
+
+def test_what_is_left_out_is_counted_by_kind_and_reason(log: TenantLog, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    scan = Canvas(str(folder / "scan.pdf"))
+    scan.rect(0, 0, 600, 800, fill=1)
+    scan.showPage()
+    scan.save()
+    (folder / "a.psd").write_bytes(b"8BPS")
+    (folder / "b.docx").write_bytes(b"\x89PNG\r\n")
+    (folder / "c.csv").write_text("id,text\n1,Owls.\n2,\n../3,Ferries.\n")
+    with zipfile.ZipFile(folder / "d.zip", "w") as archive:
+        archive.writestr("e.txt", "Rain falls.")
+        archive.writestr("f.psd", b"8BPS\0")
+    source = open_sources([str(folder)])
+    intake = take(log, source)
+    intake.refusals.include(left_out(source).listed())
+    assert intake.refusals.listed() == [
+        RefusalCount(".psd", "unsupported format", 2),
+        RefusalCount(".csv row", "impossible id", 1),
+        RefusalCount(".csv row", "no text", 1),
+        RefusalCount(".docx", "not what its name says", 1),
+        RefusalCount(".pdf", "scan without a text layer; pass --ocr", 1),
+    ]
+
+
+def test_lines_of_a_stream_are_counted_too(log: TenantLog) -> None:
+    intake = take(log, JsonLines(io.BytesIO(b'{"text": "One."}\n{}\nno\n')))
+    assert intake.refusals.text() == "2 left out: 2 lines (not as its format asks)"
