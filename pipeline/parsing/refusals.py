@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from mplus_ray.model.errors import DocumentError
+from mplus_ray.model.errors import DocumentError, QuotaError, RateLimitedError
 
 _ROWS = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"])
 _LONGEST_SUFFIX = 12  # characters; more is part of a name
@@ -32,6 +32,7 @@ class Refusal(StrEnum):
     TOO_COSTLY = "takes too much time or memory"
     IDENTITY = "impossible id"
     UNREADABLE = "cannot be opened"
+    LIMIT = "limit reached"
     GONE = "cannot be read again"
     LINK = "link that leads out of the folder, or nowhere"
     SPECIAL = "no regular file"
@@ -69,7 +70,10 @@ class Refusals:
 
     def note(self, kind: str, error: Exception) -> None:
         """One more, for the reason of its error."""
-        self.add(kind, error.reason if isinstance(error, DocumentError) else Refusal.IDENTITY)
+        if isinstance(error, RateLimitedError | QuotaError):
+            self.add(kind, Refusal.LIMIT)
+        else:
+            self.add(kind, error.reason if isinstance(error, DocumentError) else Refusal.IDENTITY)
 
     def include(self, counts: Iterable[RefusalCount]) -> None:
         """What somebody else counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -37,7 +38,8 @@ class BrokenOffError(Exception):
 class RequestMiddleware:
     """Middleware round everything else; errors that nobody foresaw end here.
 
-    A line of the log has the route's template, never a path, a text or a key.
+    HEAD is answered like GET, without the body. A line of the log has the route's template, never
+    a path, a text or a key.
     """
 
     def __init__(self, app: ASGIApp, figures: ApiMetrics) -> None:
@@ -48,6 +50,8 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            scope, receive, send = _as_get(scope, receive, send)
         state: dict[str, Any] = scope.setdefault("state", {})
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex
@@ -80,11 +84,12 @@ class RequestMiddleware:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         found = scope.get("route")
         route: str = getattr(found, "path_format", "") or getattr(found, "path", "(none)")
-        self._figures.answered(route, scope["method"], status, seconds)
+        method = scope.get("asked", scope["method"])
+        self._figures.answered(route, method, status, seconds)
         caller = scope["state"].get("caller")
         said = {
             "request_id": scope["state"]["request_id"],
-            "method": scope["method"],
+            "method": method,
             "route": route,
             "status": status,
             "seconds": round(seconds, 4),
@@ -92,3 +97,22 @@ class RequestMiddleware:
             **scope["state"].get("noted", {}),
         }
         _log.info("request", extra={name: value for name, value in said.items() if value})
+
+
+def _as_get(scope: Scope, receive: Receive, send: Send) -> tuple[Scope, Receive, Send]:
+    """HEAD as the GET that the routes know, of whose body nothing is sent or even made."""
+    begun = asyncio.Event()
+
+    async def receive_until_begun() -> Message:
+        if begun.is_set():  # for who makes the body, the client is gone
+            return {"type": "http.disconnect"}
+        return await receive()
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+        elif message["type"] == "http.response.body" and not begun.is_set():
+            begun.set()
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return {**scope, "method": "GET", "asked": "HEAD"}, receive_until_begun, send_head

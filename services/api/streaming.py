@@ -50,9 +50,12 @@ class Streamed(StreamingResponse):
 
 
 class EventStream(Streamed):
-    """Server-sent events."""
+    """Server-sent events, which no proxy is to hold back (nginx does by default)."""
 
     media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(content, headers={"x-accel-buffering": "no"})
 
 
 def event(data: Any, name: str | None = None) -> bytes:

@@ -12,7 +12,7 @@ _LAST_SECONDS = 1.0  # for saying that it is over
 
 
 class Draining:
-    """Passes everything on, until `drain`."""
+    """Passes everything on, until `drain`; without the request's id, which Serve adds itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,7 +33,7 @@ class Draining:
         async def sending(message: Message) -> None:
             nonlocal started
             started = True
-            await send(message)
+            await send(_without_request_id(message))
 
         self._open.add(task)
         try:
@@ -62,6 +62,16 @@ class Draining:
         if self._open:
             await asyncio.wait(set(self._open), timeout=_LAST_SECONDS)
         return cut
+
+
+def _without_request_id(message: Message) -> Message:
+    """Serve appends the header `x-request-id` to whatever an app has said, so it would be there
+    twice; an id that a client gives and that can be one is the same for both.
+    """
+    if message["type"] != "http.response.start":
+        return message
+    kept = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"x-request-id"]
+    return {**message, "headers": kept}
 
 
 async def _refuse(send: Send) -> None:

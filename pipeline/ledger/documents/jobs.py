@@ -21,6 +21,7 @@ from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 JobKind = Literal["ingest", "forget"]
 JobState = Literal["waiting", "running", "done", "failed"]
+_ROWS = 1000  # that are inserted at once
 _KEPT_SECONDS = 7 * 24 * 3600.0  # seconds after which a finished job is let go
 
 
@@ -84,7 +85,9 @@ class Jobs:
         with scope.writing() as connection:
             self._let_go(connection)
             scope.insert(connection, jobs, [row])
-            scope.insert(connection, job_documents, [{"job": job, "document": d} for d in ids])
+            for begin in range(0, len(ids), _ROWS):
+                part = ids[begin : begin + _ROWS]
+                scope.insert(connection, job_documents, [{"job": job, "document": d} for d in part])
             (made,) = self._batches(connection, [job])
         return made
 

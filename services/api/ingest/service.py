@@ -10,16 +10,17 @@ from urllib.parse import quote
 
 from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError, RateLimitedError
 from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS, entry_of
-from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
+from mplus_ray.pipeline.ledger.documents.jobs import Job
+from mplus_ray.pipeline.ledger.documents.jobs import Refused as RefusedSource
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
-from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.uploads import Arrived
 from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.problems.errors import NothingTakenInError
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn
-from mplus_ray.services.api.schemas.problems import FailedSource
+from mplus_ray.services.api.schemas.problems import FailedSource, Refused
 
 _SHOWN = 1000  # characters of a failure's source and reason in a response
 _LISTED = 1000  # documents that are listed in a response, and failures likewise
@@ -31,16 +32,28 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.25  # seconds between looks while a clien
 class IngestResult:
     """What of a request is taken in so far.
 
+    Of a long stream little more is kept than the internal id of each document.
+
     Attributes:
-        accepted: with their tokens; at most as many as a request may bring.
+        listed: the first that were accepted, with their tokens.
+        documents: internal ids of all of them; at most as many as a request may bring.
+        new, known, replaced: how many of them are that.
+        min_step: the step after the last of them.
         failed: the first that were refused, with their reasons.
+        refusals: all that was left out, parts of documents too, by kind and reason.
         read, refused: how many were looked at, and left out.
         next_line: of a stream that ended early, the first line that was not looked at.
         error: what ended it early.
     """
 
-    accepted: list[tuple[Accepted, int]] = field(default_factory=list)
+    listed: list[tuple[Accepted, int]] = field(default_factory=list)
+    documents: list[str] = field(default_factory=list)
+    new: int = 0
+    known: int = 0
+    replaced: int = 0
+    min_step: int = 0
     failed: list[FailedSource] = field(default_factory=list)
+    refusals: Refusals = field(default_factory=Refusals)
     read: int = 0
     refused: int = 0
     next_line: int | None = None
@@ -57,9 +70,20 @@ class IngestResult:
         rest = "the rest" if line is None else f"line {line} and what follows"
         self.failed.append(FailedSource(source=rest, reason=_shown(str(error))))
 
-    def refuse(self, source: str, error: Exception) -> None:
+    def accept(self, accepted: Accepted, tokens: int) -> None:
+        """Count a document that is durable, and its tokens."""
+        self.documents.append(accepted.document)
+        self.new += accepted.new
+        self.known += not accepted.new
+        self.replaced += accepted.replaced is not None
+        self.min_step = max(self.min_step, accepted.first_step + accepted.chunks)
+        if len(self.listed) < _LISTED:
+            self.listed.append((accepted, tokens))
+
+    def refuse(self, source: str, error: Exception, kind: str) -> None:
         """Count what is left out, and keep its reason while there is room."""
         self.refused += 1
+        self.refusals.note(kind, error)
         if len(self.failed) < _LISTED:
             self.failed.append(FailedSource(source=_shown(source), reason=_shown(str(error))))
 
@@ -86,12 +110,12 @@ class IngestService:
         group: list[Arrived] = []
         characters = 0
         async for arrived in arriving:
-            if len(tray.accepted) + len(group) >= self._deps.limits.lines:
+            if len(tray.documents) + len(group) >= self._deps.limits.lines:
                 await self._accept_all(log, group, tray)
                 group = []
                 self._end_full(tray, arrived)
                 break
-            if tray.refused >= _SHOWN and not tray.accepted and not group:
+            if tray.refused >= _SHOWN and not tray.documents and not group:
                 reason = f"the first {_SHOWN:,} documents failed, so the rest was not read"
                 tray.end(DocumentError(reason), arrived.line)
                 break
@@ -100,12 +124,12 @@ class IngestService:
                 await self._accept_all(log, group, tray)
                 group = []
                 if tray.error is None:
-                    tray.refuse(arrived.source, kept_out)
+                    tray.refuse(arrived.source, kept_out, arrived.kind)
                     tray.end(kept_out, arrived.line)
                 break
             tray.read += 1
             if isinstance(arrived.outcome, DocumentError):
-                tray.refuse(arrived.source, arrived.outcome)
+                tray.refuse(arrived.source, arrived.outcome, arrived.kind)
                 continue
             group.append(arrived)
             characters += len(arrived.load().text)
@@ -115,9 +139,13 @@ class IngestService:
             if tray.error is not None:
                 break
         await self._accept_all(log, group, tray)
-        if not tray.accepted:
+        if not tray.documents:
             limited = isinstance(tray.error, RateLimitedError | QuotaError)
-            raise tray.error if limited and tray.error else NothingTakenInError(tray.failed)
+            raise (
+                tray.error
+                if limited and tray.error
+                else NothingTakenInError(tray.failed, _counted(tray), tray.next_line)
+            )
         return await asyncio.to_thread(_report, log, tray)
 
     async def wait(self, log: TenantLog, taken: TakenIn, seconds: float) -> tuple[TakenIn, bool]:
@@ -211,9 +239,11 @@ class IngestService:
                 done[place] = (outcome, tokens) if isinstance(outcome, Accepted) else outcome
         for place, arrived in enumerate(group[:end]):
             if isinstance(result := done[place], tuple):
-                tray.accepted.append(result)
+                tray.accept(*result)
+                if result[0].new:
+                    tray.refusals.include(arrived.load().left_out)
             else:
-                tray.refuse(arrived.source, result)
+                tray.refuse(arrived.source, result, arrived.kind)
         return group[end:], error
 
     def _entry(self, arrived: Arrived) -> Entry:
@@ -249,25 +279,31 @@ def job_url(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
+def _counted(tray: IngestResult) -> list[Refused]:
+    listed = tray.refusals.listed()[:_LISTED]
+    return [Refused(kind=_shown(one.kind), reason=one.reason, count=one.count) for one in listed]
+
+
 def _report(log: TenantLog, tray: IngestResult) -> TakenIn:
     """Note the job, and say what was taken in."""
-    refused = [Refused(one.source, one.reason) for one in tray.failed]
-    job = log.jobs.create([accepted.document for accepted, _ in tray.accepted], refused)
+    refused = [RefusedSource(one.source, one.reason) for one in tray.failed]
+    job = log.jobs.create(tray.documents, refused)
     head = _head_step(log)
-    documents = [_taken(accepted, tokens, head) for accepted, tokens in tray.accepted[:_LISTED]]
+    documents = [_taken(accepted, tokens, head) for accepted, tokens in tray.listed]
     return TakenIn(
         id=documents[0].id,
         status_url=documents[0].url,
         job_id=job.id,
         job_url=job_url(job.id),
-        min_step=max(one.first_step + one.chunks for one, _ in tray.accepted),
+        min_step=tray.min_step,
         documents=documents,
         failed=tray.failed,
         read=tray.read,
-        taken_in=sum(one.new for one, _ in tray.accepted),
-        known=sum(not one.new for one, _ in tray.accepted),
-        replaced=sum(one.replaced is not None for one, _ in tray.accepted),
+        taken_in=tray.new,
+        known=tray.known,
+        replaced=tray.replaced,
         refused=tray.refused,
+        refusals=_counted(tray),
         next_line=tray.next_line,
     )
 

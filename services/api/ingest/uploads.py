@@ -23,7 +23,7 @@ from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.records.jsonl import too_long
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, document_of, parse_json
-from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.refusals import Refusal, kind_of_name
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.schemas.documents import NewDocument
 
@@ -42,12 +42,14 @@ class Arrived:
         source: for messages to the client.
         outcome: the document, or the error.
         line: its place in a stream, from 1; None: it came with others in one piece.
+        kind: what it is counted as where it is left out, such as `.pdf`.
     """
 
     source: str
     key: str | None
     outcome: ParsedDocument | DocumentError | RateLimitedError
     line: int | None = None
+    kind: str = "document"
 
     def load(self) -> ParsedDocument:
         """
@@ -145,7 +147,7 @@ async def files(
             error = DocumentError(
                 f"{name}: there are two files of this name; rename one of them", Refusal.IDENTITY
             )
-            yield Arrived(name, name, error)
+            yield Arrived(name, name, error, kind=kind_of_name(name))
             continue
         seen.add(name)
         async with spooled(spool, Path(name).suffix) as path:
@@ -154,7 +156,7 @@ async def files(
                 async for record in parsers.records(path, name, tenant):
                     yield _of_file(name, record)
             except RateLimitedError as error:
-                yield Arrived(name, name, error)
+                yield Arrived(name, name, error, kind=kind_of_name(name))
                 return
 
 
@@ -200,16 +202,16 @@ def _copy(file: IO[bytes], path: Path) -> None:
 
 def _of_file(name: str, record: Record) -> Arrived:
     if record.number == 0 or record.whole:
-        return Arrived(name, name, record.outcome)
+        return Arrived(name, name, record.outcome, kind=kind_of_name(name))
     key = id_of_name(f"{name}#{record.id or record.number}")
-    return Arrived(f"{name}#{record.number}", key, record.outcome)
+    return Arrived(f"{name}#{record.number}", key, record.outcome, kind=kind_of_name(key))
 
 
 async def _line(number: int, pending: bytearray, end: bytes) -> Arrived | None:
     """What a line gives; None of a blank one."""
     where = f"line {number}"
     if len(pending) + len(end) > MAX_RECORD:
-        return Arrived(where, None, too_long(where), number)
+        return Arrived(where, None, too_long(where), number, "line")
     line = bytes(pending + end)
     if not line or line.isspace():
         return None
@@ -219,8 +221,8 @@ async def _line(number: int, pending: bytearray, end: bytes) -> Arrived | None:
 def _record(number: int, where: str, line: bytes) -> Arrived:
     record = parse_json(line, number, where, "", "ndjson")
     if isinstance(record.outcome, DocumentError):
-        return Arrived(where, record.id, record.outcome, number)
+        return Arrived(where, record.id, record.outcome, number, "line")
     document = record.outcome
     titled = replace(document, title=document.title or default_title(document.text))
     key = record.id or default_key(document.text)
-    return Arrived(key, key, titled, number)
+    return Arrived(key, key, titled, number, "line")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mplus_ray.model.errors import DocumentError, MPlusError, RetryLaterError
-from mplus_ray.services.api.schemas.problems import FailedSource
+from mplus_ray.services.api.schemas.problems import FailedSource, Refused
 
 
 class DeadlineError(RetryLaterError):
@@ -15,13 +15,22 @@ class DeadlineError(RetryLaterError):
 
 
 class NothingTakenInError(DocumentError):
-    """No document of a request could be taken in; `failed` says why of each."""
+    """No document of a request could be taken in; `failed` says why of each, `refusals` how
+    many, and `next_line` where to go on with a stream of which more could be read.
+    """
 
-    def __init__(self, failed: Sequence[FailedSource]) -> None:
+    def __init__(
+        self,
+        failed: Sequence[FailedSource],
+        refusals: Sequence[Refused] = (),
+        next_line: int | None = None,
+    ) -> None:
         first = failed[0].reason if failed else "there was none"
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
         super().__init__(f"no document could be taken in: {first}{more}")
         self.failed = failed
+        self.refusals = refusals
+        self.next_line = next_line
 
 
 class UnknownModelError(MPlusError):

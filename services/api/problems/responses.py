@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -40,6 +40,8 @@ class ProblemDetails:
         headers: of the response, besides its type.
         errors: field by field, of a request that is not valid.
         failed: sources of which none could be taken in.
+        refusals: how many these are, by kind and reason.
+        next_line: the first line of a stream that was not read.
     """
 
     status: int
@@ -48,6 +50,8 @@ class ProblemDetails:
     headers: Mapping[str, str]
     errors: Sequence[Reason] = ()
     failed: Sequence[Any] = ()
+    refusals: Sequence[Any] = ()
+    next_line: int | None = None
 
     @property
     def title(self) -> str:
@@ -93,6 +97,8 @@ def to_problem(trouble: ProblemDetails, path: str, request_id: str) -> Problem:
         request_id=request_id,
         errors=list(trouble.errors) or None,
         failed=list(trouble.failed) or None,
+        refusals=list(trouble.refusals) or None,
+        next_line=trouble.next_line,
     )
 
 
@@ -116,8 +122,12 @@ def _own(error: MPlusError) -> ProblemDetails:
         headers = {"www-authenticate": 'Bearer realm="mplus"'}
     elif status.later:
         headers = _later(error.retry_after if isinstance(error, RetryLaterError) else _RETRY)
-    failed = error.failed if isinstance(error, NothingTakenInError) else ()
-    return ProblemDetails(status.code, kind, status.detail or str(error), headers, (), failed)
+    found = ProblemDetails(status.code, kind, status.detail or str(error), headers)
+    if isinstance(error, NothingTakenInError):
+        return replace(
+            found, failed=error.failed, refusals=error.refusals, next_line=error.next_line
+        )
+    return found
 
 
 def _http(error: HTTPException) -> ProblemDetails:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mplus_ray.services.api.schemas.base import Request, Response, Text, Time, example
-from mplus_ray.services.api.schemas.problems import FailedSource
+from mplus_ray.services.api.schemas.problems import FailedSource, Refused
 
 State = Literal["waiting", "memorized", "forgetting"]
 
@@ -82,6 +82,7 @@ class TakenIn(Response):
             "known": 0,
             "replaced": 0,
             "refused": 0,
+            "refusals": [],
             "next_line": None,
         }
     )
@@ -102,6 +103,11 @@ class TakenIn(Response):
     known: int = Field(0, description="How many the tenant had already; they count for no limit.")
     replaced: int = Field(0, description="How many new ones took an older one's place.")
     refused: int = Field(0, description="How many were left out.")
+    refusals: list[Refused] = Field(
+        [],
+        description="What was left out, counted by kind and reason; with parts of documents, such "
+        "as pages without text and attachments.",
+    )
     next_line: int | None = Field(
         None,
         description="Send the lines from this one on in another request; null: all are read.",

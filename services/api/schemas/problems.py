@@ -24,6 +24,16 @@ class FailedSource(Response):
     reason: str = Field(examples=["report.pdf is encrypted; save a copy without a password"])
 
 
+class Refused(Response):
+    """How many of one kind were left out for one reason; parts of documents too, such as pages
+    without text.
+    """
+
+    kind: str = Field(description="A suffix, `line` or the like.", examples=[".psd", ".pdf page"])
+    reason: str = Field(examples=["unsupported format"])
+    count: int
+
+
 class Problem(Response):
     """`application/problem+json`."""
 
@@ -47,6 +57,12 @@ class Problem(Response):
     errors: list[Reason] | None = Field(None, description="Of a request that is not valid.")
     failed: list[FailedSource] | None = Field(
         None, description="Of an upload of which nothing could be taken in."
+    )
+    refusals: list[Refused] | None = Field(
+        None, description="Of the same: all of it, counted by kind and reason."
+    )
+    next_line: int | None = Field(
+        None, description="Of the same: the first line that was not read, if there are more."
     )
 
 

@@ -319,6 +319,26 @@ class TestProblems:
             assert (answer.headers["x-request-id"] == given) is kept
 
 
+class TestHead:
+    @pytest.mark.parametrize("path", ["/healthz", "/", "/openapi.json", "/v1/memory", "/nothing"])
+    def test_it_is_answered_like_get(self, api: ApiWorld, path: str) -> None:
+        headers = api.fresh()
+        wanted = api.client.get(path, headers=headers)
+        answer = api.client.head(path, headers=headers)
+        assert answer.status_code == wanted.status_code
+        assert answer.content == b""
+        assert answer.headers["content-type"] == wanted.headers["content-type"]
+
+    def test_a_body_that_is_made_bit_by_bit_is_not_made(self, api: ApiWorld) -> None:
+        headers = api.fresh()
+        api.memorize(headers, "The owl is brown.", id="owl")
+        answer = api.client.head("/v1/documents/owl", headers=headers)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+    def test_what_only_takes_post_is_refused(self, api: ApiWorld) -> None:
+        assert api.client.head("/v1/query", headers=api.fresh()).status_code == 405
+
+
 class TestHeaders:
     @pytest.mark.parametrize("path", ["/", "/healthz", "/v1/memory", "/nothing", "/openapi.json"])
     def test_on_everything(self, api: ApiWorld, path: str) -> None:

@@ -81,6 +81,21 @@ def test_what_is_under_way_is_finished_and_nothing_more_is_taken() -> None:
     asyncio.run(run())
 
 
+def test_the_request_id_is_left_to_serve() -> None:
+    async def begin_with_an_id(send: Send) -> None:
+        headers = [(b"X-Request-ID", b"a"), (b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await end(send)
+
+    async def run() -> list[Message]:
+        task, sent = Requests(begin_with_an_id).request()
+        await task
+        return sent
+
+    start, _ = asyncio.run(run())
+    assert start["headers"] == [(b"content-type", b"text/plain")]
+
+
 def test_what_takes_too_long_is_answered_with_an_error() -> None:
     async def run() -> None:
         async def handler(send: Send) -> None:

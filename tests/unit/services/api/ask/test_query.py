@@ -184,6 +184,7 @@ class TestStream:
         plain = api.ask(headers, "Who?", max_tokens=20).json()
         answer = api.ask(headers, "Who?", max_tokens=20, stream=True)
         assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
         *pieces, (name, last) = events(answer)
         assert {piece for piece, _ in pieces} == {"token"}
         assert len(pieces) > 3

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from mplus_ray.pipeline.ledger.tenant_log import Accepted
 from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.ingest.service import IngestResult
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 
@@ -82,6 +85,31 @@ def test_many_bad_lines_do_not_end_a_stream(api: ApiWorld) -> None:
     answer = send(api, headers, lines(1) + b"{}\n" * 1500 + lines(2, 1))
     assert counts(answer) == (1503, 3, 0, 1500, None)
     assert len(answer["failed"]) == 1000
+    assert answer["refusals"] == [
+        {"kind": "line", "reason": "not as its format asks", "count": 1500}
+    ]
+
+
+def test_a_stream_that_begins_badly_says_where_to_go_on(api: ApiWorld) -> None:
+    headers = {**api.fresh(), "content-type": "application/x-ndjson"}
+    answer = api.client.post("/v1/documents", content=b"{}\n" * 1200 + lines(1), headers=headers)
+    problem = answer.json()
+    assert (answer.status_code, problem["next_line"]) == (422, 1001)
+    assert problem["refusals"][0]["count"] == 1000
+
+
+def test_what_is_kept_of_a_long_stream_is_little() -> None:
+    """A hundred thousand lines: an internal id of each, and the first thousand."""
+    tray = IngestResult()
+    tracemalloc.start()
+    for number in range(100_000):
+        accepted = Accepted(f"{number:032x}", f"key {number}", number, 1, new=True)
+        tray.accept(accepted, 7)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (len(tray.listed), len(tray.documents), tray.new) == (1000, 100_000, 100_000)
+    assert tray.min_step == 100_000
+    assert held < 12 * 2**20
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
