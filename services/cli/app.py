@@ -13,7 +13,7 @@ from mplus_ray.model.errors import MPlusError
 from mplus_ray.services import logs
 from mplus_ray.services.cli import ask, config, memorize, serve, status
 from mplus_ray.services.cli.checkpoints import get, init, train
-from mplus_ray.services.cli.documents import archive, documents, ingest
+from mplus_ray.services.cli.documents import archive, documents, ingest, send
 from mplus_ray.services.cli.evaluation import evaluate, parity
 from mplus_ray.services.cli.tenants import keys, memory, tenants
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback is for defects, and then all of it
 )
 app.command("ingest")(ingest.ingest)
+app.command("send")(send.send)
 app.command("ask")(ask.ask)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")

@@ -36,7 +36,8 @@ class IngestResult:
 
     Attributes:
         listed: the first that were accepted, with their tokens.
-        documents: internal ids of all of them; at most as many as a request may bring.
+        documents: internal ids of the new ones, at most as many as a request may bring, and of
+            the first that were known.
         new, known, replaced: how many of them are that.
         min_step: the step after the last of them.
         failed: the first that were refused, with their reasons.
@@ -72,7 +73,8 @@ class IngestResult:
 
     def accept(self, accepted: Accepted, tokens: int) -> None:
         """Count a document that is durable, and its tokens."""
-        self.documents.append(accepted.document)
+        if accepted.new or len(self.documents) < _LISTED:
+            self.documents.append(accepted.document)
         self.new += accepted.new
         self.known += not accepted.new
         self.replaced += accepted.replaced is not None
@@ -110,7 +112,7 @@ class IngestService:
         group: list[Arrived] = []
         characters = 0
         async for arrived in arriving:
-            if len(tray.documents) + len(group) >= self._deps.limits.lines:
+            if tray.new + len(group) >= self._deps.limits.lines:
                 await self._accept_all(log, group, tray)
                 group = []
                 self._end_full(tray, arrived)
@@ -141,11 +143,10 @@ class IngestService:
         await self._accept_all(log, group, tray)
         if not tray.documents:
             limited = isinstance(tray.error, RateLimitedError | QuotaError)
-            raise (
-                tray.error
-                if limited and tray.error
-                else NothingTakenInError(tray.failed, _counted(tray), tray.next_line)
-            )
+            if tray.error is not None and limited:
+                raise tray.error
+            whole = tray.error is None
+            raise NothingTakenInError(tray.failed, _counted(tray), tray.next_line, whole)
         return await asyncio.to_thread(_report, log, tray)
 
     async def wait(self, log: TenantLog, taken: TakenIn, seconds: float) -> tuple[TakenIn, bool]:
@@ -279,6 +280,10 @@ def job_url(job_id: str) -> str:
     return f"/v1/jobs/{job_id}"
 
 
+def _retry_after(error: MPlusError | None) -> float | None:
+    return round(error.retry_after, 3) if isinstance(error, RateLimitedError) else None
+
+
 def _counted(tray: IngestResult) -> list[Refused]:
     listed = tray.refusals.listed()[:_LISTED]
     return [Refused(kind=_shown(one.kind), reason=one.reason, count=one.count) for one in listed]
@@ -305,6 +310,8 @@ def _report(log: TenantLog, tray: IngestResult) -> TakenIn:
         refused=tray.refused,
         refusals=_counted(tray),
         next_line=tray.next_line,
+        complete=tray.error is None,
+        retry_after=_retry_after(tray.error),
     )
 
 

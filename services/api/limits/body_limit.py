@@ -53,24 +53,27 @@ class BodyLimit:
                 scope, receive, send
             )
             return
-        read, whole, began = 0, False, time.monotonic()
+        read, whole = 0, False
+        waited = 0.0  # for the client; what is done meanwhile is not its time
         seconds, rate = self._limits.body_seconds, self._limits.body_rate
 
         async def counted() -> Message:
-            nonlocal read, whole
+            nonlocal read, whole, waited
             if whole:  # what follows is the client's going away, which may take long
                 return await receive()
+            began = time.monotonic()
             try:
                 async with asyncio.timeout(seconds):
                     message = await receive()
             except TimeoutError:
                 raise TooSlowError from None
+            waited += time.monotonic() - began
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
                 if read > most:
                     raise TooLargeError(most)
-                if not whole and time.monotonic() - began > seconds + read / rate:
+                if not whole and waited > seconds + read / rate:
                     raise TooSlowError
             return message
 

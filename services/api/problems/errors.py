@@ -24,6 +24,7 @@ class NothingTakenInError(DocumentError):
         failed: Sequence[FailedSource],
         refusals: Sequence[Refused] = (),
         next_line: int | None = None,
+        complete: bool = True,
     ) -> None:
         first = failed[0].reason if failed else "there was none"
         more = f", and {len(failed) - 1} more" if len(failed) > 1 else ""
@@ -31,6 +32,7 @@ class NothingTakenInError(DocumentError):
         self.failed = failed
         self.refusals = refusals
         self.next_line = next_line
+        self.complete = complete
 
 
 class UnknownModelError(MPlusError):

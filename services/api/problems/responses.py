@@ -42,6 +42,7 @@ class ProblemDetails:
         failed: sources of which none could be taken in.
         refusals: how many these are, by kind and reason.
         next_line: the first line of a stream that was not read.
+        complete: whether all of it was read; None: it was no upload.
     """
 
     status: int
@@ -52,6 +53,7 @@ class ProblemDetails:
     failed: Sequence[Any] = ()
     refusals: Sequence[Any] = ()
     next_line: int | None = None
+    complete: bool | None = None
 
     @property
     def title(self) -> str:
@@ -99,6 +101,7 @@ def to_problem(trouble: ProblemDetails, path: str, request_id: str) -> Problem:
         failed=list(trouble.failed) or None,
         refusals=list(trouble.refusals) or None,
         next_line=trouble.next_line,
+        complete=trouble.complete,
     )
 
 
@@ -125,7 +128,11 @@ def _own(error: MPlusError) -> ProblemDetails:
     found = ProblemDetails(status.code, kind, status.detail or str(error), headers)
     if isinstance(error, NothingTakenInError):
         return replace(
-            found, failed=error.failed, refusals=error.refusals, next_line=error.next_line
+            found,
+            failed=error.failed,
+            refusals=error.refusals,
+            next_line=error.next_line,
+            complete=error.complete,
         )
     return found
 

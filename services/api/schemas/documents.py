@@ -84,6 +84,8 @@ class TakenIn(Response):
             "refused": 0,
             "refusals": [],
             "next_line": None,
+            "complete": True,
+            "retry_after": None,
         }
     )
 
@@ -111,6 +113,14 @@ class TakenIn(Response):
     next_line: int | None = Field(
         None,
         description="Send the lines from this one on in another request; null: all are read.",
+    )
+    complete: bool = Field(
+        True,
+        description="False: a limit ended it. Send a stream from `next_line` on, anything else "
+        "again as it is: what is known counts for nothing.",
+    )
+    retry_after: float | None = Field(
+        None, description="Seconds after which to do so, where a limit of a minute ended it."
     )
 
 

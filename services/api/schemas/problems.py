@@ -64,6 +64,7 @@ class Problem(Response):
     next_line: int | None = Field(
         None, description="Of the same: the first line that was not read, if there are more."
     )
+    complete: bool | None = Field(None, description="Of the same: false if not all was read.")
 
 
 class OpenAIErrorBody(Response):

@@ -1,0 +1,150 @@
+"""`mplus send`: documents to a service over HTTP, to the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from mplus_ray.services.cli.options import JsonOption
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import httpx
+
+    from mplus_ray.pipeline.parsing.refusals import Refusals
+    from mplus_ray.services.client.bulk import Sent
+
+_URL = "http://127.0.0.1:8000"
+_KEY = "MPLUS_API_KEY"
+_SILENCE = 900.0  # seconds; a service that slows a stream to a tenant's limits says nothing long
+_COUNTS = ("read", "taken_in", "known", "replaced", "refused", "requests", "min_step")
+_SHOWN = 10  # failures; --json has the first thousand
+
+
+def send(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE…",
+            help="Files, folders and globs; .jsonl and .ndjson go as streams of lines, and so does "
+            "-, standard input.",
+            show_default=False,
+        ),
+    ],
+    url: Annotated[
+        str, typer.Option("--url", envvar="MPLUS_URL", help="Where the service answers.")
+    ] = _URL,
+    lines: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Lines of one request of a stream.")
+    ] = 10_000,
+    json: JsonOption = None,
+) -> None:
+    """Send documents to a running service, for the tenant of the key in $MPLUS_API_KEY.
+
+    Where the service stops, at a limit or because the connection breaks, this goes on by itself.
+    What the tenant has already is not taken in again.
+    """
+    from mplus_ray.pipeline.parsing.refusals import Refusals
+    from mplus_ray.pipeline.sources.files import find_documents
+    from mplus_ray.services.cli.output import human, printable
+    from mplus_ray.services.client.bulk import Sent
+
+    began = time.monotonic()
+    found = find_documents(source for source in sources if source != "-")
+    sent, refusals = Sent(), Refusals()
+    refusals.include(found.left_out.listed())
+    root = _common_folder(found.files)
+    with _client(url) as client:
+        try:
+            for path in found.files:
+                _send_one(client, path, path.relative_to(root).as_posix(), lines, sent)
+            if "-" in sources:
+                _send_stream(client, sys.stdin.buffer, lines, sent)
+        finally:
+            for (kind, reason), count in sent.refusals.items():
+                refusals.add(kind, reason, count)
+            _write_result(sent, refusals, json)
+            seconds = time.monotonic() - began
+            console = human(json)
+            console.print(_summary(sent, seconds))
+            if text := refusals.text():
+                console.print(printable(f"  {text}"), markup=False)
+    if sent.refused:
+        raise _all_refused(sent)
+
+
+def _client(url: str) -> httpx.Client:
+    import httpx
+
+    from mplus_ray.model.errors import InvalidInputError
+
+    key = os.environ.get(_KEY)
+    if not key:
+        raise InvalidInputError(f"put a key of the tenant into ${_KEY}; `mplus keys` makes one")
+    return httpx.Client(
+        base_url=url,
+        headers={"authorization": f"Bearer {key}"},
+        timeout=httpx.Timeout(_SILENCE, connect=10.0),
+    )
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    """The folder that all files are in, so that their ids say where in it they are."""
+    from pathlib import Path
+
+    if not paths:
+        return Path("/")
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def _send_one(client: httpx.Client, path: Path, name: str, lines: int, sent: Sent) -> None:
+    from mplus_ray.pipeline.parsing.kinds import KINDS
+    from mplus_ray.services.client.bulk import send_file
+
+    if KINDS.get(path.suffix.lower()) == "jsonl":
+        with path.open("rb") as stream:
+            _send_stream(client, stream, lines, sent)
+    else:
+        send_file(client, path, name, sent)
+
+
+def _send_stream(client: httpx.Client, stream: BinaryIO, lines: int, sent: Sent) -> None:
+    from mplus_ray.services.client.bulk import send_lines
+
+    send_lines(client, stream, lines=lines, sent=sent)
+
+
+def _summary(sent: Sent, seconds: float) -> str:
+    known = f" ({sent.known} known already)" if sent.known else ""
+    known += f", {sent.replaced} in an older one's place" if sent.replaced else ""
+    failed = f", {sent.refused} failed" if sent.refused else ""
+    return f"{sent.taken_in:,} documents{known}{failed} sent in {seconds:.1f} s"
+
+
+def _write_result(sent: Sent, refusals: Refusals, json: str | None) -> None:
+    from mplus_ray.services.cli.output import write_json
+
+    counts = {name: getattr(sent, name) for name in _COUNTS}
+    result = {
+        **counts,
+        "refusals": [asdict(one) for one in refusals.listed()],
+        "failed": [{"source": source, "reason": reason} for source, reason in sent.failed],
+    }
+    write_json(json, result)
+
+
+def _all_refused(sent: Sent) -> Exception:
+    from mplus_ray.model.errors import DocumentError
+
+    reasons = "\n  ".join(reason for _, reason in sent.failed[:_SHOWN])
+    more = "\n  … and more; see --json" if sent.refused > _SHOWN else ""
+    return DocumentError(
+        f"{sent.refused} of {sent.read} documents were left out:\n  {reasons}{more}"
+    )

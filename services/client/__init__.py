@@ -1,0 +1,1 @@
+"""A service as its clients see it: requests that are tried again, and documents in bulk."""
