@@ -10,6 +10,7 @@ from mplus_ray.actors.plans import ReadPlan
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer
+    from mplus_ray.model.generation.answer import Found
 
 Role = Literal["system", "user", "assistant"]
 
@@ -71,6 +72,34 @@ class AskResult:
     answer: Answer
     confidence: float | None = None
     threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search of a tenant's memory.
+
+    Attributes:
+        plan: the memory that is to be read.
+        query: in plain words, as a question is asked.
+        limit: so many steps at most, 1 … 100.
+    """
+
+    plan: ReadPlan
+    query: str
+    limit: int = 10
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        found: the steps, the best first.
+        votes: what voted: the checkpoint's "layers", "words" or both.
+    """
+
+    found: tuple[Found, ...]
+    votes: str
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,13 @@ from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
-from mplus_ray.model.generation.answer import Answer, Source, Usage, answer_of
+from mplus_ray.model.generation.answer import Answer, Found, Source, Usage, answer_of
 from mplus_ray.model.generation.confidence import FILE, Confidence
 from mplus_ray.model.generation.generate import Generation, advance, pieces, start
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.generation.sampling import Sampling
+from mplus_ray.model.generation.search import search
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.generation.words import Words
 from mplus_ray.model.memory import saved_memory
@@ -36,6 +37,8 @@ from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.object_store.object_store import ObjectStore
+from mplus_ray.model.retrieval import relevance
+from mplus_ray.model.retrieval.relevance import Relevance
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.row_format import DTYPES, RowBlock, RowFormat
 from mplus_ray.model.store.writer_state import WriterState, read_state
@@ -56,6 +59,7 @@ class MPlus:
         fingerprint: str,
         precision: str,
         confidence: Confidence | None = None,
+        relevance: Relevance | None = None,
     ) -> None:
         self.config = config
         self.networks = networks
@@ -63,6 +67,7 @@ class MPlus:
         self.fingerprint = fingerprint
         self.precision = precision
         self.confidence = confidence
+        self.relevance = relevance
         self._words = Words(tokenizer, config) if config.votes != "layers" else None
 
     @classmethod
@@ -102,8 +107,15 @@ class MPlus:
                 f"{config.vocab_size}; they do not belong together"
             )
         fingerprint = TensorFolder.open(path).fingerprint(config.identity())
-        confidence = _confidence(path, fingerprint)
-        return cls(networks.reader.config, networks, tokenizer, fingerprint, precision, confidence)
+        return cls(
+            networks.reader.config,
+            networks,
+            tokenizer,
+            fingerprint,
+            precision,
+            _confidence(path, fingerprint),
+            _relevance(path, fingerprint),
+        )
 
     def empty_memory(
         self, seed: int = 0, precision: str | None = None, retention: str = "checkpoint"
@@ -213,6 +225,22 @@ class MPlus:
         generation = self.start([memory], [question], Sampling.of(sampling))[0]
         yield from pieces(self.networks.reader, generation)
 
+    def search(self, memory: Memory | MemoryView, query: str, limit: int = 10) -> list[Found]:
+        """The steps that an answer to `query` would draw on, the best first; none is decoded.
+
+        Args:
+            limit: so many at most, from 1.
+
+        Raises:
+            InvalidInputError: the query is empty, or the checkpoint retrieves nothing.
+        """
+        if limit < 1:
+            raise InvalidInputError("limit must be a whole number of at least 1")
+        prompt = question_prompt(self.tokenizer, self.config, query)
+        view = memory if isinstance(memory, MemoryView) else self.view(memory)
+        self._check(view.memory)
+        return search(self.networks.reader, view, prompt, limit, self.relevance)
+
     def start(
         self,
         memories: Sequence[Memory | MemoryView],
@@ -276,6 +304,21 @@ def _confidence(folder: Path, fingerprint: str) -> Confidence | None:
         )
         return None
     return confidence
+
+
+def _relevance(folder: Path, fingerprint: str) -> Relevance | None:
+    """The one fitted to these weights; one of others would say nothing about them."""
+    fitted = Relevance.load(folder)
+    if fitted is not None and fitted.fingerprint != fingerprint:
+        _log.warning(
+            "%s was fitted to weights %s, not to %s; searches come without scores until "
+            "`mplus eval relevance` has fitted it again",
+            folder / relevance.FILE,
+            fitted.fingerprint,
+            fingerprint,
+        )
+        return None
+    return fitted
 
 
 def _device(wanted: str | None) -> torch.device:

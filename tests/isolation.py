@@ -91,7 +91,7 @@ def plant(api: ApiWorld) -> Planted:
         "document": first["id"],
         "file": f"{STEM}-file.md",
         "unnamed": unnamed["id"],
-        "gone": receipt["document"],
+        "gone": receipt["document_id"],
         "text": f"{STEM} sings in the first text.",
         "unnamed_text": f"{STEM} sings in a text without an id.",
         "gone_text": f"{STEM} sings what is forgotten.",

@@ -108,6 +108,12 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/query", ask("Who?", as_of="$snapshot"), 422),
         Probe("/v1/query", ask("Who?", stop=["$title"])),
     ),
+    ("POST", "/v1/search"): (
+        Probe("/v1/search", {"query": "Who sings in the first text?", "limit": 100}),
+        Probe("/v1/search", {"query": f"What does {STEM}/one say?", "limit": 100}),
+        Probe("/v1/search", {"query": "Who?", "snapshot": "$snapshot"}, 422),
+        Probe("/v1/search", {"query": "Who?", "as_of": "$snapshot"}, 422),
+    ),
     ("POST", "/v1/chat/completions"): (
         Probe("/v1/chat/completions", chat()),
         Probe("/v1/chat/completions", chat(stream=True)),
@@ -194,4 +200,4 @@ NAMELESS = {
 }
 
 # What is asked: the same of both, because a memory is to answer by the words of a question.
-QUESTIONS = {"question", "content", "text"}
+QUESTIONS = {"question", "query", "content", "text"}

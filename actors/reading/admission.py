@@ -10,10 +10,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Executor
+from typing import Any
 
 from mplus_ray.actors.reading.memory_cache import Memories, View
-from mplus_ray.actors.reading.request import ReadRequest
+from mplus_ray.actors.reading.request import Pending, ReadRequest
 from mplus_ray.actors.reading.residency import Bytes
+from mplus_ray.actors.reading.searching import SearchRun
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.object_store.object_store import ObjectStore
@@ -22,10 +24,11 @@ _OVERTAKINGS = 32  # after which a question that waits for room lets no later on
 
 
 class AdmissionQueue:
-    """The questions that are not being answered yet, and the memories of all.
+    """The questions and searches that are not at work yet, and the memories of all.
 
     Attributes:
-        ready: whose memory is open, in the order in which they are to be answered.
+        ready: questions whose memory is open, in the order in which they are to be answered.
+        searches: those whose memory is open.
         failed: whose memory cannot be opened, with the reason.
     """
 
@@ -43,33 +46,35 @@ class AdmissionQueue:
             pool: whose threads open memories.
         """
         self._changed = changed
-        self._waiting: list[ReadRequest] = []
-        self._opening: dict[View, list[ReadRequest]] = {}
+        self._waiting: list[Pending] = []
+        self._opening: dict[View, list[Pending]] = {}
         self.ready: deque[ReadRequest] = deque()
-        self.failed: list[tuple[ReadRequest, MPlusError]] = []
+        self.searches: deque[SearchRun] = deque()
+        self.failed: list[tuple[Pending, MPlusError]] = []
         self.memories = Memories(model, files, budget, changed, pool, self._opened)
 
     def __len__(self) -> int:
         opening = sum(map(len, self._opening.values()))
-        return len(self._waiting) + opening + len(self.ready)
+        return len(self._waiting) + opening + len(self.ready) + len(self.searches)
 
-    def enter(self, question: ReadRequest) -> None:
+    def enter(self, question: Pending) -> None:
         self._waiting.append(question)
         self.place()
 
-    def leave(self, question: ReadRequest) -> None:
+    def leave(self, question: Pending) -> None:
         """It was cancelled; if it is in line, it gives up what it held."""
-        for line in (self._waiting, self.ready, *self._opening.values()):
+        lines: list[Any] = [self._waiting, self.ready, self.searches, *self._opening.values()]
+        for line in lines:
             if question in line:
                 line.remove(question)
                 self.release(question)
         self.place()
 
-    def release(self, question: ReadRequest) -> None:
+    def release(self, question: Pending) -> None:
         """Hold its memory no longer; others may have room now, see `place`."""
         if question.hold is not None:
             self.memories.release(question.hold)
-        question.hold = question.generation = None
+        question.drop()
         self._changed.notify_all()
 
     def place(self) -> None:
@@ -77,9 +82,9 @@ class AdmissionQueue:
 
         Those that fit pass those that do not, but none is passed for ever.
         """
-        passed: list[ReadRequest] = []
+        passed: list[Pending] = []
         for question in list(self._waiting):
-            hold = self.memories.admit(question.asked.plan, question.own)
+            hold = self.memories.admit(question.plan, question.own)
             if hold is None:
                 passed.append(question)
                 if question.overtaken >= _OVERTAKINGS:
@@ -92,21 +97,28 @@ class AdmissionQueue:
             if hold.view.value is None:
                 self._opening.setdefault(hold.view, []).append(question)
             else:
-                self.ready.append(question)
+                self._make_ready(question)
 
-    def empty(self) -> list[ReadRequest]:
+    def empty(self) -> list[Pending]:
         """All of them, who are in line no longer."""
         opening = [question for line in self._opening.values() for question in line]
-        everybody = [*self._waiting, *opening, *self.ready]
-        for line in (self._waiting, self._opening, self.ready):
+        everybody = [*self._waiting, *opening, *self.ready, *self.searches]
+        lines: list[Any] = [self._waiting, self._opening, self.ready, self.searches]
+        for line in lines:
             line.clear()
         return everybody
+
+    def _make_ready(self, question: Pending) -> None:
+        if isinstance(question, SearchRun):
+            self.searches.append(question)
+        elif isinstance(question, ReadRequest):
+            self.ready.append(question)
 
     def _opened(self, view: View, error: MPlusError | None) -> None:
         """A memory is open, or cannot be opened."""
         for question in self._opening.pop(view, []):
             if error is None:
-                self.ready.append(question)
+                self._make_ready(question)
             else:
                 self.failed.append((question, error))
         self.place()

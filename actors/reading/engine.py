@@ -3,6 +3,7 @@
 One thread decodes. At every step it reads the prompts of questions whose memory is open and adds
 a token to every answer under way, so a new question waits for a step and not for an answer.
 Memories are opened in other threads meanwhile; so are prompts read that would hold up the rest.
+Searches decode nothing: they wait for their memory like questions and then for no slot.
 
     waiting (for room) → opening → ready (for a slot) → running
 """
@@ -14,17 +15,19 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mplus_ray.actors.messages import AskRequest, ReaderStats
+from mplus_ray.actors.messages import AskRequest, ReaderStats, SearchRequest
 from mplus_ray.actors.reading.admission import AdmissionQueue
 from mplus_ray.actors.reading.decoding import complete, decode, read_prompts
-from mplus_ray.actors.reading.request import Event, ReadRequest, RequestHandle
+from mplus_ray.actors.reading.request import Event, Pending, ReadRequest, RequestHandle
 from mplus_ray.actors.reading.residency import Bytes
+from mplus_ray.actors.reading.searching import SearchRun
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, OverloadedError
 from mplus_ray.model.object_store.object_store import ObjectStore
 
 _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others
+_SEARCHING = 2  # threads that search
 _PROMPT_TOKENS = 512  # read in one step; a longer prompt is read aside
 _PROMPTS_BESIDE = 4  # read in one step while others wait for their next token
 _log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ class Answering:
         self._changed = threading.Condition()
         self._aside: list[ReadRequest] = []
         self._running: list[ReadRequest] = []
+        self._searching: list[SearchRun] = []
         self._arriving = 0
         self._stopping = self._broken = False
         self._counts = dict.fromkeys(
@@ -63,6 +67,7 @@ class Answering:
         )
         self._openers = ThreadPoolExecutor(_OPENING, thread_name_prefix="opening")
         self._readers = ThreadPoolExecutor(_ASIDE, thread_name_prefix="aside")
+        self._searchers = ThreadPoolExecutor(_SEARCHING, thread_name_prefix="searching")
         budget = Bytes(device_bytes, host_bytes)
         self._line = AdmissionQueue(model, files, budget, self._changed, self._openers)
         self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
@@ -78,7 +83,20 @@ class Answering:
         Raises:
             OverloadedError: too many questions wait already, or the reader is stopping.
         """
-        question = ReadRequest(asked)
+        return self._enter(ReadRequest(asked), deliver)
+
+    def search(self, asked: SearchRequest, deliver: Callable[[Event], None]) -> RequestHandle:
+        """Take a search, as `ask` takes a question.
+
+        Args:
+            deliver: called once, with a `SearchResult` or an error.
+
+        Raises:
+            OverloadedError: too many questions wait already, or the reader is stopping.
+        """
+        return self._enter(SearchRun(asked), deliver)
+
+    def _enter(self, question: Pending, deliver: Callable[[Event], None]) -> RequestHandle:
         question.ticket = RequestHandle(deliver, lambda: self._leave(question))
         with self._changed:
             self._check_queue()
@@ -91,6 +109,7 @@ class Answering:
                 self._line.failed.append((question, refused or _stopped()))
             else:
                 self._line.enter(question)
+                self._start_searches()
             self._changed.notify_all()
         if self._stopping:  # the decoding thread may have told its last by now
             self._fail()
@@ -136,7 +155,7 @@ class Answering:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join()
-        for pool in (self._openers, self._readers):
+        for pool in (self._openers, self._readers, self._searchers):
             pool.shutdown(cancel_futures=True)
         self._end()
 
@@ -148,18 +167,18 @@ class Answering:
         if self._queued() >= self._queue:
             raise OverloadedError(f"{self._queue} questions are waiting already; ask again later")
 
-    def _refuse(self, question: ReadRequest) -> MPlusError | None:
+    def _refuse(self, question: Pending) -> MPlusError | None:
         """Make the prompt; an error is of this question alone."""
         try:
             question.read(self._model)
             footprint = self._line.memories.footprint
-            question.own = footprint.question(len(question.prompt), question.sampling.max_tokens)
-            self._line.memories.check(question.asked.plan, question.own)
+            question.own = footprint.question(len(question.prompt), question.most_tokens)
+            self._line.memories.check(question.plan, question.own)
         except MPlusError as error:
             return error
         return None
 
-    def _leave(self, question: ReadRequest) -> None:
+    def _leave(self, question: Pending) -> None:
         """It was cancelled. What the decoding thread has in hand, it lets go of itself."""
         with self._changed:
             self._counts["cancelled"] += 1
@@ -173,7 +192,7 @@ class Answering:
         return sum(question.ticket.open for question in (*self._running, *self._aside))
 
     def _queued(self) -> int:
-        return self._arriving + len(self._line)
+        return self._arriving + len(self._line) + len(self._searching)
 
     def _take(self) -> list[ReadRequest]:
         """Those whose prompts are read now; the ones that are read aside begin there."""
@@ -223,6 +242,7 @@ class Answering:
                 self._line.release(question)
             if cancelled:
                 self._line.place()
+            self._start_searches()
             fresh = self._take()
         self._fail(read_prompts(self._model, fresh))
         self._tell(self._now_running())
@@ -233,7 +253,8 @@ class Answering:
 
     def _has_work(self) -> bool:
         ready = bool(self._line.ready) and self._taken() < self._slots
-        return self._stopping or ready or bool(self._running) or bool(self._line.failed)
+        waiting = self._running or self._line.failed or self._line.searches
+        return self._stopping or ready or bool(waiting)
 
     def _now_running(self) -> list[ReadRequest]:
         with self._changed:
@@ -257,12 +278,12 @@ class Answering:
                     self._line.place()
                 question.ticket.tell(told)
 
-    def _fail(self, failures: Sequence[tuple[ReadRequest, MPlusError]] = ()) -> None:
+    def _fail(self, failures: Sequence[tuple[Pending, MPlusError]] = ()) -> None:
         """Tell these errors and those that were noted elsewhere."""
         with self._changed:
             failed, self._line.failed = [*self._line.failed, *failures], []
             for question, _ in failed:
-                if question in self._running:
+                if isinstance(question, ReadRequest) and question in self._running:
                     self._running.remove(question)
                 self._counts["failed"] += question.ticket.open
                 self._line.release(question)
@@ -282,11 +303,38 @@ class Answering:
                 self._running.append(question)
             self._changed.notify_all()
 
+    # Searches.
+
+    def _start_searches(self) -> None:
+        """Hand those whose memory is open to the threads that search; with the lock held."""
+        while self._line.searches and not self._stopping:
+            run = self._line.searches.popleft()
+            self._searching.append(run)
+            self._searchers.submit(self._search, run)
+
+    def _search(self, run: SearchRun) -> None:
+        result = run.found(self._model) if run.ticket.open else None
+        with self._changed:
+            if run not in self._searching:  # all were told to stop
+                return
+            self._searching.remove(run)
+            if isinstance(result, MPlusError):
+                self._line.failed.append((run, result))  # told by the thread that decodes
+                self._changed.notify_all()
+                return
+            self._counts["prompt_tokens"] += len(run.prompt)
+            self._counts["answered"] += run.ticket.open
+            self._line.release(run)
+            self._line.place()
+        if result is not None:
+            run.ticket.tell(result)
+
     def _end(self) -> None:
         """Answer everything that is left with an error."""
         with self._changed:
-            left = [*self._line.empty(), *self._aside, *self._running]
+            left = [*self._line.empty(), *self._aside, *self._running, *self._searching]
             self._aside.clear()
+            self._searching.clear()
             self._running.clear()
         self._fail([(question, _stopped()) for question in left])
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from mplus_ray.actors.messages import SearchResult
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.open_memory import OpenMemory, continues, end_of
 
@@ -63,6 +64,15 @@ class Reader:
         for piece in pieces(self._model.networks.reader, generation):
             on_text(piece)
         return self._model.answer(generation)
+
+    def search(self, plan: ReadPlan, query: str, limit: int = 10) -> SearchResult:
+        """The steps of the plan's memory that an answer would draw on.
+
+        Args:
+            limit: so many at most, from 1.
+        """
+        found = self._model.search(self._view(plan), query, limit)
+        return SearchResult(tuple(found), self._model.config.votes)
 
     def close(self, tenant: str) -> None:
         """Let go of a tenant's memory."""

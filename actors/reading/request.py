@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
+from mplus_ray.actors.messages import AskRequest, AskResult, SearchResult, TextDelta
+from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.memory_cache import Hold
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
@@ -20,7 +22,7 @@ from mplus_ray.model.generation.sampling import Sampling
 _log = logging.getLogger(__name__)
 _MOST_CITATIONS = 20
 
-Event = TextDelta | AskResult | MPlusError
+Event = TextDelta | AskResult | SearchResult | MPlusError
 
 
 class RequestHandle:
@@ -70,38 +72,75 @@ class RequestHandle:
             self._left()
 
 
-@dataclass(eq=False)
-class ReadRequest:
-    """One that is waiting, or being answered.
+@dataclass(eq=False, kw_only=True)
+class Pending(ABC):
+    """What wants to read a memory: a question, or a search.
 
     Attributes:
-        own: bytes it takes beside its memory.
-        hold: its memory, from when there is room for it.
-        shown: characters of the answer that were delivered.
-        overtaken: how many later ones were given room that it is still waiting for.
-        asked: what came from the caller.
         ticket: the caller's side of it.
         prompt: token ids.
+        own: bytes it takes beside its memory.
+        hold: its memory, from when there is room for it.
+        overtaken: how many later ones were given room that it is still waiting for.
+    """
+
+    ticket: RequestHandle = field(init=False)
+    prompt: list[int] = field(default_factory=list)
+    own: Bytes = field(default_factory=Bytes)
+    hold: Hold | None = None
+    overtaken: int = 0
+
+    @property
+    @abstractmethod
+    def plan(self) -> ReadPlan:
+        """The memory that is to be read."""
+
+    @property
+    @abstractmethod
+    def most_tokens(self) -> int:
+        """Tokens that it may decode."""
+
+    @abstractmethod
+    def read(self, model: MPlus) -> None:
+        """Make the prompt.
+
+        Raises:
+            InvalidInputError: something about it is impossible.
+        """
+
+    def drop(self) -> None:
+        """Its memory is held no longer."""
+        self.hold = None
+
+
+@dataclass(eq=False)
+class ReadRequest(Pending):
+    """A question that is waiting, or being answered.
+
+    Attributes:
+        shown: characters of the answer that were delivered.
+        asked: what came from the caller.
         sampling: how tokens are chosen.
         generation: the answer so far; None before decoding begins.
     """
 
     asked: AskRequest
-    ticket: RequestHandle = field(init=False)
-    prompt: list[int] = field(default_factory=list)
     sampling: Sampling = field(default_factory=Sampling)
-    own: Bytes = field(default_factory=Bytes)
-    hold: Hold | None = None
     generation: Generation | None = None
     shown: int = 0
-    overtaken: int = 0
+
+    @property
+    def plan(self) -> ReadPlan:
+        return self.asked.plan
+
+    @property
+    def most_tokens(self) -> int:
+        return self.sampling.max_tokens
+
+    def drop(self) -> None:
+        self.hold = self.generation = None
 
     def read(self, model: MPlus) -> None:
-        """Make the prompt.
-
-        Raises:
-            InvalidInputError: something about the question is impossible.
-        """
         citations = self.asked.citations
         if not isinstance(citations, int) or not 0 <= citations <= _MOST_CITATIONS:
             raise InvalidInputError(f"citations must be a whole number from 0 to {_MOST_CITATIONS}")

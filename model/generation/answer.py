@@ -27,6 +27,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A step that a search found, and how sure it is.
+
+    Attributes:
+        step: counted from 0.
+        vote: of all layers and words together for its block, as log-odds; comparable within one
+            search only.
+        score: from 0 to 1, the probability that its passage holds what was asked
+            (`model.retrieval.relevance`); None where the checkpoint has no fitted relevance.
+    """
+
+    step: int
+    vote: float
+    score: float | None
+
+
+@dataclass(frozen=True)
 class Usage:
     """Tokens read and written, and memory rows attended per layer.
 

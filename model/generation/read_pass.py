@@ -117,6 +117,31 @@ def begin(
 
 
 @torch.no_grad()
+def votes_for(
+    network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor], top_k: int
+) -> list[Tensor]:
+    """The votes that `begin` would give every step of each memory, [steps] each, summed over
+    layers; nothing is retrieved or decoded where blocks are voted for.
+
+    Args:
+        prompts: token ids [n], n ≥ 1, on the network's device.
+        top_k: so many best steps have exact votes.
+
+    Raises:
+        InvalidInputError: the checkpoint has no long-term memory to search.
+    """
+    if not network.config.has_long_term:
+        raise InvalidInputError(
+            "this checkpoint reads all of its memory and retrieves nothing, so it cannot search"
+        )
+    if network.config.retrieval == "blocks":
+        return _block_votes(network, views, prompts, top_k)
+    # Each layer looks for rows with what the question has become by what it retrieved before.
+    readings, _ = begin(network, views, prompts)
+    return [torch.empty(0) if one.votes is None else one.votes for one in readings]
+
+
+@torch.no_grad()
 def extend(network: Network, readings: Sequence[Reading], tokens: Tensor) -> Tensor:
     """One more token [B] for each reading; returns the logits [B, vocab] that follow it."""
     return torch.cat(_forward(network, readings, list(tokens[:, None]), False, None))
@@ -156,28 +181,44 @@ def _retrieve_blocks(
 ) -> None:
     """The best blocks by all layers' queries, from a pass over the question alone, or by words."""
     config = network.config
-    by_layers: list[list[Tensor] | None] = [None] * len(readings)
-    if config.has_retriever:
-        by_layers = [*hear(network, [reading.view for reading in readings], prompts)]
-    for reading, queries, prompt in zip(readings, by_layers, prompts, strict=True):
-        view, top_k = reading.view, config.num_ltm_blocks
-        memory, known, eligible = view.memory, view.known_steps, view.eligible_steps
-        votes = torch.zeros(memory.step, device=network.device)
-        if queries is not None:
-            votes = vote(BlockQuery(queries, memory.store, memory.step, known, eligible, top_k))
-        if config.votes != "layers":
-            votes = votes + _word_votes(view, prompt)
+    views = [reading.view for reading in readings]
+    all_votes = _block_votes(network, views, prompts, config.num_ltm_blocks)
+    for reading, votes in zip(readings, all_votes, strict=True):
         reading.votes = votes
         chosen = rows_of_best_blocks(
-            reading.votes,
-            eligible,
-            view.retrievable,
+            votes,
+            reading.view.eligible_steps,
+            reading.view.retrievable,
             config.num_tokens,
-            top_k,
+            config.num_ltm_blocks,
             config.num_recent_blocks,
             config.max_vote_gap,
         )
         _fetch(reading, chosen)
+
+
+def _block_votes(
+    network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor], top_k: int
+) -> list[Tensor]:
+    """What layers and words vote for every block of each memory, [steps] each.
+
+    Args:
+        top_k: so many best blocks have exact votes.
+    """
+    config = network.config
+    by_layers: list[list[Tensor] | None] = [None] * len(views)
+    if config.has_retriever:
+        by_layers = [*hear(network, views, prompts)]
+    votes = []
+    for view, queries, prompt in zip(views, by_layers, prompts, strict=True):
+        memory, known, eligible = view.memory, view.known_steps, view.eligible_steps
+        total = torch.zeros(memory.step, device=network.device)
+        if queries is not None:
+            total = vote(BlockQuery(queries, memory.store, memory.step, known, eligible, top_k))
+        if config.votes != "layers":
+            total = total + _word_votes(view, prompt)
+        votes.append(total)
+    return votes
 
 
 def _word_votes(view: MemoryView, prompt: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from mplus_ray.pipeline.reports.memory_map import Memberships
 from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi
+from mplus_ray.services.api.ask.search_service import Searches
 from mplus_ray.services.api.ask.service import Answers
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.parser_pool import Parsers
@@ -31,6 +32,7 @@ from mplus_ray.services.api.routes import (
     keys,
     memory,
     query,
+    search,
     tenants,
 )
 
@@ -41,6 +43,7 @@ _ROUTERS = (
     documents.writers,
     jobs.router,
     query.router,
+    search.router,
     chat.router,
     memory.readers,
     memory.writers,
@@ -61,7 +64,8 @@ def build(deps: Deps) -> FastAPI:
     meter = Meter(deps.limits, figures, deps.clock)
     answers, intake = Answers(deps, meter, figures), IngestService(deps, meter)
     places = Places(deps.limits, figures)
-    tools = McpTools(deps, answers, intake, places)
+    searches = Searches(deps, meter, answers)
+    tools = McpTools(deps, answers, searches, intake, places)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -85,6 +89,7 @@ def build(deps: Deps) -> FastAPI:
     app.state.meter = meter
     app.state.places = places
     app.state.answers = answers
+    app.state.searches = searches
     app.state.intake = intake
     app.state.memberships = Memberships(deps.genesis)
     for router in _ROUTERS:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
+from mplus_ray.actors.messages import AskRequest, AskResult, SearchRequest, SearchResult, TextDelta
 from mplus_ray.model.errors import ForbiddenError
 from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
@@ -32,6 +32,13 @@ class ReaderClient(Protocol):
 
         Raises:
             MPlusError: from the iterator; OverloadedError if every queue is full.
+        """
+
+    async def search(self, asked: SearchRequest) -> SearchResult:
+        """What a search finds; cancelling it gives it up.
+
+        Raises:
+            MPlusError: OverloadedError if every queue is full.
         """
 
     async def stats(self) -> Sequence[Any]:

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.services.api.ask.search_service import Searches, SearchQuery
 from mplus_ray.services.api.ask.service import Answers, AskQuery
 from mplus_ray.services.api.auth import Caller, claim_place, identify
 from mplus_ray.services.api.deps import Deps
@@ -28,11 +29,14 @@ from mplus_ray.services.api.ingest.uploads import as_arrived
 from mplus_ray.services.api.limits.concurrency import Places
 from mplus_ray.services.api.problems.responses import describe, respond
 from mplus_ray.services.api.routes.query import to_answer
+from mplus_ray.services.api.routes.search import to_results
 from mplus_ray.services.api.schemas.documents import NewDocument
+from mplus_ray.services.api.schemas.search import MOST_RESULTS
 
 _INSTRUCTIONS = (
-    "A long-term memory. `memorize` what should be known later, `ask` it in plain words, `forget` "
-    "a document by its id. Answers come with the passages that they draw on."
+    "A long-term memory. `memorize` what should be known later, `ask` it in plain words, `search` "
+    "it for passages, `forget` a document by its id. Answers come with the passages that they draw "
+    "on."
 )
 _WAIT = 10.0  # seconds in which a memorized text is usually answerable
 
@@ -54,23 +58,43 @@ class Ask(_Arguments):
     question: str = Field(min_length=1, description="In plain words.")
 
 
+class Search(_Arguments):
+    """Find passages in the memory, without an answer. `score` is the probability, from 0 to 1,
+    that a passage holds what was asked."""
+
+    query: str = Field(min_length=1, description="A question, or words to look for.")
+    limit: int = Field(10, ge=1, le=MOST_RESULTS, description="So many passages at most.")
+    min_score: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="Leave out passages that score less."
+    )
+
+
 class Forget(_Arguments):
     """Forget a document: from now on no answer draws on it."""
 
-    document: str = Field(min_length=1, max_length=1000, description="The document's id.")
+    document_id: str = Field(min_length=1, max_length=1000, description="The document's id.")
 
 
 class McpTools:
-    """The three tools, for whoever the key of a request names."""
+    """The tools, for whoever the key of a request names."""
 
-    def __init__(self, deps: Deps, answers: Answers, intake: IngestService, places: Places) -> None:
+    def __init__(
+        self,
+        deps: Deps,
+        answers: Answers,
+        searches: Searches,
+        intake: IngestService,
+        places: Places,
+    ) -> None:
         self._deps = deps
         self._places = places
         self._answers = answers
+        self._searches = searches
         self._intake = intake
         self._tools: dict[str, tuple[type[_Arguments], Callable[..., Awaitable[Any]]]] = {
             "memorize": (Memorize, self._memorize),
             "ask": (Ask, self._ask),
+            "search": (Search, self._search),
             "forget": (Forget, self._forget),
         }
         self._manager: StreamableHTTPSessionManager | None = None
@@ -150,7 +174,7 @@ class McpTools:
         arriving = one_by_one([as_arrived(document)])
         taken = await self._intake.take_in(caller.tenant, arriving)
         taken, done = await self._intake.wait(caller.tenant, taken, _WAIT)
-        return {"document": taken.id, "memorized": done, "job_url": taken.job_url}
+        return {"document_id": taken.id, "memorized": done, "job_url": taken.job_url}
 
     async def _ask(self, caller: Caller, sent: Ask) -> dict[str, Any]:
         caller.key.require(KeyScope.QUERY)
@@ -159,11 +183,16 @@ class McpTools:
         question = AskQuery(turns=turns, sampling={"max_tokens": 64})
         return to_answer(await self._answers.reply(caller.tenant, question)).model_dump()
 
+    async def _search(self, caller: Caller, sent: Search) -> dict[str, Any]:
+        caller.key.require(KeyScope.QUERY)
+        query = SearchQuery(sent.query, sent.limit, sent.min_score)
+        return to_results(await self._searches.search(caller.tenant, query)).model_dump()
+
     async def _forget(self, caller: Caller, sent: Forget) -> dict[str, Any]:
         caller.key.require(KeyScope.INGEST)
-        key = sent.document.replace("\0", "?")
+        key = sent.document_id.replace("\0", "?")
         forget = await asyncio.to_thread(caller.tenant.forgets.request, key)
-        return {"document": forget.receipt.document, "job_url": job_url(forget.receipt.id)}
+        return {"document_id": forget.receipt.document, "job_url": job_url(forget.receipt.id)}
 
 
 def _failed(why: str) -> types.CallToolResult:

@@ -11,10 +11,10 @@ import typer
 from mplus_ray import __version__
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.services import logs
-from mplus_ray.services.cli import ask, config, memorize, serve, status
+from mplus_ray.services.cli import ask, config, memorize, search, serve, status
 from mplus_ray.services.cli.checkpoints import get, init, train
 from mplus_ray.services.cli.documents import archive, documents, ingest, send
-from mplus_ray.services.cli.evaluation import evaluate, parity
+from mplus_ray.services.cli.evaluation import evaluate, parity, relevance
 from mplus_ray.services.cli.tenants import keys, memory, tenants
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("send")(send.send)
 app.command("ask")(ask.ask)
+app.command("search")(search.search)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
@@ -44,6 +45,7 @@ app.command("parity")(parity.parity)
 app.command("init")(init.init)
 app.command("get")(get.get)
 app.command("train")(train.train)
+evaluate.app.command("relevance")(relevance.eval_relevance)
 app.add_typer(evaluate.app, name="eval")
 for _command in entry_points(group="mplus.commands"):  # what builds on services, as bench does
     _loaded = _command.load()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.object_store.failures import refused
+
+if TYPE_CHECKING:
+    from mplus_ray.pipeline.ledger.documents.documents import Passage
+
+_SHOWN_CHARACTERS = 240  # of a passage on a terminal
 
 
 def stderr() -> Console:
@@ -36,6 +41,19 @@ def write_json(target: str | None, result: dict[str, Any]) -> None:
 def human(target: str | None) -> Console:
     """Where people read: standard output, unless a program reads there."""
     return Console(stderr=target == "-", highlight=False, soft_wrap=True)
+
+
+def show_passage(console: Console, number: int, passage: Passage, why: str) -> None:
+    """A passage under its number, shortened; JSON has all of it.
+
+    Args:
+        why: stands behind its name.
+    """
+    text = printable(" ".join(passage.text.split()))
+    head = printable(f"\n[{number}] {passage.where} ({why})")
+    console.print(head, style="bold", markup=False)
+    rest = "…" if len(text) > _SHOWN_CHARACTERS else ""
+    console.print(text[:_SHOWN_CHARACTERS] + rest, markup=False)
 
 
 def printable(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import { Problem } from "./api.js";
 import { announce, byId, element } from "./dom.js";
-import { count, plural } from "./format.js";
+import { count, plural, rangeOf } from "./format.js";
 
 const PATIENCE = 600_000; // milliseconds: a large file over a slow line
 const SHOWN = 100; // finished ones stay in the list, up to this many
@@ -46,7 +46,9 @@ class Item {
 
   /** Tokens memorized when the memory has `step` steps, spread evenly over a document's steps. */
   reached(step) {
-    return this.documents.reduce((sum, { first_step: first, end_step: end, tokens, known }) => {
+    return this.documents.reduce((sum, one) => {
+      const { tokens, known } = one;
+      const [first, end] = rangeOf(one);
       const share = end > first ? Math.min(Math.max((step - first) / (end - first), 0), 1) : 1;
       return sum + (known ? 0 : tokens * share);
     }, 0);

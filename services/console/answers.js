@@ -2,6 +2,7 @@
 
 import { element, showProblem } from "./dom.js";
 import { count, plural } from "./format.js";
+import { passageCard } from "./passages.js";
 
 export class Entry {
   #answer = element("p", { className: "answer", "aria-live": "polite" });
@@ -81,14 +82,8 @@ export class Entry {
   }
 
   #source(citation, index, best) {
-    const where = citation.section ? `, ${citation.section}` : "";
     const share = best > 0 ? `${Math.round((100 * citation.score) / best)} % of the best` : "";
-    return element(
-      "button",
-      { className: "source", type: "button", onclick: () => this.#open(citation.document_id, citation.step) },
-      element("span", { className: "badge-number" }, String(index + 1)),
-      element("span", { className: "where" }, element("b", {}, `${citation.title || citation.document_id}${where}`), element("span", { title: `Score ${citation.score.toFixed(3)}; ${share}` }, `step ${count(citation.step + 1)}`)),
-      element("span", { className: "text" }, citation.text),
-    );
+    const figure = element("span", { title: `Score ${citation.score.toFixed(3)}; ${share}` }, `step ${count(citation.step)}`);
+    return passageCard(citation, index, figure, this.#open);
   }
 }

@@ -1,8 +1,11 @@
-// The question box: asks with streaming, one question at a time, and stops when told to.
+// The question box: asks with streaming or searches, one at a time, and stops when told to.
 
 import { Problem } from "./api.js";
 import { Entry } from "./answers.js";
 import { announce, byId } from "./dom.js";
+import { Search } from "./finding.js";
+
+const FOUND = 10; // passages of a search
 
 export class Asking {
   #api;
@@ -23,9 +26,11 @@ export class Asking {
     byId("question").addEventListener("keydown", (event) => {
       if (event.key === "ArrowUp" && !event.target.value) event.target.value = this.#asked;
       else if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      else if (event.ctrlKey || event.metaKey) this.#find();
       else byId("composer").requestSubmit();
       event.preventDefault();
     });
+    byId("find").addEventListener("click", () => this.#find());
     byId("stop").addEventListener("click", () => this.stop());
     byId("options-toggle").addEventListener("click", () => {
       const open = byId("options").hidden;
@@ -60,29 +65,52 @@ export class Asking {
     const body = { question, max_tokens: byId("max-tokens").valueAsNumber || 64, temperature, citations, stream: true, ...fields };
     if (temperature > 0) body.seed = crypto.getRandomValues(new Uint32Array(1))[0]; // another draw each time
     const entry = new Entry(question, name, citations, this.#open);
+    this.#begin(entry, question);
+    await this.#run(entry, () => this.#stream(entry, body));
+  }
+
+  async #find() {
+    const query = byId("question").value.trim();
+    if (!query) byId("composer").reportValidity();
+    if (!query || this.#running) return;
+    const { fields, name } = this.#band.asOf;
+    const entry = new Search(query, name, this.#open);
+    this.#begin(entry, query);
+    await this.#run(entry, async () => {
+      const found = await this.#api.post("v1/search", { body: { query, limit: FOUND, ...fields }, signal: this.#running.signal });
+      entry.finish(found);
+      this.#band.cite(found.results);
+    });
+  }
+
+  #begin(entry, words) {
     this.#last = entry;
-    this.#asked = question;
+    this.#asked = words;
     this.#band.cite([]);
     byId("answers-empty").hidden = true;
     byId("answers").prepend(entry.node);
     byId("question").value = "";
-    await this.#stream(entry, body);
   }
 
   async #stream(entry, body) {
+    let answered = false;
+    for await (const [name, data] of this.#api.stream("v1/query", body, this.#running.signal)) {
+      if (name === "token") entry.token(data.text);
+      if (name === "error") throw Problem.from(data.status, data);
+      if (name !== "answer") continue;
+      answered = true;
+      entry.finish(data);
+      this.#band.cite(data.citations);
+    }
+    if (!answered) throw Problem.from(0, { title: "The answer broke off" });
+  }
+
+  /** Work on an entry until it is done, stopped or failed. */
+  async #run(entry, work) {
     this.#running = new AbortController();
     this.#busy(true);
     try {
-      let answered = false;
-      for await (const [name, data] of this.#api.stream("v1/query", body, this.#running.signal)) {
-        if (name === "token") entry.token(data.text);
-        if (name === "error") throw Problem.from(data.status, data);
-        if (name !== "answer") continue;
-        answered = true;
-        entry.finish(data);
-        this.#band.cite(data.citations);
-      }
-      if (!answered) throw Problem.from(0, { title: "The answer broke off" });
+      await work();
     } catch (problem) {
       const stopped = problem.name === "AbortError";
       const known = problem instanceof Problem;
@@ -97,9 +125,9 @@ export class Asking {
   }
 
   #busy(busy) {
-    const hadFocus = document.activeElement === byId("stop") || document.activeElement === byId("ask");
+    const hadFocus = ["stop", "ask", "find"].includes(document.activeElement?.id);
     byId("stop").hidden = !busy;
-    byId("ask").hidden = busy;
+    byId("ask").hidden = byId("find").hidden = busy;
     if (hadFocus) byId(busy ? "stop" : "ask").focus();
   }
 }

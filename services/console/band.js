@@ -1,7 +1,7 @@
 // The band above every view: the picture, what the last answer drew on, and the step to ask as of.
 
 import { byId, element, showProblem } from "./dom.js";
-import { count, fullTime, plural } from "./format.js";
+import { count, fullTime, plural, rangeOf } from "./format.js";
 import { Picture, columnsOf, describe, detailOf } from "./picture.js";
 
 const COLUMNS = 120; // at most, on a wide screen
@@ -116,9 +116,9 @@ export class Band extends EventTarget {
   }
 
   #showAxis() {
-    const known = this.#documents.filter((one) => one.first_step < this.map.step && one.state !== "forgetting");
+    const known = this.#documents.filter((one) => rangeOf(one)[0] < this.map.step && one.state !== "forgetting");
     const spans = known.map((one) => {
-      const [from, to] = [one.first_step, one.end_step].map((step) => this.#picture.edge(step));
+      const [from, to] = rangeOf(one).map((step) => this.#picture.edge(step));
       const span = element("span", { title: one.title, onclick: () => this.#open(one.id, null) }, one.title);
       span.style.left = `${100 * from}%`;
       span.style.width = `${100 * (to - from)}%`;
@@ -158,10 +158,10 @@ export class Band extends EventTarget {
 
   #mark() {
     if (!this.map.buckets.length) return;
-    this.#picture.hit(this.#citations.map((citation) => citation.step));
-    const places = spread(this.#citations.map((citation) => this.#picture.place(citation.step)), MARK / byId("marks").offsetWidth);
+    this.#picture.hit(this.#citations.map((citation) => citation.step - 1));
+    const places = spread(this.#citations.map((citation) => this.#picture.place(citation.step - 1)), MARK / byId("marks").offsetWidth);
     const marks = this.#citations.map((citation, index) => {
-      const label = `Passage ${index + 1}: step ${count(citation.step + 1)}, ${citation.title}`;
+      const label = `Passage ${index + 1}: step ${count(citation.step)}, ${citation.title}`;
       const mark = element("button", { className: "mark-step", type: "button", title: label, "aria-label": label, onclick: () => this.#open(citation.document_id, citation.step) }, String(index + 1));
       mark.style.left = `${100 * places[index]}%`;
       return mark;
@@ -225,7 +225,7 @@ export class Band extends EventTarget {
   }
 
   #within(bucket) {
-    return this.#documents.filter((one) => one.state !== "forgetting" && one.first_step < bucket.end_step && bucket.first_step < one.end_step);
+    return this.#documents.filter((one) => one.state !== "forgetting" && rangeOf(one)[0] < bucket.end_step && bucket.first_step < one.end_step);
   }
 
   #titles(bucket) {
@@ -237,7 +237,7 @@ export class Band extends EventTarget {
   #openHere() {
     const bucket = this.map.buckets[this.#at.column];
     const [first] = bucket ? this.#within(bucket) : [];
-    if (first) this.#open(first.id, Math.max(first.first_step, bucket.first_step));
+    if (first) this.#open(first.id, Math.max(first.first_step, bucket.first_step + 1));
   }
 }
 

@@ -90,7 +90,7 @@ function start(api, watch) {
 /** What the key may not do is switched off and says why. */
 function allow(may) {
   const ask = may("query");
-  byId("question").disabled = byId("ask").disabled = !ask;
+  byId("question").disabled = byId("ask").disabled = byId("find").disabled = !ask;
   byId("question").placeholder = ask ? "What would you like to know?" : "This key may not ask: it lacks the scope “query”";
   for (const id of ["choose", "paste-toggle"]) byId(id).disabled = !may("ingest");
   byId("choose").title = may("ingest") ? "" : "This key may not add documents: it lacks the scope “ingest”";

@@ -1,7 +1,7 @@
 // The list of documents: pages, search, a filter, and what can be done with each.
 
 import { byId, element, showProblem } from "./dom.js";
-import { ago, count, fullTime, steps } from "./format.js";
+import { ago, count, fullTime, rangeOf, steps } from "./format.js";
 
 const PAGE = 50;
 const PAUSE = 250; // milliseconds after the last key of a search
@@ -121,10 +121,10 @@ const COLOURS = { memorized: "badge good", waiting: "badge wait", forgetting: "b
 /** What of a row changes. */
 function fill(row, one) {
   const [, state, , range, when, last] = row.children;
-  row.range = [one.first_step, one.end_step];
+  row.range = rangeOf(one);
   state.firstChild.className = COLOURS[one.state];
   state.firstChild.textContent = one.state;
-  range.textContent = steps(one.first_step, one.end_step);
+  range.textContent = steps(...rangeOf(one));
   when.firstChild.textContent = ago(one.created);
   if (last.firstChild) last.firstChild.hidden = one.state === "forgetting";
 }

@@ -28,7 +28,10 @@ export function ago(time) {
   return "just now";
 }
 
-/** Steps first … end - 1, counted from 0 in the API, as the person counts: from 1. */
+/** A document's steps as the picture counts them: from 0, without the end. */
+export const rangeOf = (one) => [one.first_step - 1, one.end_step];
+
+/** Steps first … end - 1, counted from 0, as people and the API count: from 1. */
 export function steps(first, end) {
   if (end <= first) return "none";
   return end - first === 1 ? count(end) : `${count(first + 1)}–${count(end)}`;

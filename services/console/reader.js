@@ -1,7 +1,7 @@
 // A document's text in a sheet at the side, with the passage of one step marked and in sight.
 
 import { byId, element, openDialog, showProblem } from "./dom.js";
-import { ago, fullTime, plural, steps } from "./format.js";
+import { ago, fullTime, plural, rangeOf, steps } from "./format.js";
 import { documentPath } from "./api.js";
 
 const PATIENCE = 120_000; // milliseconds: a whole book
@@ -42,7 +42,7 @@ export class Reader {
 }
 
 function facts(found) {
-  const parts = [found.state, plural(found.tokens, "token"), `steps ${steps(found.first_step, found.end_step)}`];
+  const parts = [found.state, plural(found.tokens, "token"), `steps ${steps(...rangeOf(found))}`];
   if (found.source !== found.title) parts.unshift(found.source);
   const when = element("time", { dateTime: found.created, title: fullTime(found.created) }, `added ${ago(found.created)}`);
   return [`${parts.join(" · ")} · `, when];

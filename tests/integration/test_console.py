@@ -98,6 +98,45 @@ def test_an_answer_streams_and_its_citations_open_the_passage(visit: Visit) -> N
     browser.until(lambda: not browser.shown("#reader"), "closed")
 
 
+def test_a_search_shows_what_an_answer_would_draw_on(visit: Visit) -> None:
+    browser = visit.browser
+    browser.add_text("Owl", "The owl is brown and says nothing all day. " * 3)
+    entry = browser.ask(ASKED)
+    cited = [one.text for one in browser.all(".entry:first-child .source .text")]
+    browser.type("#question", ASKED)
+    browser.click("#find")
+    browser.until(lambda: len(browser.all(".entry")) == 2, "the search")
+    browser.until(lambda: not browser.all(".entry[aria-busy=true]"), "its passages")
+    found = browser.all(".entry:first-child .source .text")
+    assert [one.text for one in found][: len(cited)] == cited
+    assert browser.text("#question") == ""
+    assert "vote" in browser.text(".entry:first-child .source .where")
+    meta = browser.text(".entry:first-child .entry-meta")
+    assert "layers" in meta
+    assert "ms" in meta
+    numbers = [str(number + 1) for number in range(len(found))]
+    browser.until(
+        lambda: [one.text for one in browser.shown("#marks .mark-step")] == numbers, "the marks"
+    )
+    text = browser.run("return arguments[0].textContent", found[0])
+    browser.press("1")  # as passages of an answer
+    browser.one("#reader mark")
+    assert browser.text("#reader mark") == text
+    browser.press(Keys.ESCAPE)
+    assert entry.text, "the answer before it stays"
+
+
+def test_words_of_a_search_are_shown_and_the_keyboard_searches(visit: Visit) -> None:
+    browser = visit.browser
+    browser.add_text("Owl", "The owl is brown.")
+    browser.type("#question", "owls in brown", Keys.CONTROL + Keys.ENTER)
+    browser.until(lambda: browser.all(".entry.search .source"), "the passages")
+    shown = " ".join(one.text for one in browser.shown(".found-words"))
+    assert {"owls", "brown"} >= set(shown.split(" · ")) - {""}
+    browser.click("#find")  # with nothing to search for
+    assert len(browser.all(".entry")) == 1
+
+
 def test_an_answer_can_be_stopped(visit: Visit) -> None:
     browser = visit.browser
     browser.add_text("Owl", "The owl is brown.")

@@ -99,7 +99,7 @@ def test_documents_are_listed_shown_and_masked(mplus: WarmCommand, tmp_path: Pat
     assert [(row["id"], row["state"]) for row in rows] == [
         (name, "memorized") for name in ("birds", "secret", "fish")
     ]
-    assert [row["first_step"] for row in rows[1:]] == [row["end"] for row in rows[:-1]]
+    assert [row["first_step"] - 1 for row in rows[1:]] == [row["end_step"] for row in rows[:-1]]
     limited = mplus("documents", "list", "-t", "anna", "--after", "birds", "--limit", "1", "--json")
     assert [row["id"] for row in ok(limited).json["documents"]] == ["secret"]
     shown = ok(mplus("documents", "show", "-t", "anna", "fish", "--json", "-")).json
@@ -110,7 +110,7 @@ def test_documents_are_listed_shown_and_masked(mplus: WarmCommand, tmp_path: Pat
     assert masked["receipts"][0]["masked"]
     assert not masked["receipts"][0]["rebuilt"]
     asked = ok(mplus("ask", "-t", "anna", "Which fish?", "--json", "-")).json
-    assert "fish" not in {citation["key"] for citation in asked["citations"]}
+    assert "fish" not in {citation["document_id"] for citation in asked["citations"]}
     assert ok(mplus("documents", "show", "-t", "anna", "fish", "--json")).json["text"] is None
     assert_refused(mplus("export", "-t", "anna", tmp_path / "a.tar"), 2, "being forgotten")
     ok(mplus("ingest", "-t", "anna"))
@@ -182,7 +182,7 @@ def test_the_past_is_answered_and_forked(mplus: WarmCommand) -> None:
     assert past == digest(mplus, "anna", "--as-of", memorized["memorized"])
     asked = ok(mplus("ask", "-t", "anna", "Which?", "--snapshot", "birds", "--json", "-")).json
     assert asked["step"] == step
-    assert {citation["key"] for citation in asked["citations"]} == {"birds"}
+    assert {citation["document_id"] for citation in asked["citations"]} == {"birds"}
 
     files = shards(mplus)
     ok(mplus("fork", "-t", "anna", "past", "--snapshot", "birds"))

@@ -76,6 +76,20 @@ def test_the_first_start_prints_keys_that_work(server: Server, operator: httpx.C
     assert httpx.get(f"{server.url}/v1/documents").status_code == 401
 
 
+def test_a_search_finds_what_an_answer_cites(tenant: httpx.Client) -> None:
+    memorize(tenant, "The raven is black.", id="raven")
+    memorize(tenant, "The owl is brown.", id="owl")
+    found = tenant.post("/v1/search", json={"query": "Which colour has the owl?", "limit": 2})
+    assert found.status_code == 200, found.text
+    cited = ask(tenant, "Which colour has the owl?")["citations"][:2]
+    results = found.json()["results"]
+    assert [each["document_id"] for each in results] == [c["document_id"] for c in cited]
+    assert [each["step"] for each in results] == [citation["step"] for citation in cited]
+    assert results[0]["text"] in ("The raven is black.", "The owl is brown.")
+    refused = tenant.post("/v1/search", json={"query": "Who?", "limit": 0})
+    assert refused.status_code == 422
+
+
 def test_an_answer_is_streamed_token_by_token(tenant: httpx.Client) -> None:
     memorize(tenant, "The owl is brown.")
     wanted = {"question": "Which colour has the owl?", "max_tokens": 200, "stream": True}

@@ -133,7 +133,7 @@ class Answers:
                         done = isinstance(each, Reply)
                         yield each
             except DamagedFileError as error:
-                await self._mend(log, error)
+                await self.mend(log, error)
                 raise
             except (GeneratorExit, asyncio.CancelledError):
                 if not done:
@@ -168,7 +168,7 @@ class Answers:
         heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in attempts():
             with attempt:
-                plan = await self._plan(log, question, as_of)
+                plan = await self.plan(log, question.min_step, as_of)
                 told: AskResult | None = None
                 asked = AskRequest(
                     plan, question.turns, question.sampling, question.citations, question.whole
@@ -182,7 +182,7 @@ class Answers:
                             heard = attempt.number
                             yield each
                 except DamagedFileError as error:
-                    check_damage(error, await self._plan(log, question, as_of))
+                    check_damage(error, await self.plan(log, question.min_step, as_of))
                     raise
                 finally:
                     if isinstance(asking, AsyncGenerator):
@@ -194,11 +194,12 @@ class Answers:
                 yield reply
                 return
 
-    async def _plan(self, log: TenantLog, question: AskQuery, as_of: int | None) -> ReadPlan:
+    async def plan(self, log: TenantLog, min_step: int | None, as_of: int | None) -> ReadPlan:
+        """What a reader is to see, see `pipeline.reading.read_plans.Plans.wait`."""
         seconds = self._deps.limits.catch_up_seconds
-        return await self._plans.wait(log, question.min_step, as_of, seconds)
+        return await self._plans.wait(log, min_step, as_of, seconds)
 
-    async def _mend(self, log: TenantLog, error: DamagedFileError) -> None:
+    async def mend(self, log: TenantLog, error: DamagedFileError) -> None:
         """Have a damaged file made again, once at a time, and read anew afterwards."""
         tenant = log.tenant.id
         _log.warning("a file is damaged", extra={"tenant": tenant, "reason": error.reason})

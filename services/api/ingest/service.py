@@ -321,7 +321,7 @@ def _taken(accepted: Accepted, tokens: int, head: int) -> Taken:
         id=accepted.key,
         url=document_url(accepted.key),
         state="memorized" if end <= head else "waiting",
-        first_step=accepted.first_step,
+        first_step=accepted.first_step + 1,
         end_step=end,
         tokens=tokens,
         known=not accepted.new,

@@ -176,7 +176,7 @@ def _shown(document: LogDocument) -> Document:
         created=iso(document.created),
         memorized=iso_or_none(document.memorized),
         tokens=document.tokens,
-        first_step=document.first_step,
+        first_step=document.first_step + 1,
         end_step=document.end,
         metadata=document.metadata,
     )
@@ -184,7 +184,7 @@ def _shown(document: LogDocument) -> Document:
 
 def _passage(passage: LogPassage) -> Passage:
     return Passage(
-        step=passage.step,
+        step=passage.step + 1,
         start=passage.start,
         end=passage.end,
         section=passage.section,

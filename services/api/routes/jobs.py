@@ -43,7 +43,7 @@ def receipt_times(receipt: Receipt) -> dict[str, Any]:
     """When each stage of forgetting was done, as it is shown."""
     return {
         "id": receipt.id,
-        "document": receipt.document,
+        "document_id": receipt.document,
         "requested": iso(receipt.requested),
         "masked": iso(receipt.masked),
         "rebuilt": iso_or_none(receipt.rebuilt),

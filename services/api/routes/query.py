@@ -18,6 +18,7 @@ from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.problems.responses import describe, to_problem
 from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Usage
 from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
+from mplus_ray.services.passages import passage_fields
 
 router = guarded(KeyScope.QUERY, tag="query")
 
@@ -86,18 +87,7 @@ def to_answer(reply: Reply) -> Answer:
 
 
 def to_citation(citation: LogCitation) -> Citation:
-    passage = citation.passage
-    return Citation(
-        document_id=passage.key,
-        title=passage.title,
-        section=passage.section,
-        source=passage.source,
-        start=passage.start,
-        end=passage.end,
-        text=passage.text,
-        score=citation.score,
-        step=passage.step,
-    )
+    return Citation(**passage_fields(citation.passage), score=citation.score)
 
 
 async def _events(

@@ -41,7 +41,7 @@ class Taken(Response):
     id: str = Field(examples=["people/maren"])
     url: str = Field(examples=["/v1/documents/people/maren"])
     state: State = Field(description="`memorized`: questions can draw on it.")
-    first_step: int = Field(description="Its steps are first_step … end_step - 1.")
+    first_step: int = Field(description="Its steps are first_step … end_step, counted from 1.")
     end_step: int
     tokens: int
     known: bool = Field(description="The tenant had it already; nothing was added.")
@@ -68,7 +68,7 @@ class TakenIn(Response):
                     "id": "people/maren",
                     "url": "/v1/documents/people/maren",
                     "state": "waiting",
-                    "first_step": 0,
+                    "first_step": 1,
                     "end_step": 1,
                     "tokens": 9,
                     "known": False,
@@ -136,7 +136,7 @@ class Document(Response):
             "created": "2026-03-01T12:00:00+00:00",
             "memorized": "2026-03-01T12:00:01+00:00",
             "tokens": 9,
-            "first_step": 0,
+            "first_step": 1,
             "end_step": 1,
             "metadata": {"author": "Ilse", "format": "json"},
         }
@@ -149,7 +149,7 @@ class Document(Response):
     created: Time
     memorized: Time | None = Field(description="Since when questions can draw on it.")
     tokens: int
-    first_step: int
+    first_step: int = Field(description="Its steps are first_step … end_step, counted from 1.")
     end_step: int
     metadata: dict[str, Any]
 
@@ -164,7 +164,7 @@ class DocumentPage(Response):
 class Passage(Response):
     """The text of one step."""
 
-    step: int
+    step: int = Field(description="Counted from 1, as `as_of` counts.")
     start: int = Field(description="Characters start … end - 1 of the document's text.")
     end: int
     section: str | None = Field(description="The heading that it stands under.")
@@ -187,7 +187,7 @@ class ReceiptTimes(Response):
     """
 
     id: str
-    document: str
+    document_id: str
     requested: Time
     masked: Time
     rebuilt: Time | None
@@ -200,7 +200,7 @@ class Receipt(ReceiptTimes):
     model_config = example(
         {
             "id": "bfc7074016d349d9ac22a4e8437a70e9",
-            "document": "people/maren",
+            "document_id": "people/maren",
             "requested": "2026-03-01T12:00:00+00:00",
             "masked": "2026-03-01T12:00:00+00:00",
             "rebuilt": None,

@@ -97,7 +97,7 @@ class MemoryMap(Response):
     """Where the rows of each step are, layer by layer: a picture of steps × layers.
 
     `pool[l][b]`, `long_term[l][b]` and `gone[l][b]` are numbers of rows of layer l that steps
-    b·bucket … (b+1)·bucket - 1 wrote; the three add up to the steps of the bucket times
+    b·bucket + 1 … (b+1)·bucket wrote; the three add up to the steps of the bucket times
     `rows_per_step`. Rows that came with the model belong to no step and are not counted.
     """
 

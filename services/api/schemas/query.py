@@ -61,8 +61,8 @@ class Query(Request):
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
 
 
-class Citation(Response):
-    """A passage that the retriever found close to the question: attribution, not proof."""
+class Passage(Response):
+    """A text that was memorized in one step, and where it stands."""
 
     document_id: str
     title: str
@@ -71,8 +71,13 @@ class Citation(Response):
     start: int = Field(description="Characters start … end - 1 of the document's text.")
     end: int
     text: str
+    step: int = Field(description="The step that memorized it, counted from 1.")
+
+
+class Citation(Passage):
+    """A passage that the retriever found close to the question: attribution, not proof."""
+
     score: float = Field(description="Comparable within one answer only.")
-    step: int
 
 
 class Usage(Response):
@@ -99,7 +104,7 @@ class Answer(Response):
                     "end": 28,
                     "text": "Maren Tolva lives in Dorvas.",
                     "score": 3.1,
-                    "step": 0,
+                    "step": 1,
                 }
             ],
             "confidence": 0.93,

@@ -57,7 +57,7 @@ def list_documents(
     write_json(json, {"tenant": tenant, "documents": rows, "failed": failed})
     table = Table("id", "state", "steps", "tokens", box=None)
     for row in rows:
-        steps = f"{row['first_step']}…{row['end'] - 1}"
+        steps = f"{row['first_step']}…{row['end_step']}"
         table.add_row(Text(printable(row["id"])), row["state"], steps, str(row["tokens"]))
     console = human(json)
     console.print(table if rows else f"{tenant} has no documents")
@@ -124,7 +124,7 @@ def forget(
     write_json(json, {"tenant": tenant, "receipts": [_receipt(receipt) for receipt in receipts]})
     for receipt in receipts:
         done = _receipt(receipt)
-        human(json).print(printable(f"{done.pop('document')}"), markup=False, style="bold")
+        human(json).print(printable(f"{done.pop('document_id')}"), markup=False, style="bold")
         for stage, at in done.items():
             human(json).print(f"  {stage:<11}{at or 'not yet'}")
 
@@ -200,8 +200,8 @@ def _as_json(document: Document) -> dict[str, Any]:
         "title": document.title,
         "source": document.source,
         "state": document.state,
-        "first_step": document.first_step,
-        "end": document.end,
+        "first_step": document.first_step + 1,
+        "end_step": document.end,
         "tokens": document.tokens,
         "sha256": document.sha256,
         "created": iso(document.created),
@@ -218,4 +218,4 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 
     stages = ("requested", "masked", "rebuilt", "purged")
     times = {stage: iso(getattr(receipt, stage)) for stage in stages}
-    return {"receipt": receipt.id, "document": receipt.document, **times}
+    return {"receipt": receipt.id, "document_id": receipt.document, **times}

@@ -197,12 +197,14 @@ def _write_result(run: Run, seconds: float, json: str | None) -> None:
         "accepted": {"chunks": intake.chunks, "tokens": intake.tokens},
         "waiting": run.waiting(),
         "replaced": intake.replaced,
-        "forgotten": [{"document": key, "receipt": receipt} for key, receipt in intake.forgotten],
+        "forgotten": [
+            {"document_id": key, "receipt": receipt} for key, receipt in intake.forgotten
+        ],
         "refusals": [asdict(one) for one in intake.refusals.listed()],
         "failures": intake.failures,
         "failed": [{"source": f.source, "reason": f.reason} for f in intake.failed],
         "duplicates": [
-            {"document": d.document, "like": d.like, "similarity": round(d.similarity, 3)}
+            {"document_id": d.document, "like": d.like, "similarity": round(d.similarity, 3)}
             for d in intake.duplicates
         ],
     }

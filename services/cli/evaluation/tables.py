@@ -46,6 +46,19 @@ def abstention_line(result: Mapping[str, Any]) -> str:
     )
 
 
+def relevance_table(result: Mapping[str, Any]) -> Table:
+    """How often passages with a score were right."""
+    table = Table("score", "passages", "mean score", "right", box=None)
+    for entry in result["bins"]:
+        scores = f"{entry['from']:.2f}-{entry['to']:.2f}"
+        table.add_row(scores, f"{entry['n']:,}", f"{entry['mean']:.0%}", f"{entry['right']:.0%}")
+    table.caption = (
+        f"of the half that nothing was fitted to; Brier score {result['brier']:.3f}, "
+        f"{result['brier_constant']:.3f} without looking"
+    )
+    return table
+
+
 def quick_table(result: Mapping[str, Any]) -> Table:
     """One table of all evaluations."""
     table = Table("evaluation", "arm", "tokens", "figure", "", "n", box=None)

@@ -11,7 +11,14 @@ from grpc.aio import AioRpcError
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import RayServeException
 
-from mplus_ray.actors.messages import AskRequest, AskResult, ReaderStats, TextDelta
+from mplus_ray.actors.messages import (
+    AskRequest,
+    AskResult,
+    ReaderStats,
+    SearchRequest,
+    SearchResult,
+    TextDelta,
+)
 from mplus_ray.model.errors import MPlusError, OverloadedError, ReaderLostError
 
 if TYPE_CHECKING:
@@ -47,6 +54,21 @@ class ServeReaders:
                         yield said
         finally:
             call.cancel()
+
+    async def search(self, asked: SearchRequest) -> SearchResult:
+        """Search the tenant's memory, see `services.api.deps.ReaderClient`."""
+        call = self._handle.options(session_id=asked.plan.tenant).search.remote(asked)
+        try:
+            with _errors():
+                found: SearchResult = await asyncio.wait_for(call, self._patience)
+        except TimeoutError:
+            raise OverloadedError(
+                f"no reader searched within {self._patience:.0f} s; search again later",
+                retry_after=5.0,
+            ) from None
+        finally:
+            call.cancel()
+        return found
 
     async def stats(self) -> Sequence[ReaderStats]:
         """Of those readers that are ready and say so in time."""

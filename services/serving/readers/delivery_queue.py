@@ -6,10 +6,10 @@ import asyncio
 import threading
 from contextlib import suppress
 
-from mplus_ray.actors.messages import AskResult, TextDelta
+from mplus_ray.actors.messages import AskResult, SearchResult, TextDelta
 from mplus_ray.model.errors import MPlusError
 
-Said = TextDelta | AskResult | MPlusError
+Said = TextDelta | AskResult | SearchResult | MPlusError
 
 # Seconds between two messages with pieces: nobody reads faster, and each message costs the thread
 # that decodes a millisecond.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
-from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
+from mplus_ray.actors.messages import AskRequest, AskResult, SearchRequest, SearchResult, TextDelta
 from mplus_ray.model.errors import DamagedFileError, MPlusError, OverloadedError
+from mplus_ray.services.api.ask.local_readers import searched
 from mplus_ray.services.serving.model_card import Card, card_of
 from mplus_ray.services.serving.process import log_pipe
 from mplus_ray.services.serving.readers.delivery_queue import DeliveryQueue
@@ -100,6 +101,7 @@ class Readers:
                 for one in await outbox.take():
                     if isinstance(one, MPlusError):
                         raise one
+                    assert not isinstance(one, SearchResult), "a question was asked"
                     done = isinstance(one, AskResult)
                     said.append(one)
                 yield said
@@ -108,6 +110,19 @@ class Readers:
             raise
         finally:
             ticket.cancel()
+
+    async def search(self, asked: SearchRequest) -> SearchResult:
+        """What a search finds; cancelling the request gives it up.
+
+        Raises:
+            MPlusError: as it was told.
+        """
+        answering = self._ready()
+        try:
+            return await searched(answering, asked)
+        except DamagedFileError:
+            answering.close(asked.plan.tenant)  # so that what is mended is opened anew
+            raise
 
     async def close(self, tenant: str) -> None:
         """Let go of a tenant's memory."""

@@ -154,7 +154,7 @@ class TestEveryOperation:
 
     @pytest.mark.parametrize("name", ["document", "gone", "unnamed", "job"])
     def test_tools_do_not_find_it_either(self, twins: Twins, name: str) -> None:
-        said = [client.call("forget", document=f"{ids[name]}?") for client, ids in twins]
+        said = [client.call("forget", document_id=f"{ids[name]}?") for client, ids in twins]
         assert "there is no document" in said[1].text
         assert shape(said[0]) == shape(said[1])
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
+from mplus_ray.actors.messages import AskRequest, AskResult, SearchRequest, SearchResult, TextDelta
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.actors.reading.residency import Bytes
@@ -57,6 +57,10 @@ class Readers:
     def ask(self, asked: AskRequest) -> AsyncIterator[TextDelta | AskResult]:
         assert self.answering is not None
         return LocalReaders(self.answering).ask(asked)
+
+    async def search(self, asked: SearchRequest) -> SearchResult:
+        assert self.answering is not None
+        return await LocalReaders(self.answering).search(asked)
 
     async def stats(self) -> Sequence[Any]:
         assert self.answering is not None

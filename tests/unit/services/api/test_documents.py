@@ -50,7 +50,7 @@ def test_a_document_is_accepted_memorized_and_shown(alive: ApiWorld) -> None:
     assert taken["id"] == "people/maren"
     assert answer.headers["location"] == taken["status_url"] == "/v1/documents/people/maren"
     (document,) = taken["documents"]
-    assert (document["known"], document["first_step"], document["like"]) == (False, 0, None)
+    assert (document["known"], document["first_step"], document["like"]) == (False, 1, None)
     assert taken["min_step"] == document["end_step"] > 1
     assert taken["failed"] == []
 
@@ -132,7 +132,7 @@ def test_an_id_may_be_any_text(api: ApiWorld, key: str) -> None:
     assert taken["status_url"] == document_url(key)
     url = f"/v1/documents/{quote(key, safe='')}"
     assert api.client.get(url, headers=headers).json()["id"] == key
-    assert api.client.delete(url, headers=headers).json()["document"] == key
+    assert api.client.delete(url, headers=headers).json()["document_id"] == key
 
 
 @pytest.mark.parametrize("key", ["", "\n", "a\0b", "x" * 1001, "\u202e\n"])
@@ -286,7 +286,7 @@ def test_forgetting_gives_a_receipt_and_is_carried_out(alive: ApiWorld) -> None:
     answer = alive.client.delete(taken["status_url"], headers=headers)
     assert answer.status_code == 202
     receipt = answer.json()
-    assert receipt["document"] == "bird"
+    assert receipt["document_id"] == "bird"
     assert receipt["masked"] is not None
     job = until(lambda: _done(alive, headers, receipt["job_url"]))
     assert job["kind"] == "forget"

@@ -34,6 +34,7 @@ FOREIGN = [
     ("POST", "/v1/keys/{key}/rotate", None),
     ("DELETE", "/v1/memory/snapshots/{snapshot}", None),
     ("POST", "/v1/query", {"question": "Who?", "snapshot": "{snapshot}"}),
+    ("POST", "/v1/search", {"query": "Who?", "snapshot": "{snapshot}"}),
     ("GET", "/v1/documents?cursor={cursor}", None),
     ("GET", "/v1/jobs?cursor={job}", None),
 ]
@@ -41,6 +42,7 @@ FOREIGN = [
 # (scope, method, path, body): what each scope is good for.
 USES = [
     ("query", "POST", "/v1/query", {"question": "Who?", "max_tokens": 1}),
+    ("query", "POST", "/v1/search", {"query": "Who?"}),
     (
         "query",
         "POST",

@@ -1,0 +1,64 @@
+"""What commands that read a memory have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from mplus_ray.model.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+    from mplus_ray.services.embedded import Embedded
+
+T = TypeVar("T")
+
+
+def check_words(text: str) -> None:
+    """Refuse nothing at once, before a model is loaded for it.
+
+    Raises:
+        InvalidInputError: there is nothing in it.
+    """
+    if not text.strip():
+        raise InvalidInputError("the question is empty; ask something")
+
+
+def prepare(system: Embedded, log: TenantLog) -> None:
+    """Make a memory again that was dropped; refuse one that never was."""
+    from mplus_ray.model.errors import StorageError
+    from mplus_ray.services.cli.refresh import warm
+
+    warm(system, log)
+    if not log.heads.serving().head.step:
+        raise StorageError(
+            "this tenant's documents are in the log, but none is memorized yet; "
+            f"`mplus ingest --tenant {log.tenant.name}` memorizes them"
+        )
+
+
+def mending(system: Embedded, log: TenantLog, read: Callable[[], T]) -> T:
+    """What a reader finds, also where a damaged file has to be made again for it."""
+    from mplus_ray.model.errors import DamagedFileError
+    from mplus_ray.pipeline.maintenance.repair import verify
+    from mplus_ray.services.cli.output import stderr
+
+    try:
+        return read()
+    except DamagedFileError as error:
+        # No text was shown yet: rows are read with the question.
+        said = f"{error.file}: {error.reason}; making it again from the documents"
+        stderr().print(said, soft_wrap=True)
+    system.reader.close(log.tenant.id)
+    verify(system.engine, log)
+    return read()
+
+
+def say_waiting(waiting: int, tenant: str) -> None:
+    """Tell on standard error what the memory lacks of the log."""
+    from mplus_ray.services.cli.output import stderr
+
+    if waiting:
+        stderr().print(
+            f"{waiting} chunks are not memorized yet; `mplus ingest --tenant {tenant}` goes on"
+        )
