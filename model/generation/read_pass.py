@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.memory_view import MemoryView, Pair
 from mplus_ray.model.ids import Ids
+from mplus_ray.model.index.word_nearness import NEAREST, nearness
 from mplus_ray.model.network.attention import (
     attend,
     attend_part,
@@ -228,7 +230,12 @@ def _word_votes(view: MemoryView, prompt: Tensor) -> Tensor:
     store, step = view.memory.store, view.memory.step
     store.extend_words(step, view.words.of_chunk)
     assert store.words is not None
-    scores = store.words.scores(view.words.of_prompt(prompt.tolist()), view.known_steps)
+    asked, known = view.words.of_prompt(prompt.tolist()), view.known_steps
+    scores = store.words.scores(asked, known)
+    idf = store.words.idf(asked, known)
+    best = np.argsort(-scores, kind="stable")[:NEAREST]
+    for at in best[scores[best] > 0].tolist():
+        scores[at] += nearness(asked, view.words.telling(store.chunk(at)), idf)
     votes: Tensor = torch.from_numpy(scores).to(prompt.device) * view.network.config.word_vote
     return votes
 

@@ -23,6 +23,10 @@ class Words:
         """Words of a chunk, its title and section included."""
         return self._stems.of(self._tokenizer.decode(ids))
 
+    def telling(self, ids: Sequence[int]) -> list[str]:
+        """Words of a chunk in order, without those that every question has."""
+        return [word for word in self.of_chunk(ids) if word not in _EMPTY]
+
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
         """Words of a prompt without those that every prompt has, or every question."""
         words = self._stems.of(self._tokenizer.decode(ids))

@@ -76,15 +76,28 @@ class WordIndex:
         steps = len(known)
         scores = np.zeros(steps)
         lengths = np.array(self._lengths[:steps], dtype=np.float64)
-        total = int(known.sum())
-        mean = max(float(lengths[known].mean()) if total else 0.0, 1.0)
-        for word in sorted(set(words) & self._postings.keys()):
-            found, counts = self._postings[word]
-            end = bisect_left(found, steps)
-            at = np.frombuffer(found[:end], dtype=np.int32)
-            tf = np.frombuffer(counts[:end], dtype=np.int32).astype(np.float64)
-            seen = known[at]
-            at, tf = at[seen], tf[seen]
-            idf = np.log1p((total - len(at) + 0.5) / (len(at) + 0.5))
+        mean = max(float(lengths[known].mean()) if known.any() else 0.0, 1.0)
+        for word, idf in self.idf(words, known).items():
+            at, tf = self._places(word, known)
             scores[at] += idf * tf * (_K1 + 1) / (tf + _K1 * (1 - _B + _B * lengths[at] / mean))
         return scores.astype(np.float32)
+
+    def idf(self, words: Sequence[str], known: Steps) -> dict[str, float]:
+        """What each word that occurs tells: log(1 + (N - n + 1/2) / (n + 1/2)) for n of N blocks.
+
+        Args:
+            known: [steps], blocks that may be read; N of them.
+        """
+        total, found = int(known.sum()), {}
+        for word in sorted(set(words) & self._postings.keys()):
+            count = len(self._places(word, known)[0])
+            found[word] = float(np.log1p((total - count + 0.5) / (count + 0.5)))
+        return found
+
+    def _places(self, word: str, known: Steps) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The known steps that have a word, and how often."""
+        found, counts = self._postings[word]
+        end = bisect_left(found, len(known))
+        at = np.frombuffer(found[:end], dtype=np.int32)
+        seen = known[at]
+        return at[seen], np.frombuffer(counts[:end], dtype=np.int32).astype(np.float64)[seen]

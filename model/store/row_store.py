@@ -239,6 +239,10 @@ class RowStore:
                 min(steps, self.steps), lambda first, end: map(split, self._chunks(first, end))
             )
 
+    def chunk(self, step: int) -> list[int]:
+        """Token ids of a step's chunk; none if it is gone, or rows are stored without them."""
+        return next(self._chunks(step, step + 1), [])
+
     def _chunks(self, first: int, end: int) -> Iterator[list[int]]:
         """Token ids of the chunks of steps first … end - 1; none of those that are gone."""
         size = self.config.num_tokens
