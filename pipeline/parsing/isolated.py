@@ -29,7 +29,7 @@ PARSE_BYTES = 4096 * 2**20  # memory it may use
 TEXT_CHARACTERS = 20_000_000  # of one document
 _LOOK = 1 << 16  # bytes by which it is told whether a file is plain text
 # Read by code of our own that is linear in the file, so that a process of its own is not worth it.
-_PLAIN = frozenset(["txt", "md", "rst", "org", "tex", "code", "csv", "jsonl"])
+_PLAIN = frozenset(["txt", "md", "org", "tex", "code", "csv", "jsonl"])
 
 
 def read_path(path: Path, name: str, ocr: Ocr | None = None) -> Iterator[Record]:

@@ -14,6 +14,7 @@ from mplus_ray.pipeline.parsing.formats.mail import parse_mail, parse_outlook
 from mplus_ray.pipeline.parsing.formats.office import parse_office
 from mplus_ray.pipeline.parsing.formats.pdf.document import parse_pdf
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
+from mplus_ray.pipeline.parsing.formats.rst import parse_rst
 from mplus_ray.pipeline.parsing.formats.text import TEXTS
 from mplus_ray.pipeline.parsing.kinds import MANY, OFFICE, kind_of
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -91,6 +92,8 @@ def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) 
 
 
 def _parsed(data: bytes, name: str, kind: str, ocr: Ocr | None, depth: int) -> ParsedDocument:
+    if kind == "rst":
+        return parse_rst(data, name)
     if kind in TEXTS:
         return TEXTS[kind](data, name)
     if kind in OFFICE:

@@ -16,6 +16,9 @@ _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 _FRONT_TITLE = re.compile(r"title:[ \t]*(\S.*)")
 _ORG = re.compile(r"(\*{1,9}) +(\S.*)")
+_ORG_DRAWER = re.compile(r":(properties|logbook):")
+_ORG_PLANNING = re.compile(r"[ \t]*(SCHEDULED|DEADLINE|CLOSED):[ \t]*[<\[]")
+_ORG_LINK = re.compile(r"\[\[[^\[\]]{1,2000}\]\[([^\[\]]{1,2000})\]\]")
 _ORG_TITLE = re.compile(r"#\+title:[ \t]*(\S.*)", re.I)
 _TEX = re.compile(
     r"[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]]*\])?"
@@ -31,7 +34,6 @@ _TEX_LEVELS = {
     "paragraph": 5,
 }
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*")
-_RST_RULE = re.compile(r"([=\-`:'\"~^_*+#<>.])\1{2,}[ \t]*")
 _COMMENT_BEGIN, _COMMENT_END = "<!--", "-->"
 _MOST_FRONT = 200  # lines of front matter
 
@@ -51,15 +53,9 @@ def parse_markdown(data: bytes, name: str) -> ParsedDocument:
     return _document(text, list(_markdown(lines[begin:])), title, name)
 
 
-def parse_rst(data: bytes, name: str) -> ParsedDocument:
-    """reStructuredText, its underlined headings as sections."""
-    text = decode(data, name)
-    return _document(text, list(_rst(list(_lines(text)))), None, name)
-
-
 def parse_org(data: bytes, name: str) -> ParsedDocument:
-    """Org mode's text."""
-    text = decode(data, name)
+    """Org mode's text as an export shows it: without comments, drawers and planning lines."""
+    text = "\n".join(_org_lines(decode(data, name)))
     title: str | None = None
     sections = []
     for line, start in _lines(text):
@@ -68,6 +64,20 @@ def parse_org(data: bytes, name: str) -> ParsedDocument:
         elif title is None and (named := _ORG_TITLE.fullmatch(line)):
             title = meaningful(named[1], name)
     return _document(text, sections, title, name)
+
+
+def _org_lines(text: str) -> Iterator[str]:
+    end = ""  # of what is left out
+    for line in text.split("\n"):
+        bare = line.strip().lower()
+        if end:
+            end = "" if bare == end else end
+        elif bare == "#+begin_comment":
+            end = "#+end_comment"
+        elif _ORG_DRAWER.fullmatch(bare):
+            end = ":end:"
+        elif not (bare == "#" or bare.startswith("# ") or _ORG_PLANNING.match(line)):
+            yield _ORG_LINK.sub(r"\1", line)
 
 
 def parse_tex(data: bytes, name: str) -> ParsedDocument:
@@ -92,7 +102,6 @@ def parse_code(data: bytes, name: str) -> ParsedDocument:
 TEXTS: dict[str, Callable[[bytes, str], ParsedDocument]] = {
     "txt": parse_text,
     "md": parse_markdown,
-    "rst": parse_rst,
     "org": parse_org,
     "tex": parse_tex,
     "code": parse_code,
@@ -187,19 +196,3 @@ def _without_closing(title: str) -> str:
     bare = title.rstrip()
     opened = bare.rstrip("#")
     return opened.rstrip() if not opened or opened[-1] in " \t" else bare
-
-
-def _rst(lines: Lines) -> Iterator[Section]:
-    """Underlined headings; their signs' order is their level."""
-    levels: dict[tuple[str, bool], int] = {}
-    for place in range(1, len(lines)):
-        title, start = lines[place - 1]
-        rule = lines[place][0]
-        text = title.strip()
-        if not text or _RST_RULE.fullmatch(title) or not _RST_RULE.fullmatch(rule):
-            continue
-        if len(rule.rstrip()) < len(text):
-            continue
-        above = lines[place - 2][0].rstrip() if place > 1 else ""
-        kind = (rule[0], above == rule.rstrip())
-        yield Section(text, levels.setdefault(kind, len(levels) + 1), start)
