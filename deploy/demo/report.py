@@ -83,8 +83,15 @@ class Report:
             text = printable(" ".join(citation["text"].split()))
             self.console.print(f"    {_where(citation)}: {text}"[:_WIDTH], markup=False)
 
-    def end(self, replies: list[Reply], seconds: float) -> dict[str, Any]:
-        """The summary, printed and as JSON."""
+    def end(
+        self, replies: list[Reply], seconds: float, phases: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """The summary, printed and as JSON.
+
+        Args:
+            seconds: in all.
+            phases: seconds of each thing that was done.
+        """
         told = [reply for reply in replies if reply.question.expected is not None]
         result = {
             "questions": len(told),
@@ -92,6 +99,7 @@ class Report:
             "passage_found": sum(reply.found for reply in told),
             "leaked": sum(reply.leaked for reply in replies),
             "seconds": round(seconds, 1),
+            "phases": dict(phases),
             "replies": [_as_json(reply) for reply in replies],
         }
         self.console.rule("[bold]In the end")

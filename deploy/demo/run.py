@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from mplus_ray.deploy.demo.progress import Progress
 from mplus_ray.deploy.demo.replies import Reply
 from mplus_ray.deploy.demo.report import Report
 from mplus_ray.deploy.demo.visit import visit
@@ -50,39 +52,47 @@ def run_demo(data: Path, checkpoint: str | None, json: str | None) -> None:
     report = Report(console)
     report.begin(settings.checkpoint, config)
     began = time.monotonic()
-    with Embedded(settings) as system, Signals() as signals:
-        visitor = _Visitor(report, signals)
-        service = Service(_spec(system, settings.checkpoint), system.ledger, signals, report.note)
+    progress = Progress(report.note)
+
+    def note(text: str) -> None:
+        report.note(text)
+        progress.now(text)
+
+    with Embedded(settings) as system, Signals() as signals, progress:
+        visitor = _Visitor(report, progress, signals)
+        service = Service(_spec(system, settings.checkpoint), system.ledger, signals, note)
         try:
             service.run(visitor.keys, visitor.ready)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
-    write_json(json, report.end(visitor.result(), time.monotonic() - began))
+    write_json(json, report.end(visitor.result(), time.monotonic() - began, progress.phases))
 
 
 def _spec(system: Embedded, checkpoint: str) -> ServiceSpec:
-    """A reader and a writer, at a free port of this machine."""
+    """A reader and a writer, at a free port of this machine. They compute one after the other here,
+    so each may have all of its cores."""
     from mplus_ray.pipeline.workers.fleet import Scale
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.deployment import Address
     from mplus_ray.services.serving.placement import ResourceRequest
     from mplus_ray.services.serving.service import ServiceSpec
 
+    cores = float(len(os.sched_getaffinity(0)))
     return ServiceSpec(
         installation=system.installation,
         model_name=checkpoint_name(checkpoint),
         address=Address("127.0.0.1", 0),
         readership=Readership(),
         writers=Scale(),
-        demand=ResourceRequest(readers=1, writers=1),
+        demand=ResourceRequest(readers=1, writers=1, reader_cpus=cores, writer_cpus=cores),
     )
 
 
 class _Visitor:
     """Visits the service from a thread once it is ready, and ends it when the visit is over."""
 
-    def __init__(self, report: Report, signals: Signals) -> None:
-        self._report, self._signals = report, signals
+    def __init__(self, report: Report, progress: Progress, signals: Signals) -> None:
+        self._report, self._progress, self._signals = report, progress, signals
         self._operator = ""
         self._replies: list[Reply] | None = None
         self._error: BaseException | None = None
@@ -114,7 +124,7 @@ class _Visitor:
 
     def _visit(self, url: str) -> None:
         try:
-            replies = visit(url, self._operator, self._report, self._signals.stop)
+            replies = visit(url, self._operator, self._report, self._progress, self._signals.stop)
             self._replies = replies
         except BaseException as error:  # noqa: BLE001 - raised again by `result`
             self._error = error

@@ -14,6 +14,7 @@ from mplus_ray.deploy.demo.replies import Reply
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 
 if TYPE_CHECKING:
+    from mplus_ray.deploy.demo.progress import Progress
     from mplus_ray.deploy.demo.report import Report
 
 _MAX_TOKENS = 16
@@ -22,13 +23,16 @@ _LOOK_SECONDS = 0.2  # between two looks at how far memorizing is
 _PATIENCE = 120.0  # seconds of one request
 
 
-def visit(url: str, operator: str, report: Report, stop: threading.Event) -> list[Reply]:
+def visit(
+    url: str, operator: str, report: Report, progress: Progress, stop: threading.Event
+) -> list[Reply]:
     """Both tenants' documents, and then both tenants' questions.
 
     Args:
         url: of the service.
         operator: the operator's key, which makes tenants.
         report: is told what happens.
+        progress: is told what is done.
         stop: ends the wait for memories.
 
     Raises:
@@ -36,9 +40,12 @@ def visit(url: str, operator: str, report: Report, stop: threading.Event) -> lis
     """
     with httpx.Client(base_url=url, timeout=_PATIENCE) as client:
         keys = {tenant.name: _tenant(client, operator, tenant) for tenant in TENANTS}
+        progress.now("handing in documents")
         jobs = {tenant.name: _hand_in(client, keys[tenant.name], tenant) for tenant in TENANTS}
+        progress.now("memorizing", tells_itself=True)
         for tenant in TENANTS:
             _wait(client, keys[tenant.name], tenant, jobs[tenant.name], report, stop)
+        progress.now("asking")
         replies = []
         for tenant in TENANTS:
             for question in tenant.questions:

@@ -14,6 +14,8 @@ from typing import Any
 from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta, Turn
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
+from mplus_ray.model.generation.answer import Answer, Usage
+from mplus_ray.model.generation.turn_kind import TurnKind
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -26,6 +28,8 @@ from mplus_ray.services.api.streaming import within
 from mplus_ray.services.moments import step_of
 
 REFUSAL = "I do not know: nothing in memory answers this well enough."
+
+_UNASKED = Answer("", [], "stop", Usage(0, 0, 0))
 
 _log = logging.getLogger(__name__)
 
@@ -61,9 +65,10 @@ class Reply:
         text: a refusal, if `abstained`.
         waiting: steps of the log that are not memorized yet.
         told: what the reader said.
-        citations: the passages, the best first.
+        citations: the passages, the best first; if `abstained`, the nearest ones.
         abstained: whether the answer was withheld.
         step: the memory after so many steps gave it.
+        kind: what the turn wanted; of any but `MEMORY` the text is the service's own.
     """
 
     told: AskResult
@@ -72,6 +77,7 @@ class Reply:
     abstained: bool
     step: int
     waiting: int
+    kind: TurnKind = TurnKind.MEMORY
 
 
 class Answers:
@@ -148,6 +154,19 @@ class Answers:
                     return each
         raise AssertionError("an answer ends with a reply or an error")
 
+    async def unasked(self, log: TenantLog, question: AskQuery) -> Reply:
+        """A reply without a text to a turn that no reader needs to be asked about.
+
+        Raises:
+            MPlusError: as `stream`.
+        """
+        with self._meter.question(log.tenant):
+            as_of = await self._as_of(log, question)
+            serving = await asyncio.to_thread(log.heads.serving)
+            waiting = await asyncio.to_thread(log.waiting)
+        step = serving.head.step if as_of is None else as_of
+        return Reply(AskResult(_UNASKED), "", [], False, step, waiting)
+
     async def forget(self, tenant: Tenant) -> None:
         """Let go of a tenant that is gone, here and in the readers."""
         self._plans.forget(tenant.id)
@@ -162,9 +181,7 @@ class Answers:
     async def _answer(
         self, log: TenantLog, question: AskQuery
     ) -> AsyncGenerator[TextDelta | Reply, None]:
-        as_of = None
-        if question.as_of is not None or question.snapshot is not None:
-            as_of = await asyncio.to_thread(step_of, log, question.as_of, question.snapshot, UTC)
+        as_of = await self._as_of(log, question)
         heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in attempts():
             with attempt:
@@ -193,6 +210,11 @@ class Answers:
                 self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
                 yield reply
                 return
+
+    async def _as_of(self, log: TenantLog, question: AskQuery) -> int | None:
+        if question.as_of is None and question.snapshot is None:
+            return None
+        return await asyncio.to_thread(step_of, log, question.as_of, question.snapshot, UTC)
 
     async def plan(self, log: TenantLog, min_step: int | None, as_of: int | None) -> ReadPlan:
         """What a reader is to see, see `pipeline.reading.read_plans.Plans.wait`."""

@@ -14,8 +14,10 @@ from fastapi.responses import JSONResponse
 
 from mplus_ray.actors.messages import TextDelta
 from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.generation.turn_kind import TurnKind
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.services.api.ask.conversation import converse, whole_reply
 from mplus_ray.services.api.ask.openai_messages import new_turns, to_question, transcript
 from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply, may_abstain
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
@@ -63,7 +65,8 @@ class _Talk:
         if not self.store:
             return None
         turns = new_turns(self.question.turns)
-        said = None if reply.abstained else reply.text
+        answered = reply.kind is TurnKind.MEMORY and not reply.abstained
+        said = reply.text if answered else None
         taken = await self.intake.take_in(self.log, transcript(turns, said))
         return taken.id
 
@@ -120,9 +123,9 @@ async def chat(body: ChatRequest, request: Request, caller: CallerOf, deps: Deps
         held_back=may_abstain(log.tenant, deps.confident),
     )
     if body.stream:
-        pieces = await while_connected(request, peeked(answers.stream(log, question)))
+        pieces = await while_connected(request, peeked(converse(answers, log, question)))
         return EventStream(_chunks(talk, pieces))
-    reply = await while_connected(request, answers.reply(log, question))
+    reply = await while_connected(request, whole_reply(answers, log, question))
     return JSONResponse(_completion(talk, reply, await talk.stored(reply)).model_dump())
 
 
@@ -200,6 +203,7 @@ def _recalled(reply: Reply, stored: str | None) -> Recalled:
         citations=[to_citation(citation) for citation in reply.citations],
         confidence=reply.told.confidence,
         abstained=reply.abstained,
+        turn=reply.kind.value,
         memory_rows=reply.told.answer.usage.memory_rows,
         step=reply.step,
         waiting=reply.waiting,

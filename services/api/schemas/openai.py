@@ -104,6 +104,10 @@ class Recalled(Response):
     citations: list[Citation]
     confidence: float | None
     abstained: bool
+    turn: Literal["memory", "source", "assistant", "talk"] = Field(
+        description="What the turn wanted: an answer from memory, where the answer before came "
+        "from, to know what answers here, or nothing. Only of the first is the text memory's."
+    )
     memory_rows: int
     step: int
     waiting: int
@@ -132,6 +136,7 @@ class ChatCompletion(Response):
                 "citations": [],
                 "confidence": 0.93,
                 "abstained": False,
+                "turn": "memory",
                 "memory_rows": 128,
                 "step": 1,
                 "waiting": 0,

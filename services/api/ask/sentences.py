@@ -1,0 +1,48 @@
+"""Sentences of a passage: the one that has an answer's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_END = re.compile(r"[.!?…][\"'”’)\]]*\s")
+_SHORT = re.compile(r"\b[A-Z][a-z]{0,2}\.\s$")  # "Mr. ", "J. ": no end of a sentence
+_SPACE = re.compile(r"\s+")
+_LONGEST = 400  # characters that are shown of a sentence; of a longer one, those round the words
+
+
+def sentence_with(passage: str, words: str) -> str | None:
+    """The first sentence of a passage that has these words in their order, on one line.
+
+    Args:
+        words: compared without case, and without space or punctuation round them.
+
+    Returns:
+        None if there are no words, or no sentence has them.
+    """
+    wanted = _SPACE.sub(" ", words).strip(" .,;:!?\"'“”’").casefold()
+    if not wanted:
+        return None
+    whole_word = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
+    for sentence in _sentences(_SPACE.sub(" ", passage)):
+        match = whole_word.search(sentence.casefold())
+        if match is not None:
+            return _shown(sentence, match.start())
+    return None
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(text):
+        if not _SHORT.search(text, max(start, end.end() - 6), end.end()):
+            yield text[start : end.end()].strip()
+            start = end.end()
+    yield text[start:].strip()
+
+
+def _shown(sentence: str, at: int) -> str:
+    """A sentence that is as long as a page, round the words."""
+    if len(sentence) <= _LONGEST:
+        return sentence
+    first = max(0, min(at - _LONGEST // 2, len(sentence) - _LONGEST))
+    return f"… {sentence[first : first + _LONGEST].strip()} …"

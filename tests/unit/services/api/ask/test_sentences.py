@@ -1,0 +1,39 @@
+"""The sentence of a passage that has an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from mplus_ray.services.api.ask.sentences import sentence_with
+
+TEXT = 'Maren was born in\nBrelin. Mr. Otis paid $3.5 for it! "Why?" he said. No end'
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("Brelin", "Maren was born in Brelin."),
+        (" brelin. ", "Maren was born in Brelin."),
+        ("born in Brelin", "Maren was born in Brelin."),
+        ("otis", "Mr. Otis paid $3.5 for it!"),
+        ("$3.5", "Mr. Otis paid $3.5 for it!"),
+        ("end", "No end"),
+        ("Brel", None),
+        ("Iceland", None),
+        ("", None),
+        (" . ", None),
+    ],
+)
+def test_it_is_the_one_with_the_words(words: str, sentence: str | None) -> None:
+    assert sentence_with(TEXT, words) == sentence
+
+
+def test_a_sentence_as_long_as_a_page_is_shown_round_the_words() -> None:
+    shown = sentence_with("word " * 1000 + "Brelin " + "word " * 1000, "Brelin")
+    assert shown is not None
+    assert "Brelin" in shown
+    assert len(shown) < 420
+
+
+def test_text_without_an_end_is_no_burden() -> None:
+    assert sentence_with("!?" * 200_000, "Brelin") is None
