@@ -25,7 +25,7 @@ class Words:
 
     def telling(self, ids: Sequence[int]) -> list[str]:
         """Words of a chunk in order, without those that every question has."""
-        return [word for word in self.of_chunk(ids) if word not in _EMPTY]
+        return [word for word in self.of_chunk(ids) if word not in EMPTY]
 
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
         """Words of a prompt without those that every prompt has, or every question."""
