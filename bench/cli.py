@@ -10,6 +10,10 @@ import typer
 from mplus_ray.model.evaluation.data.questions import SHIPPED
 from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="Less of everything, in a fraction of the time.")
+]
+
 app = typer.Typer(help="Measure.", no_args_is_help=True)
 
 
@@ -29,13 +33,14 @@ def bench_model(json: JsonOption = None) -> None:
 
 @app.command("memory")
 def bench_memory(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Less of everything, in two minutes instead of 15.")
-    ] = False,
+    quick: QuickOption = False,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """What durable memory costs: appends, restarts, forgetting, snapshots, bytes."""
+    """What durable memory costs: appends, restarts, forgetting, snapshots, bytes.
+
+    15 minutes; with --quick two.
+    """
     from mplus_ray.bench.durable.run import main
     from mplus_ray.services.cli.output import write_json
 
@@ -44,9 +49,7 @@ def bench_memory(
 
 @app.command("ingest")
 def bench_ingest(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Less of everything, in three minutes instead of 20.")
-    ] = False,
+    quick: QuickOption = False,
     turns: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +62,10 @@ def bench_ingest(
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Documents arriving: how fast they become memory, how soon, and for how many at once."""
+    """Documents arriving: how fast they become memory, how soon, and for how many at once.
+
+    20 minutes; with --quick three.
+    """
     from mplus_ray.bench.ingest.run import main
     from mplus_ray.services.cli.output import write_json
 
@@ -68,13 +74,14 @@ def bench_ingest(
 
 @app.command("short")
 def bench_short(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A third of the questions, for wider bounds.")
-    ] = False,
+    quick: QuickOption = False,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """How well facts are remembered from short documents, full chunks and packed ones."""
+    """How well facts are remembered from short documents, full chunks and packed ones.
+
+    With --quick a third of the questions, for wider bounds.
+    """
     from mplus_ray.bench.ingest.short import main
     from mplus_ray.services.cli.output import write_json
 
@@ -83,13 +90,14 @@ def bench_short(
 
 @app.command("titles")
 def bench_titles(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="A third of the questions, for wider bounds.")
-    ] = False,
+    quick: QuickOption = False,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Whether a title before a chunk's text helps to remember what the text says of it."""
+    """Whether a title before a chunk's text helps to remember what the text says of it.
+
+    With --quick a third of the questions, for wider bounds.
+    """
     from mplus_ray.bench.ingest.titled import main
     from mplus_ray.services.cli.output import write_json
 
@@ -98,9 +106,7 @@ def bench_titles(
 
 @app.command("index")
 def bench_index(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Up to 400,000 tokens instead of four million.")
-    ] = False,
+    quick: QuickOption = False,
     text: Annotated[
         Path | None,
         typer.Option(
@@ -121,7 +127,10 @@ def bench_index(
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """How fast a question finds its blocks in a long memory, and how many of the right ones."""
+    """How fast a question finds its blocks in a long memory, and how many of the right ones.
+
+    Up to four million tokens; with --quick 400,000.
+    """
     from mplus_ray.bench.index.run import main
     from mplus_ray.bench.index.world import QuestionSource
     from mplus_ray.services.cli.output import write_json
@@ -158,9 +167,7 @@ def bench_rag(
 
 @app.command("serve")
 def bench_serve(
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Less of everything, in ten minutes instead of 90.")
-    ] = False,
+    quick: QuickOption = False,
     minutes: Annotated[
         float | None,
         typer.Option(
@@ -172,7 +179,10 @@ def bench_serve(
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Questions over HTTP to a service that this starts: speed, tiers, a killed reader, memory."""
+    """Questions over HTTP to a service that this starts: speed, tiers, a killed reader, memory.
+
+    90 minutes; with --quick ten.
+    """
     from mplus_ray.bench.serve.run import main
     from mplus_ray.services.cli.output import write_json
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from mplus_ray.model.errors import InvalidInputError
@@ -19,10 +19,11 @@ VARIABLES = {
     "ledger_url": "MPLUS_LEDGER_URL",
     "store_url": "MPLUS_STORE_URL",
     "cache_bytes": "MPLUS_CACHE_BYTES",
+    "cache": "MPLUS_CACHE",
     "log": "MPLUS_LOG",
     "log_level": "MPLUS_LOG_LEVEL",
 }
-_FOLDERS = ("data", "checkpoint")  # which may begin with ~
+_FOLDERS = ("data", "checkpoint", "cache")  # which may begin with ~
 
 
 def config_path(environment: Mapping[str, str]) -> Path:
@@ -66,6 +67,20 @@ def with_config(environment: Mapping[str, str]) -> dict[str, str]:
     """
     given = {name: value for name, value in environment.items() if value}
     return {**read_config(environment), **given}
+
+
+def export_cache(environment: MutableMapping[str, str]) -> None:
+    """Set MPLUS_CACHE to what the file says of it, unless it is set.
+
+    Models are prepared below `services`, and by processes that this one starts: both go by the
+    variable.
+
+    Raises:
+        InvalidInputError: as `read_config`.
+    """
+    variable = VARIABLES["cache"]
+    if found := with_config(environment).get(variable):
+        environment[variable] = found
 
 
 def _known(path: Path, found: Mapping[str, object]) -> list[tuple[str, object]]:

@@ -102,7 +102,7 @@ class _Scenario:
             "log": log_of(log),
             "snapshots": [(shot.name, shot.step) for shot in log.snapshots.list()],
             "receipts": [(r.document, r.rebuilt is None, r.purged is None) for r in receipts],
-            "tenants": len(mine) + len(world.ledger.deleting()),
+            "tenants": len(mine) + len(world.ledger.marked.list()),
             "damaged": damaged,
             "garbage": sorted(world.names() - named),
         }

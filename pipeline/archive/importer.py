@@ -64,10 +64,10 @@ def import_tenant(
     _check_log(archive, model.tokenizer if model else None)
     if model is not None:
         _check_memory(archive, model)
-    log = stores.ledger.reserve(_tenant(archive, name))
+    log = stores.ledger.marked.reserve(_tenant(archive, name))
     try:
         rows, states = _copy_files(stores, archive, log, model) if model is not None else ([], [])
-        stores.ledger.admit(log, lambda at, scope: _fill(at, scope, archive, rows, states))
+        stores.ledger.marked.admit(log, lambda at, scope: _fill(at, scope, archive, rows, states))
     except BaseException:
         # What a kill leaves instead counts as a tenant that is being deleted: `sweep` ends it.
         remove(stores, log.tenant.id)
@@ -77,7 +77,7 @@ def import_tenant(
 
 def _finish_earlier(stores: Stores, name: str) -> None:
     """Take away what a killed import, or an unfinished deletion, left of this name."""
-    for tenant in stores.ledger.deleting():
+    for tenant in stores.ledger.marked.list():
         if tenant.name == name:
             remove(stores, tenant.id)
 

@@ -284,7 +284,7 @@ class _Counter:
     def strike_off(self, source: str) -> None:
         """It was read after all."""
         if self._log is not None and id_of_name(source) in self._noted:
-            self._log.clear_failure(source)
+            self._log.failures.clear(source)
             self._noted.discard(id_of_name(source))
 
     def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
@@ -312,7 +312,7 @@ class _Counter:
         if self._log is None:
             return
         for failure, incoming in self._unnoted:
-            self._log.add_failure(failure.source, failure.reason)
+            self._log.failures.add(failure.source, failure.reason)
             self._noted.add(id_of_name(failure.source))
             incoming.done()
         self._unnoted.clear()
@@ -320,4 +320,4 @@ class _Counter:
 
 def _noted(log: TenantLog | None) -> set[str]:
     """Names of the sources that could not be read earlier."""
-    return set() if log is None else {failure.source for failure in log.failures()}
+    return set() if log is None else {failure.source for failure in log.failures.list()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, Select, case, func, select
 
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, leases, tenants
 
@@ -62,7 +63,39 @@ class Backlog:
     oldest: float = 0.0
 
 
-def select_waiting() -> Select[Any]:
+def read_waiting(connection: Connection, log_of: Callable[[Row[Any]], TenantLog]) -> list[Waiting]:
+    """What each tenant lacks, those whose turn is next first; see `Ledger.waiting`."""
+    found = [
+        Waiting(
+            log_of(row),
+            chunks=int(row.chunks),
+            since=row.since,
+            committed=row.committed,
+            forgets=int(row.forgets),
+            owner=row.owner,
+            expires=row.expires,
+        )
+        for row in connection.execute(_select_waiting()).all()
+    ]
+    return sorted(found, key=lambda waiting: (waiting.turn, waiting.log.tenant.id))
+
+
+def sum_up(connection: Connection, waiting: Sequence[Waiting], now: float) -> Backlog:
+    """All that waits, see `Ledger.backlog`."""
+    lacking = [one for one in waiting if one.chunks]
+    sizes = [connection.execute(_select_size(one.log.tenant.id)).one() for one in lacking]
+    oldest = min((one.since for one in lacking), default=None)
+    return Backlog(
+        tenants=len(lacking),
+        documents=sum(size.documents for size in sizes),
+        chunks=sum(one.chunks for one in lacking),
+        tokens=sum(int(size.tokens) for size in sizes),
+        forgets=sum(one.forgets for one in waiting),
+        oldest=0.0 if oldest is None else max(0.0, now - oldest),
+    )
+
+
+def _select_waiting() -> Select[Any]:
     """Active tenants with something to do, by a few index lookups each, whatever waits.
 
     A memory that was dropped counts when somebody wants it, or a document is added to it.
@@ -98,7 +131,7 @@ def select_waiting() -> Select[Any]:
     )
 
 
-def select_size(tenant: str) -> Select[Any]:
+def _select_size(tenant: str) -> Select[Any]:
     """Documents and tokens that one tenant's serving head lacks; it reads all that waits."""
     step = select(heads.c.step).where(heads.c.tenant == tenant, heads.c.serving).scalar_subquery()
     return select(

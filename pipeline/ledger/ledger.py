@@ -8,17 +8,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Unpack
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Row, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mplus_ray.model.errors import BusyError, InvalidInputError, QuotaError, TenantNotFoundError
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
-from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, select_size, select_waiting
+from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, read_waiting, sum_up
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.deferred_writes import DeferredWrites
 from mplus_ray.pipeline.ledger.heads.fork import copy_past
 from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
+from mplus_ray.pipeline.ledger.marked_tenants import MarkedTenants, insert_tenant
 from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
 from mplus_ray.pipeline.ledger.tenant import (
     RETENTIONS,
@@ -41,10 +42,8 @@ from mplus_ray.pipeline.ledger.tenant_queries import (
     select_summaries,
     select_tallies,
     to_summary,
-    with_head,
 )
-from mplus_ray.pipeline.ledger.tenant_removal import begin_removal, finish_removal
-from mplus_ray.pipeline.ledger.tenant_scope import TenantScope, now
+from mplus_ray.pipeline.ledger.tenant_scope import now
 
 _AT_ONCE = 500  # file names in one query
 
@@ -55,6 +54,7 @@ class Ledger:
     Attributes:
         credentials: the keys of all tenants, and the operator's.
         notes: takes small notes for which nobody waits.
+        marked: tenants that nobody finds, because they are being made or taken away.
     """
 
     def __init__(self, url: str, clock: Callable[[], float] = now) -> None:
@@ -62,6 +62,7 @@ class Ledger:
         self._clock = clock
         self.notes = DeferredWrites()
         self.credentials = Credentials(self._database, self.notes, clock)
+        self.marked = MarkedTenants(self._database, clock)
 
     def tenant(self, name: str) -> TenantLog:
         """The log of an existing tenant.
@@ -140,7 +141,7 @@ class Ledger:
             if row is None:
                 # Another process may be making the same tenant; then this one finds it.
                 with suppress(IntegrityError), connection.begin_nested():
-                    self._insert(connection, tenant)
+                    insert_tenant(connection, tenant)
                     head = new_head(fingerprint, self._clock())
                     add_head(connection, self._log(tenant).scope, head)
                 row = connection.execute(named(name)).one()
@@ -195,7 +196,7 @@ class Ledger:
                 )
             try:
                 with connection.begin_nested():
-                    self._insert(connection, tenant)
+                    insert_tenant(connection, tenant)
             except IntegrityError as error:
                 raise InvalidInputError(
                     f"there is a tenant {name!r} already; fork into another name"
@@ -227,36 +228,13 @@ class Ledger:
     def waiting(self) -> list[Waiting]:
         """Tenants whose memory lacks something, those whose turn is next first."""
         with self._database.reading() as connection:
-            rows = connection.execute(select_waiting()).all()
-        found = [
-            Waiting(
-                self._log(to_tenant(row)),
-                chunks=int(row.chunks),
-                since=row.since,
-                committed=row.committed,
-                forgets=int(row.forgets),
-                owner=row.owner,
-                expires=row.expires,
-            )
-            for row in rows
-        ]
-        return sorted(found, key=lambda waiting: (waiting.turn, waiting.log.tenant.id))
+            return read_waiting(connection, lambda row: self._log(to_tenant(row)))
 
     def backlog(self) -> Backlog:
         """All that waits, summed up."""
         waiting = self.waiting()
-        lacking = [one for one in waiting if one.chunks]
         with self._database.reading() as connection:
-            sizes = [connection.execute(select_size(one.log.tenant.id)).one() for one in lacking]
-        oldest = min((one.since for one in lacking), default=None)
-        return Backlog(
-            tenants=len(lacking),
-            documents=sum(size.documents for size in sizes),
-            chunks=sum(one.chunks for one in lacking),
-            tokens=sum(int(size.tokens) for size in sizes),
-            forgets=sum(one.forgets for one in waiting),
-            oldest=0.0 if oldest is None else max(0.0, self._clock() - oldest),
-        )
+            return sum_up(connection, waiting, self._clock())
 
     def release_leases(self, process: str) -> int:
         """Give back what a process held that is gone; returns how many tenants that frees.
@@ -278,43 +256,11 @@ class Ledger:
         with self._database.reading() as connection:
             return [self._log(to_tenant(row)) for row in connection.execute(query)]
 
-    def reserve(self, tenant: Tenant) -> TenantLog:
-        """An empty log under a name that nobody finds before `admit`.
-
-        Until then it counts as one that is being deleted, so nothing of it outlives a crash.
-
-        Raises:
-            InvalidInputError: the tenant is impossible, or its name is taken.
-        """
-        check_new_tenant(tenant)
-        log = self._log(tenant)
-        with self._database.writing() as connection:
-            if connection.execute(named(tenant.name)).one_or_none():
-                raise InvalidInputError(
-                    f"there is a tenant {tenant.name!r} already; give another name, or delete it"
-                )
-            self._insert(connection, tenant, "deleting")
-            add_head(connection, log.scope, new_head(tenant.fingerprint, self._clock()))
-        return log
-
-    def admit(self, log: TenantLog, fill: Callable[[Connection, TenantScope], None]) -> None:
-        """Let everybody find a reserved tenant, with what `fill` inserts, in one transaction.
-
-        Raises:
-            BusyError: it was swept away meanwhile.
-        """
-        mine = (tenants.c.id == log.tenant.id) & (tenants.c.status == "deleting")
-        with self._database.writing() as connection:
-            found = connection.execute(update(tenants).where(mine).values(status="active"))
-            if not found.rowcount:
-                raise BusyError("`mplus sweep` took the unfinished tenant away; begin again")
-            fill(connection, log.scope)
-
     def delete_tenant(self, name: str) -> Tenant:
         """Mark a tenant as gone: nobody finds it from now on, and no writer can commit.
 
-        Its rows and files are still there; `begin_removal`, delete its files, scrub, then
-        `remove_tenant`. The name is free only after that.
+        Its rows and files are still there; `marked.begin_removal`, delete its files, scrub,
+        then `marked.remove`. The name is free only after that.
 
         Raises:
             TenantNotFoundError: there is no tenant of that name.
@@ -324,29 +270,10 @@ class Ledger:
             log.scope.set(connection, status="deleting")
         return log.tenant
 
-    def deleting(self) -> list[Tenant]:
-        """Tenants that are marked and not removed yet, for example after a crash."""
-        query = with_head().where(tenants.c.status != "active")
-        with self._database.reading() as connection:
-            return [to_tenant(row) for row in connection.execute(query)]
-
     def tenant_ids(self) -> set[str]:
         """Of all tenants, also of those that are marked."""
         with self._database.reading() as connection:
             return set(connection.execute(select(tenants.c.id)).scalars())
-
-    def begin_removal(self, tenant_id: str) -> set[str]:
-        """Delete the text of a marked tenant; returns the files that nobody else names.
-
-        It can be done again until `remove_tenant`: the names of the files are still there.
-        """
-        with self._database.writing() as connection:
-            return begin_removal(connection, TenantScope(self._database, tenant_id, self._clock))
-
-    def remove_tenant(self, tenant_id: str) -> None:
-        """Delete every row of a tenant that is marked; one that is gone already is fine."""
-        with self._database.writing() as connection:
-            finish_removal(connection, TenantScope(self._database, tenant_id, self._clock))
 
     def referenced_files(self, files: Iterable[str]) -> set[str]:
         """Which of these files any head of any tenant names; the others are garbage."""
@@ -370,8 +297,3 @@ class Ledger:
 
     def _log(self, tenant: Tenant) -> TenantLog:
         return TenantLog(self._database, tenant, self._clock)
-
-    def _insert(self, connection: Connection, tenant: Tenant, status: str = "active") -> None:
-        columns = {column.name for column in tenants.c} - {"status", "wanted"}
-        values = {name: getattr(tenant, name) for name in columns}
-        connection.execute(insert(tenants).values(**values, status=status))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
-from sqlalchemy import Row, func, or_
+from sqlalchemy import func
 
-from mplus_ray.model.errors import StorageError
 from mplus_ray.pipeline.chunking.chunker import Span
-from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.documents.append import (
     Accepted,
@@ -20,6 +17,7 @@ from mplus_ray.pipeline.ledger.documents.append import (
     find_known,
     next_step,
 )
+from mplus_ray.pipeline.ledger.documents.chunks import Chunk, read_chunks
 from mplus_ray.pipeline.ledger.documents.documents import (
     Document,
     DocumentState,
@@ -29,60 +27,29 @@ from mplus_ray.pipeline.ledger.documents.documents import (
     list_documents,
     unknown_document,
 )
+from mplus_ray.pipeline.ledger.documents.failures import Failures
 from mplus_ray.pipeline.ledger.documents.forget_requests import Forgets
 from mplus_ray.pipeline.ledger.documents.idempotency import Answered
 from mplus_ray.pipeline.ledger.documents.jobs import Jobs
 from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, read_passages
+from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_of
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
-from mplus_ray.pipeline.ledger.schema import chunks, documents, failures, heads
+from mplus_ray.pipeline.ledger.schema import chunks, documents, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 __all__ = [
     "Accepted",
-    "Chunk",
     "Document",
     "Entry",
-    "FailedDocument",
     "Outcome",
     "Passage",
     "Tenant",
     "TenantLog",
 ]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One step's text, and the title and section it stands under.
-
-    Attributes:
-        step: of the log.
-        text: without the header.
-        heading: title and section, as far as the text does not begin with them.
-    """
-
-    step: int
-    text: str
-    heading: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class FailedDocument:
-    """A source that could not be read as a document, and why; `created` in seconds.
-
-    Attributes:
-        source: which it was.
-        reason: for the user.
-        created: seconds since the epoch.
-    """
-
-    source: str
-    reason: str
-    created: float
 
 
 class TenantLog:
@@ -93,6 +60,7 @@ class TenantLog:
         heads: what is memorized of it.
         forgets: requests to forget documents.
         snapshots: names for moments of its memory.
+        failures: sources that could not be read.
         jobs: what was accepted and goes on in the background.
         answered: requests that are done once, however often they are sent.
     """
@@ -103,6 +71,7 @@ class TenantLog:
         self.heads = TenantHeads(self.scope)
         self.forgets = Forgets(self.scope)
         self.snapshots = Snapshots(self.scope)
+        self.failures = Failures(self.scope)
         self.jobs = Jobs(self.scope)
         self.answered = Answered(self.scope)
 
@@ -140,31 +109,17 @@ class TenantLog:
         """
         return accept(self.scope, entries)
 
-    def sources_below(self, folder: str) -> list[tuple[str, str]]:
-        """Id and source of every document that came from a file of a folder."""
-        c = documents.c
-        begin = folder.rstrip("/") + "/"
-        query = self.scope.select(documents, c.key, c.source).where(
-            c.source.startswith(begin, autoescape=True), c.forget.is_(None)
-        )
-        with self.scope.reading() as connection:
-            return [(row.key, row.source) for row in connection.execute(query)]
-
-    def sources_of(self, file: str) -> list[tuple[str, str]]:
-        """Id and source of every document that came from a file, alone or as one of many."""
-        c = documents.c
-        query = self.scope.select(documents, c.key, c.source).where(
-            or_(c.source == file, c.source.startswith(f"{file}#", autoescape=True)),
-            c.forget.is_(None),
-        )
-        with self.scope.reading() as connection:
-            found = [(row.key, row.source) for row in connection.execute(query)]
-        # A file may be called like another one's row: `a.csv#b.csv`.
-        return [(key, s) for key, s in found if s == file or s.removeprefix(f"{file}#").isdigit()]
-
     def find_known(self, named: Sequence[tuple[str, str]]) -> list[tuple[Accepted, int] | None]:
         """Which of these (key, text) the log has already, each with its tokens; in their order."""
         return find_known(self.scope, named)
+
+    def sources_below(self, folder: str) -> list[tuple[str, str]]:
+        """Id and source of every document that came from a file of a folder."""
+        return sources_below(self.scope, folder)
+
+    def sources_of(self, file: str) -> list[tuple[str, str]]:
+        """Id and source of every document that came from a file, alone or as one of many."""
+        return sources_of(self.scope, file)
 
     def length(self, excluded: Collection[str] = ()) -> int:
         """Steps in the log, without those of the documents with these internal ids."""
@@ -196,17 +151,7 @@ class TenantLog:
                 counted as if they had never come. Only who holds the lease may rely on this
                 numbering: a swap changes it.
         """
-        with self.scope.reading() as connection:
-            left_out = step_map(connection, self.scope, excluded)
-        step = from_step
-        while found := self._document_at(left_out.to_log(step)):
-            document, spans = found
-            text = document.text
-            headings = Headings(document.title, document.metadata.get("sections", []))
-            for span in spans:
-                heading = headings.at(text, span.start)
-                yield Chunk(left_out.to_head(span.step), text[span.start : span.end], heading)
-            step += len(spans)
+        return read_chunks(self.scope, from_step, excluded)
 
     def passage(self, step: int) -> Passage:
         """The text that was memorized at `step` of the serving head; see `passages_at`."""
@@ -302,28 +247,6 @@ class TenantLog:
         with self.scope.reading() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def failures(self) -> list[FailedDocument]:
-        """Sources that could not be read, oldest first."""
-        query = self.scope.select(failures).order_by(failures.c.created, failures.c.source)
-        with self.scope.reading() as connection:
-            rows = connection.execute(query).all()
-        return [FailedDocument(row.source, row.reason, row.created) for row in rows]
-
-    def add_failure(self, source: str, reason: str) -> None:
-        """Note that a source could not be read; a later note of it replaces this one."""
-        name, why = id_of_name(source), storable(reason)
-        with self.scope.writing() as connection:
-            connection.execute(self.scope.delete(failures).where(failures.c.source == name))
-            row = {"source": name, "reason": why, "created": self.scope.clock()}
-            self.scope.insert(connection, failures, [row])
-
-    def clear_failure(self, source: str) -> None:
-        """The source was read after all; one without a note is left alone."""
-        with self.scope.writing() as connection:
-            connection.execute(
-                self.scope.delete(failures).where(failures.c.source == id_of_name(source))
-            )
-
     def touch(self) -> None:
         """Note that the tenant is in use, so that it stays warm."""
         with self.scope.writing() as connection:
@@ -355,25 +278,3 @@ class TenantLog:
         """What a step's rows take, for the quota in bytes."""
         with self.scope.writing() as connection:
             self.scope.set(connection, bytes_per_step=nbytes)
-
-    def _document_at(self, step: int) -> tuple[Row[Any], Sequence[Row[Any]]] | None:
-        """The document of a step and its spans from there on."""
-        query = (
-            self.scope.select(documents)
-            .where(documents.c.first_step <= step)
-            .order_by(documents.c.first_step.desc())
-            .limit(1)
-        )
-        with self.scope.reading() as connection:
-            document = connection.execute(query).one_or_none()
-            if document is None or step >= document.first_step + document.chunk_count:
-                return None
-            spans = connection.execute(
-                self.scope.select(chunks)
-                .where(chunks.c.step >= step)
-                .where(chunks.c.step < document.first_step + document.chunk_count)
-                .order_by(chunks.c.step)
-            ).all()
-        if not spans:
-            raise StorageError(f"the log has no chunk at step {step}; the ledger is damaged")
-        return document, spans

@@ -17,11 +17,13 @@ from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to, shards_without
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet
+from mplus_ray.pipeline.writing.write_job import OnStep, OnTotal, WriteJob, quiet
 from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
-def carry_out_forgets(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -> list[Receipt]:
+def carry_out_forgets(
+    engine: Engine, log: TenantLog, on_step: OnStep = quiet, on_total: OnTotal = quiet
+) -> list[Receipt]:
     """Carry out every forgetting that was asked for; returns the receipts that are complete now.
 
     The tenant is rebuilt without the documents from the last state before the first of them, or
@@ -40,7 +42,7 @@ def carry_out_forgets(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -
         if waiting:
             excluded = [forget.document for forget in waiting]
             _prepare(engine, log, lease, excluded)
-            _finish(engine, log, lease, on_step)
+            _finish(engine, log, lease, on_step, on_total)
         purge(engine, log, lease)
         engine.ledger.scrub()
         done = [forget.receipt.id for forget in forgets.pending() if forget.receipt.rebuilt]
@@ -48,7 +50,13 @@ def carry_out_forgets(engine: Engine, log: TenantLog, on_step: OnStep = quiet) -
     return [forgets.get(number).receipt for number in done]
 
 
-def upgrade(engine: Engine, log: TenantLog, step_bytes: int, on_step: OnStep = quiet) -> None:
+def upgrade(
+    engine: Engine,
+    log: TenantLog,
+    step_bytes: int,
+    on_step: OnStep = quiet,
+    on_total: OnTotal = quiet,
+) -> None:
     """Memorize a tenant's log again with the loaded weights; the old memory serves meanwhile.
 
     The log is cut anew, as the loaded model wants it; what waits to be forgotten is left out.
@@ -64,14 +72,16 @@ def upgrade(engine: Engine, log: TenantLog, step_bytes: int, on_step: OnStep = q
             log.heads.begin_build(
                 lease, fingerprint=engine.fingerprint, reason="upgrade", excluded=waiting
             )
-        while not _upgraded(engine, log, lease, on_step):
+        while not _upgraded(engine, log, lease, on_step, on_total):
             pass  # documents came while the last ones were memorized
         log.set_step_bytes(step_bytes)
         purge(engine, log, lease)
-    carry_out_forgets(engine, log, on_step)
+    carry_out_forgets(engine, log, on_step, on_total)
 
 
-def _upgraded(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> bool:
+def _upgraded(
+    engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep, on_total: OnTotal
+) -> bool:
     """Memorize what the building head has not seen, and let it serve if that was all."""
 
     def cut_document(text: str, headings: Headings) -> list[Span]:
@@ -81,7 +91,8 @@ def _upgraded(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> 
     assert building is not None
     head = building.head
     rechunk(log.scope, lease, head.id, head.excluded, cut_document)
-    memorize([WriteJob.of(log, lease, building=True)], engine.writer, engine.tokenizer, on_step)
+    job = WriteJob.of(log, lease, building=True)
+    memorize([job], engine.writer, engine.tokenizer, on_step, on_total=on_total)
     try:
         log.heads.swap(lease, head.id)
     except BehindError:
@@ -128,8 +139,10 @@ def _prepare(engine: Engine, log: TenantLog, lease: Lease, excluded: Sequence[st
     )
 
 
-def _finish(engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep) -> None:
+def _finish(
+    engine: Engine, log: TenantLog, lease: Lease, on_step: OnStep, on_total: OnTotal
+) -> None:
     """Bring the building head up to the log and let it serve."""
     job = WriteJob.of(log, lease, building=True)
-    memorize([job], engine.writer, engine.tokenizer, on_step)
+    memorize([job], engine.writer, engine.tokenizer, on_step, on_total=on_total)
     log.heads.swap(lease, job.plan.head)

@@ -120,7 +120,7 @@ def sweep(engine: Stores) -> dict[str, int]:
     cooled = {log.tenant.id for log in idle}
     rest = [s.tenant.name for s in engine.ledger.tenants() if s.tenant.id not in cooled]
     merged = sum(compact(engine, engine.ledger.tenant(name)) for name in rest)
-    unfinished = engine.ledger.deleting()
+    unfinished = engine.ledger.marked.list()
     for tenant in unfinished:
         remove(engine, tenant.id)
     _delete_strays(engine)
@@ -148,9 +148,9 @@ def remove(engine: Stores, tenant: str) -> None:
 
     A fork's files may lie in its parent's folder, and the parent be gone.
     """
-    own = engine.ledger.begin_removal(tenant)
+    own = engine.ledger.marked.begin_removal(tenant)
     found = {name for name, _ in engine.files.list(f"{tenant}/")}
     uncommitted = found - engine.ledger.referenced_files(found)
     engine.files.delete(own | uncommitted)
     engine.ledger.scrub()
-    engine.ledger.remove_tenant(tenant)
+    engine.ledger.marked.remove(tenant)

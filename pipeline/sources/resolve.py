@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.pipeline.ledger.tenant_log import FailedDocument
+from mplus_ray.pipeline.ledger.documents.failures import FailedDocument
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.multi_document import holds_many
 from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals

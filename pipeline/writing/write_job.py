@@ -11,17 +11,19 @@ from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.store.file_refs import Shard, State
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
+from mplus_ray.pipeline.ledger.documents.chunks import Chunk
 from mplus_ray.pipeline.ledger.heads.head import Head
 from mplus_ray.pipeline.ledger.heads.leases import Lease
-from mplus_ray.pipeline.ledger.heads.rechunk import rechunked
+from mplus_ray.pipeline.ledger.heads.rechunk import rechunked, rechunked_length
 from mplus_ray.pipeline.ledger.tenant import Tenant
-from mplus_ray.pipeline.ledger.tenant_log import Chunk, TenantLog
+from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 OnStep = Callable[[Tenant, int], None]  # (whose, its tokens), after each step
+OnTotal = Callable[[Tenant, int], None]  # (whose, steps it lacks), before the first of them
 
 
-def quiet(tenant: Tenant, tokens: int) -> None:
-    """An `OnStep` for when nobody looks."""
+def quiet(tenant: Tenant, count: int) -> None:
+    """An `OnStep` and an `OnTotal` for when nobody looks."""
 
 
 class WriterLike(Protocol):
@@ -77,6 +79,14 @@ class WriteJob:
             history=head.history,
         )
         return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
+
+    def waiting(self) -> int:
+        """Steps of its chunks that the head lacks, as the log is now."""
+        if self.recut:
+            end = rechunked_length(self.log.scope, self.plan.head)
+        else:
+            end = self.log.length(self.excluded)
+        return max(end - self.plan.step, 0)
 
     def chunks(self, from_step: int) -> Iterator[Chunk]:
         """What is to be memorized, from a step of the head on."""

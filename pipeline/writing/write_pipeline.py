@@ -20,10 +20,17 @@ from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.ledger.tenant_log import Chunk
+from mplus_ray.pipeline.ledger.documents.chunks import Chunk
 from mplus_ray.pipeline.writing.committer import Committer, Task, Written
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved
-from mplus_ray.pipeline.writing.write_job import Ended, OnStep, WriteJob, WriterLike, quiet
+from mplus_ray.pipeline.writing.write_job import (
+    Ended,
+    OnStep,
+    OnTotal,
+    WriteJob,
+    WriterLike,
+    quiet,
+)
 
 __all__ = ["MAX_BATCH", "Ended", "OnStep", "WriteJob", "WritePipeline", "memorize", "quiet"]
 
@@ -318,8 +325,13 @@ def memorize(
     tokenizer: Tokenizer,
     on_step: OnStep = quiet,
     max_batch: int = MAX_BATCH,
+    on_total: OnTotal = quiet,
 ) -> int:
     """Memorize and commit every waiting step of these heads; returns the number of steps.
+
+    Args:
+        on_step: called after each new step.
+        on_total: called for each head before that, with the steps that it lacks.
 
     Raises:
         StaleLeaseError: another writer took a tenant over; its memory is in that one's hands.
@@ -328,6 +340,8 @@ def memorize(
     steps = 0
     with WritePipeline(writer, tokenizer, on_step, max_batch) as line:
         for job in jobs:
+            if on_total is not quiet:
+                on_total(job.log.tenant, job.waiting())
             line.add(job)
         try:
             while line:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 from typing import Annotated
@@ -16,6 +17,7 @@ from mplus_ray.services.cli.checkpoints import get, init, train
 from mplus_ray.services.cli.documents import archive, documents, ingest, send
 from mplus_ray.services.cli.evaluation import evaluate, parity, relevance
 from mplus_ray.services.cli.tenants import keys, memory, tenants
+from mplus_ray.services.config_file import export_cache
 
 app = typer.Typer(
     name="mplus",
@@ -63,12 +65,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show it and leave.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Documents become latent memory; questions are answered from it."""
+    if context.invoked_subcommand != "config":  # which shows the environment as it was
+        export_cache(os.environ)
 
 
 def main() -> None:

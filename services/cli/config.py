@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption
-from mplus_ray.services.config_file import VARIABLES, config_path, read_config
+from mplus_ray.services.config_file import VARIABLES, config_path, read_config, with_config
 from mplus_ray.services.settings import Settings
 
 _LOGS = {"log": "human", "log_level": "warning"}
@@ -57,6 +57,7 @@ def settings_of(
     Raises:
         InvalidInputError: the file or a variable says what cannot be.
     """
+    from mplus_ray.model.checkpoint.prepared import cache_root
     from mplus_ray.pipeline.ledger.database import shown_ledger
     from mplus_ray.pipeline.reports.status import shown_store
 
@@ -69,6 +70,7 @@ def settings_of(
         "ledger_url": shown_ledger(settings.ledger_url),
         "store_url": shown_store(settings.store_url),
         "cache_bytes": settings.cache_bytes,
+        "cache": cache_root(with_config(environment)),
     }
 
     def origin(name: str) -> str:

@@ -27,7 +27,7 @@ from mplus_ray.services.cli.output import printable
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ingest.ingestor import IngestReport
-    from mplus_ray.pipeline.ledger.tenant_log import Tenant, TenantLog
+    from mplus_ray.pipeline.ledger.tenant_log import Tenant
     from mplus_ray.pipeline.writing.write_job import OnStep
 
 
@@ -38,9 +38,43 @@ class _TokenRate(ProgressColumn):
         return Text(f"{rate:,.0f} tokens/s", style="cyan")
 
 
+class Memorizing:
+    """A bar over the chunks of one memory, of which each is a step.
+
+    Both its sides count steps that were or are to be memorized here; a document that comes in the
+    middle makes the whole larger.
+    """
+
+    def __init__(self, progress: Progress, name: str, steps: int | None) -> None:
+        self._progress = progress
+        self._total = 0 if steps is None else steps
+        self._done = 0
+        self._tokens = 0
+        self._task = progress.add_task(f"memorizing {name}", total=steps, tokens=0)
+
+    def expect(self, tenant: Tenant, steps: int) -> None:
+        """So many are still to be memorized, whatever was thought before."""
+        self._total = self._done + steps
+        self._progress.update(self._task, total=self._total)
+
+    def step(self, tenant: Tenant, tokens: int) -> None:
+        """One was memorized."""
+        self._done += 1
+        self._tokens += tokens
+        self._total = max(self._total, self._done)
+        self._progress.update(
+            self._task, completed=self._done, total=self._total, tokens=self._tokens
+        )
+
+
 @contextmanager
-def memorizing(console: Console, waiting: dict[TenantLog, int]) -> Iterator[OnStep]:
-    """Show the progress of `waiting` chunks of each tenant; yields what is called at each step."""
+def memorizing(console: Console, name: str, steps: int | None = None) -> Iterator[Memorizing]:
+    """Show how a memory is made.
+
+    Args:
+        name: of the tenant.
+        steps: that are to be memorized, if they are known before `Memorizing.expect` is told.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -50,16 +84,7 @@ def memorizing(console: Console, waiting: dict[TenantLog, int]) -> Iterator[OnSt
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        tasks = {
-            log.tenant.id: progress.add_task(f"memorizing {log.tenant.name}", total=n, tokens=0)
-            for log, n in waiting.items()
-        }
-
-        def on_step(tenant: Tenant, tokens: int) -> None:
-            task = progress.tasks[progress.task_ids.index(tasks[tenant.id])]
-            progress.update(task.id, advance=1, tokens=task.fields["tokens"] + tokens)
-
-        yield on_step
+        yield Memorizing(progress, escape(printable(name)), steps)
 
 
 @dataclass
@@ -170,16 +195,21 @@ class Ingesting:
         """Show how so many chunks are memorized; yields what is called at each step."""
         figures = self.figures
         figures.chunks, figures.left = chunks, tokens
+        done, total = 0, chunks
         self._progress.update(self._task, total=chunks, completed=0)
         before = figures.seconds
         began = self._clock()
 
         def on_step(tenant: Tenant, count: int) -> None:
+            nonlocal done, total
+            done += 1
+            total = max(total, done)  # documents may come meanwhile, from others too
             figures.chunks = max(figures.chunks - 1, 0)
             figures.left = max(figures.left - count, 0)
             figures.memorized += count
             figures.seconds = before + self._clock() - began
-            self._show(advance=1)
+            self._progress.update(self._task, completed=done, total=total)
+            self._show()
 
         self.doing("memorizing")
         try:
@@ -187,9 +217,9 @@ class Ingesting:
         finally:
             self._progress.update(self._task, total=None, completed=0)
 
-    def _show(self, advance: int = 0, doing: str | None = None) -> None:
+    def _show(self, doing: str | None = None) -> None:
         fields: dict[str, Any] = {} if doing is None else {"doing": doing}
-        self._progress.update(self._task, advance=advance, figures=str(self.figures), **fields)
+        self._progress.update(self._task, figures=str(self.figures), **fields)
 
 
 def _clock_face(seconds: float) -> str:

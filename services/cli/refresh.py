@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ def warm(system: Embedded, log: TenantLog) -> None:
     """
     from mplus_ray.pipeline.workers.catch_up import is_cold
     from mplus_ray.services.cli.output import stderr
-    from mplus_ray.services.cli.progress import memorizing
 
     if not is_cold(log):
         return
@@ -42,7 +42,16 @@ def warm(system: Embedded, log: TenantLog) -> None:
     with console.status(f"loading {system.settings.checkpoint}"):
         log.tenant.check_fingerprint(system.model.fingerprint)
     try:
-        memorize_waiting(system, log, lambda chunks, _: memorizing(console, {log: chunks}))
+        memorize_waiting(system, log, partial(_watch, log))
     except KeyboardInterrupt:
         console.print(f"stopped; `mplus ingest --tenant {log.tenant.name}` goes on from here")
         raise
+
+
+@contextmanager
+def _watch(log: TenantLog, chunks: int, tokens: int) -> Iterator[OnStep]:
+    from mplus_ray.services.cli.output import stderr
+    from mplus_ray.services.cli.progress import memorizing
+
+    with memorizing(stderr(), log.tenant.name, chunks) as bar:
+        yield bar.step

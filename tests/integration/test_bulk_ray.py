@@ -69,9 +69,9 @@ def taken(path: Path, source: DocumentSource, **limits: Any) -> tuple[Any, Any, 
     """What a new ledger holds of a source."""
     ledger = Ledger(f"sqlite:///{path}")
     log = ledger.create_tenant("anna", "weights", **limits)
-    log.add_failure(str(path), "of earlier")
+    log.failures.add(str(path), "of earlier")
     intake = take_in(source, lambda: DocumentChunker(log, FakeTokenizer(16)), log=log)
-    failures = [(failure.source, failure.reason) for failure in log.failures()]
+    failures = [(failure.source, failure.reason) for failure in log.failures.list()]
     held = log_of(log)
     ledger.close()
     return held, failures, replace(intake, full=None)

@@ -74,6 +74,12 @@ def rechunked(
         step = found[-1].step + 1
 
 
+def rechunked_length(scope: TenantScope, head: str) -> int:
+    """Steps of the head's own chunks."""
+    with scope.reading() as connection:
+        return _end(connection, scope, head)
+
+
 def adopt(
     connection: Connection, scope: TenantScope, head: str, step: int, left_out: set[str]
 ) -> None:

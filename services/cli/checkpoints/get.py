@@ -30,8 +30,8 @@ def get(
 ) -> None:
     """Make a checkpoint complete on this machine: fetch its backbone, or copy it from a bucket.
 
-    The cache is $MPLUS_CACHE, else `mplus` in $XDG_CACHE_HOME or ~/.cache. Nothing is downloaded
-    again while it is whole, and after it no network is needed.
+    The cache is the setting `cache` (MPLUS_CACHE), else `mplus` in $XDG_CACHE_HOME or ~/.cache.
+    Nothing is downloaded again while it is whole, and after it no network is needed.
     """
     from mplus_ray.model.checkpoint import assembled
     from mplus_ray.model.checkpoint.assemble import assemble

@@ -53,7 +53,7 @@ def list_documents(
         log = system.existing_tenant(tenant)
         last = None if after is None else log.document(find_key(log, after)).id
         rows = [_as_json(document) for document in log.documents(limit, last)]
-        failed = [_failure(f.source, f.reason) for f in log.failures()]
+        failed = [_failure(f.source, f.reason) for f in log.failures.list()]
     write_json(json, {"tenant": tenant, "documents": rows, "failed": failed})
     table = Table("id", "state", "steps", "tokens", box=None)
     for row in rows:
@@ -149,10 +149,10 @@ def retry(
     began = time.monotonic()
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
-        failures = log.failures()
+        failures = log.failures.list()
         if drop:
             for failure in failures:
-                log.clear_failure(failure.source)
+                log.failures.clear(failure.source)
             failures = []
         source = read_again(failures) if failures else None
         carry_out(system, IngestOrder(tenant, source), began, json)
@@ -187,9 +187,8 @@ def _settle(system: Embedded, log: TenantLog) -> None:
     from mplus_ray.services.cli.progress import memorizing
 
     log.tenant.check_fingerprint(system.model.fingerprint)
-    first = min((start for start, _ in log.heads.serving().masks), default=0)
-    with memorizing(stderr(), {log: log.length() - first}) as on_step:
-        carry_out_forgets(system.engine, log, on_step)
+    with memorizing(stderr(), log.tenant.name) as bar:
+        carry_out_forgets(system.engine, log, bar.step, bar.expect)
 
 
 def _as_json(document: Document) -> dict[str, Any]:

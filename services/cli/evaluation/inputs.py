@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from mplus_ray.model.errors import InvalidInputError
 
@@ -23,44 +21,6 @@ _DOCUMENTS = Path(__file__).parents[3] / "deploy" / "demo" / "documents"
 HELD_OUT = (_DOCUMENTS / "anna" / "bartleby.txt", _DOCUMENTS / "bruno" / "pep-0008.txt")
 # The questions that ship are about those two, so that other texts stand between.
 BETWEEN = (_DOCUMENTS / "anna" / "sleepy-hollow.txt", _DOCUMENTS / "bruno" / "pep-0484.txt")
-
-TextOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--text",
-        metavar="FILE",
-        help="Other text to tell: text, Parquet (only authors that training holds out) or .npy "
-        "of token ids; may be given again. By default documents of the repository that training "
-        "holds out, from their start again where they end.",
-        show_default=False,
-    ),
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="FILE.jsonl",
-        help="Questions: an object a line with title, context, question and answers. By default "
-        "the few that ship.",
-        show_default=False,
-    ),
-]
-LimitOption = Annotated[
-    int,
-    typer.Option(
-        "--limit", metavar="N", help="At most so many questions, drawn by the seed; 0: all.", min=0
-    ),
-]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of everything that is drawn.", min=0)]
-TenantsOption = Annotated[
-    int, typer.Option("--tenants", help="That share what is asked about.", min=1)
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot", metavar="FILE.png", help="Draw it (needs matplotlib).", show_default=False
-    ),
-]
 
 
 def load_model(checkpoint: str | None) -> MPlus:

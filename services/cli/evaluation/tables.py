@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -21,6 +22,24 @@ _COLUMNS = (
     ("perplexity", "low", "high"),
     ("ratio", "ratio_low", "ratio_high"),
 )
+
+
+def arms_out(
+    result: dict[str, Any], json: str | None, plot: Path | None, curve: Curve, title: str
+) -> None:
+    """Every arm at every distance: as a picture, as JSON, and for people.
+
+    Args:
+        curve: what is drawn of an arm.
+        title: of the picture.
+    """
+    from mplus_ray.model.evaluation.plots import draw_arms
+    from mplus_ray.services.cli.output import human, write_json
+
+    if plot is not None:
+        draw_arms(plot, result["arms"], curve, title)
+    write_json(json, result)
+    human(json).print(arms_table(result["arms"], curve))
 
 
 def arms_table(arms: Arms, curve: Curve) -> Table:

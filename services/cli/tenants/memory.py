@@ -149,8 +149,8 @@ def rebuild(
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
         size = system.step_bytes(log.tenant.precision)
-        with memorizing(stderr(), {log: log.length()}) as on_step:
-            upgrade(system.engine, log, size, on_step)
+        with memorizing(stderr(), log.tenant.name) as bar:
+            upgrade(system.engine, log, size, bar.step, bar.expect)
         head = log.heads.serving().head
     result = {"tenant": tenant, "fingerprint": head.fingerprint, "step": head.step}
     write_json(json, {**result, "seconds": round(time.monotonic() - began, 3)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from mplus_ray.model.checkpoint.prepared import cache_root
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services import logs
 from mplus_ray.services.cli import app as cli
 from mplus_ray.services.cli.config import settings_of
+from mplus_ray.services.config_file import export_cache
 from mplus_ray.services.settings import Settings
 
 
@@ -109,11 +112,46 @@ def test_each_setting_says_where_it_is_from(environment: dict[str, str]) -> None
         "ledger_url": "$MPLUS_LEDGER_URL",
         "store_url": "default",
         "cache_bytes": "default",
+        "cache": "default",
         "log": str(path),
         "log_level": "default",
     }
     assert found["log_level"].value == "info"
     assert "secret" not in str(found)
+
+
+class TestCacheOfCheckpoints:
+    def test_the_file_says_where(self, environment: dict[str, str]) -> None:
+        path = write(environment, 'cache = "~/models"\n')
+        (found,) = (s for s in settings_of(None, None, environment) if s.name == "cache")
+        assert (found.value, found.origin) == (str(Path.home() / "models"), str(path))
+
+    def test_the_variable_comes_before_it(self, environment: dict[str, str]) -> None:
+        write(environment, 'cache = "/of/the/file"\n')
+        environment |= {"MPLUS_CACHE": "/of/the/variable"}
+        (found,) = (s for s in settings_of(None, None, environment) if s.name == "cache")
+        assert (found.value, found.origin) == ("/of/the/variable", "$MPLUS_CACHE")
+        export_cache(environment)
+        assert environment["MPLUS_CACHE"] == "/of/the/variable"
+
+    def test_a_command_and_what_it_starts_go_by_it(
+        self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write(environment, 'cache = "/of/the/file"\n')
+        monkeypatch.setenv("MPLUS_CACHE", "")
+        monkeypatch.setenv("XDG_CONFIG_HOME", environment["XDG_CONFIG_HOME"])
+        shown = CliRunner().invoke(cli.app, ["config", "--json", "-"])
+        assert json.loads(shown.stdout)["settings"]["cache"] == {
+            "value": "/of/the/file",
+            "from": str(Path(environment["XDG_CONFIG_HOME"]) / "mplus" / "config.toml"),
+        }
+        assert CliRunner().invoke(cli.app, ["tenants", "list"]).exit_code == 0
+        assert cache_root() == Path("/of/the/file")
+
+    def test_it_is_a_folder(self, environment: dict[str, str]) -> None:
+        write(environment, "cache = 3\n")
+        with pytest.raises(InvalidInputError, match="cache is 3; give a string"):
+            export_cache(environment)
 
 
 def test_the_command_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

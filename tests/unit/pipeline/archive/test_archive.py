@@ -213,7 +213,7 @@ def assert_refused(
         take(world, file, name, memory)
     assert world.names() == names
     assert world.ledger.tenants() == before
-    assert world.ledger.deleting() == []
+    assert world.ledger.marked.list() == []
 
 
 def unpack(file: Path) -> Members:
@@ -374,7 +374,7 @@ class TestInterrupted:
             patch.setattr(ObjectStore, "put", full)
             with pytest.raises(StorageError, match="free some space"):
                 take(world, file)
-        assert (world.names(), world.ledger.deleting()) == (names, [])
+        assert (world.names(), world.ledger.marked.list()) == (names, [])
         assert world.digest(take(world, file)) == world.digest(anna)
 
     @pytest.mark.parametrize("ended_by", ["sweep", "import"])
@@ -395,7 +395,7 @@ class TestInterrupted:
         assert [s.tenant.name for s in world.ledger.tenants()] == ["anna"]
         if ended_by == "sweep":
             assert sweep(world.engine)["removed"] == 1
-            assert world.ledger.deleting() == []
+            assert world.ledger.marked.list() == []
         assert world.digest(take(world, file)) == world.digest(anna)
         assert len(world.ledger.tenants()) == 2
         assert world.names() == anna.heads.files() | world.ledger.tenant("bela").heads.files()
@@ -404,14 +404,14 @@ class TestInterrupted:
         self, world: World, anna: TenantLog, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = export(world, anna, with_memory=False)
-        reserve = world.ledger.reserve
+        reserve = world.ledger.marked.reserve
 
         def swept(tenant: Any) -> TenantLog:
             log = reserve(tenant)
             sweep(world.engine)
             return log
 
-        monkeypatch.setattr(world.ledger, "reserve", swept)
+        monkeypatch.setattr(world.ledger.marked, "reserve", swept)
         with pytest.raises(BusyError, match="begin again"):
             take(world, file, memory=False)
         assert len(world.ledger.tenants()) == 1

@@ -216,10 +216,10 @@ class TestOwners:
         kept = [ledger.credentials.create(log, s)[0].id for log, s in (
             (bela, ["query"]), (None, ["operator"]))]  # fmt: skip
         ledger.credentials.create(anna, ["query"])
-        ledger.begin_removal(ledger.delete_tenant("anna").id)
+        ledger.marked.begin_removal(ledger.delete_tenant("anna").id)
         with ledger._database.reading() as connection:
             assert set(connection.execute(select(keys.c.id)).scalars()) == set(kept)
-        ledger.remove_tenant(anna.tenant.id)
+        ledger.marked.remove(anna.tenant.id)
 
     def test_a_fork_has_no_keys(self, ledger: Ledger) -> None:
         log = ledger.create_tenant("anna", "f1")

@@ -152,7 +152,7 @@ def test_statements_on_tenants_rows_are_made_by_their_scope() -> None:
     """
     makers = {"select", "insert", "update", "delete", "text"}
     free = {"tenant_scope", "ledger", "tenant_queries", "backlog", "database", "schema"}
-    free |= {"tenant_removal", "api_keys"}
+    free |= {"marked_tenants", "api_keys"}
     found = {}
     for path in PIPELINE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -175,7 +175,7 @@ def test_a_scope_sees_its_own_tenant_only(ledger: Ledger) -> None:
     lease = anna.heads.claim("w", 10)
     memorize(anna, lease, [2])
     anna.snapshots.take("s")
-    anna.add_failure("f", "r")
+    anna.failures.add("f", "r")
     anna.jobs.create([put(anna, "a", version="2").document])
     anna.answered.claim("k", "d")
     ledger.credentials.create(anna, ["query"])

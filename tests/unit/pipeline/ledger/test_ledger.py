@@ -297,14 +297,14 @@ class TestDocuments:
 
     def test_failures_are_kept_and_cleared(self, ledger: Ledger, clock: Clock) -> None:
         log = ledger.create_tenant("anna", "f1")
-        log.add_failure("a.pdf", "no text")
+        log.failures.add("a.pdf", "no text")
         clock.now += 1
-        log.add_failure("a.pdf", "encrypted")
-        log.add_failure("b.pdf", "torn")
-        found = [(f.source, f.reason, f.created) for f in log.failures()]
+        log.failures.add("a.pdf", "encrypted")
+        log.failures.add("b.pdf", "torn")
+        found = [(f.source, f.reason, f.created) for f in log.failures.list()]
         assert found == [("a.pdf", "encrypted", 1001), ("b.pdf", "torn", 1001)]
-        log.clear_failure("a.pdf")
-        assert [f.source for f in log.failures()] == ["b.pdf"]
+        log.failures.clear("a.pdf")
+        assert [f.source for f in log.failures.list()] == ["b.pdf"]
 
 
 class TestDeletion:
@@ -315,7 +315,7 @@ class TestDeletion:
         memorize(log, lease, [2])
         put(log, "a", version="2")
         log.snapshots.take("s")
-        log.add_failure("x", "y")
+        log.failures.add("x", "y")
         files = log.heads.files()
         marked = ledger.delete_tenant("anna")
         for use in (lambda: ledger.tenant("anna"), lambda: memorize(log, lease, [4])):
@@ -323,17 +323,17 @@ class TestDeletion:
                 use()
         with pytest.raises(BusyError, match="is being deleted"):
             ledger.create_tenant("anna", "f1")
-        assert (ledger.tenants(), ledger.deleting()) == ([], [marked])
+        assert (ledger.tenants(), ledger.marked.list()) == ([], [marked])
         assert ledger.referenced_files(files) == files
-        ledger.remove_tenant(marked.id)
-        ledger.remove_tenant(marked.id)
-        assert (ledger.deleting(), ledger.referenced_files(files)) == ([], set())
+        ledger.marked.remove(marked.id)
+        ledger.marked.remove(marked.id)
+        assert (ledger.marked.list(), ledger.referenced_files(files)) == ([], set())
         assert ledger.create_tenant("anna", "f2").length() == 0
 
     def test_one_in_use_is_not_removed(self, ledger: Ledger) -> None:
         log = ledger.create_tenant("anna", "f1")
         with pytest.raises(InvalidInputError, match="in use"):
-            ledger.remove_tenant(log.tenant.id)
+            ledger.marked.remove(log.tenant.id)
 
 
 class TestIdle:

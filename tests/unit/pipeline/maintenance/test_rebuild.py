@@ -117,6 +117,28 @@ def test_the_old_memory_serves_until_the_new_one_is_complete(
     after.close()
 
 
+def test_whoever_watches_is_told_how_many_steps_there_are(world: World, new: MPlus) -> None:
+    """Of the new model's chunks, and without what is left out: as many as are memorized."""
+    log = world.grow("anna", DOCUMENTS)
+    old = log.length()
+    after = renewed(world, new)
+    log = after.ledger.tenant("anna")
+    done: list[int] = []
+    told: list[int] = []
+    upgrade(
+        after.engine, log, 77, lambda _, tokens: done.append(tokens), lambda _, n: told.append(n)
+    )
+    assert told == [len(done)] == [log.length()] != [old]
+    done.clear()
+    told.clear()
+    log.forgets.request("a")
+    carry_out_forgets(
+        after.engine, log, lambda _, tokens: done.append(tokens), lambda _, n: told.append(n)
+    )
+    assert told == [len(done)] == [log.length()]
+    after.close()
+
+
 def test_what_was_to_be_forgotten_is_left_out(world: World, new: MPlus, tmp_path: Path) -> None:
     log = world.grow("anna", DOCUMENTS)
     forget = log.forgets.request("b")

@@ -191,8 +191,8 @@ class TestExact:
         ledger.delete_tenant("anna")
         with pytest.raises(TenantNotFoundError):
             plans.plan(log, min_step=1, timeout=9)
-        ledger.begin_removal(log.tenant.id)
-        ledger.remove_tenant(log.tenant.id)
+        ledger.marked.begin_removal(log.tenant.id)
+        ledger.marked.remove(log.tenant.id)
         again = ledger.create_tenant("anna", "f2")
         assert (plans.plan(again).step, plans.plan(again).fingerprint) == (0, "f2")
 

@@ -131,7 +131,7 @@ class TestLedger:
         put(anna, "b", 3)
         clock.now += 30
         put(bela, "c", 4)
-        bela.add_failure("bad.pdf", "torn")
+        bela.failures.add("bad.pdf", "torn")
         anna.forgets.request("a")
         clock.now += 12
         found = {

@@ -76,8 +76,8 @@ class TestReadStatus:
         log = ledger.create_tenant("anna", "f1")
         put(log, "a")
         memorize(log, log.heads.claim("w", 10), [2])
-        log.add_failure("bad.pdf", "torn")
-        log.add_failure("worse.pdf", "torn")
+        log.failures.add("bad.pdf", "torn")
+        log.failures.add("worse.pdf", "torn")
         log.forgets.request("a")
         (found,) = read_status(ledger).tenants
         assert (found.failures, found.documents) == (2, 0)
@@ -199,7 +199,7 @@ def data(tmp_path: Path) -> Path:
         put(log, "a", 3)
         put(log, "b", 2)
     memorize(bela, bela.heads.claim(new_owner(), 60), [3])
-    bela.add_failure("bad.pdf", "torn")
+    bela.failures.add("bad.pdf", "torn")
     ledger.close()
     return folder
 

@@ -45,7 +45,7 @@ class TestCounts:
         assert read_tenant_stats(log) == TenantStats(0, 0, 0, 0, 0, 0, Kind(0, 0), Kind(0, 0))
         for key in "abc":
             put(log, key)
-        log.add_failure("x", "y")
+        log.failures.add("x", "y")
         lease = log.heads.claim("w", 10)
         memorize(log, lease, [2, 5])
         log.forgets.request("a")

@@ -98,8 +98,8 @@ def test_messages_become_documents(cluster: Cluster, log: TenantLog, topic: str)
     intake = take(log, cluster.source(topic))
     assert [d.key for d in log.documents()] == ["a", f"kafka:{topic}/0@2", "four"]
     assert [f.source for f in intake.failed] == [f"kafka:{topic}/0@1", f"kafka:{topic}/0@4"]
-    assert "cannot be read again" in log.failures()[0].reason
-    assert take(log, read_again(log.failures())).failures == 2
+    assert "cannot be read again" in log.failures.list()[0].reason
+    assert take(log, read_again(log.failures.list())).failures == 2
     assert cluster.committed(topic) == 5
     again = take(log, cluster.source(topic, "another"))
     assert (again.new, again.known, again.failures) == (0, 3, 2)

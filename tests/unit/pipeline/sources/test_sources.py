@@ -113,7 +113,7 @@ class TestFilesOfMany:
         intake = take(log, open_sources([str(file)]))
         assert keys(log) == [f"{file}#a", f"{file}#3"]
         assert [f.source for f in intake.failed] == [f"{file}#2", f"{file}#4"]
-        assert "line 2 is not JSON" in log.failures()[0].reason
+        assert "line 2 is not JSON" in log.failures.list()[0].reason
         assert (intake.new, intake.failures) == (2, 2)
 
     def test_bad_rows_are_retried_alone(self, log: TenantLog, tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ class TestFilesOfMany:
         file.write_bytes(lines({"text": "One."}, b"?", b"?", b"?"))
         take(log, open_sources([str(file)]))
         file.write_bytes(lines({"text": "One, changed."}, {"text": "Two."}, b"?"))
-        intake = take(log, read_again(log.failures()))
+        intake = take(log, read_again(log.failures.list()))
         assert (intake.new, intake.failures) == (1, 2)
         assert keys(log) == [f"{file}#1", f"{file}#2"]
-        assert [f.source for f in log.failures()] == [f"{file}#3", f"{file}#4"]
+        assert [f.source for f in log.failures.list()] == [f"{file}#3", f"{file}#4"]
         assert "no record 4 any more" in intake.failed[1].reason
 
     def test_a_broken_file_is_one_failure_until_it_is_read(
@@ -135,10 +135,10 @@ class TestFilesOfMany:
         other = tmp_path / "z.txt"
         other.write_text("The rest goes on.")
         assert take(log, open_sources([str(file), str(other)])).new == 1
-        assert [f.source for f in log.failures()] == [str(file)]
+        assert [f.source for f in log.failures.list()] == [str(file)]
         pq.write_table(pa.table({"text": ["One.", "Two."]}), file)
-        assert take(log, read_again(log.failures())).new == 2
-        assert log.failures() == []
+        assert take(log, read_again(log.failures.list())).new == 2
+        assert log.failures.list() == []
 
     def test_an_impossible_id_is_a_failure(self, log: TenantLog) -> None:
         stream = io.BytesIO(lines({"id": "a\u202eb", "text": "One."}, {"text": "Two."}))
@@ -168,7 +168,7 @@ class TestStandardInput:
         assert last.key.startswith("stdin:")
         assert last.metadata["author"] == "B"
         assert [f.source.split(" (")[0].rsplit(" ", 1)[1] for f in intake.failed] == list("345678")
-        assert all("cannot be read again" in f.reason for f in log.failures())
+        assert all("cannot be read again" in f.reason for f in log.failures.list())
 
     def test_the_same_stream_again_is_recognized(self, log: TenantLog) -> None:
         data = lines({"text": "One."}, {"text": "Two."})
@@ -177,9 +177,9 @@ class TestStandardInput:
 
     def test_retrying_leaves_the_note_as_it_is(self, log: TenantLog) -> None:
         take(log, JsonLines(io.BytesIO(b"?\n")))
-        before = [(f.source, f.reason) for f in log.failures()]
-        assert take(log, read_again(log.failures())).failures == 1
-        assert [(f.source, f.reason) for f in log.failures()] == before
+        before = [(f.source, f.reason) for f in log.failures.list()]
+        assert take(log, read_again(log.failures.list())).failures == 1
+        assert [(f.source, f.reason) for f in log.failures.list()] == before
 
     def test_an_endless_line_is_passed_over(
         self, log: TenantLog, monkeypatch: pytest.MonkeyPatch
@@ -196,7 +196,7 @@ class TestOneAtATime:
         told: list[tuple[list[str], int]] = []
 
         def tell() -> None:
-            told.append((keys(log), len(log.failures())))
+            told.append((keys(log), len(log.failures.list())))
 
         def stream() -> Iterator[Item]:
             for item in JsonLines(io.BytesIO(lines({"id": "a", "text": "A."}, b"?"))):
@@ -219,7 +219,7 @@ class TestOneAtATime:
     def test_many_failures_alone_are_kept_too(self, log: TenantLog) -> None:
         stream = io.BytesIO(b"".join(b"?%d\n" % n for n in range(1005)))
         intake = take_in(JsonLines(stream), lambda: DocumentChunker(log, FakeTokenizer(64)))
-        assert intake.failures == len(log.failures()) == 1005
+        assert intake.failures == len(log.failures.list()) == 1005
         assert len(intake.failed) == 1000
 
     def test_a_long_stream_takes_no_memory(
@@ -389,7 +389,7 @@ class TestFollow:
         rest = [f"{folder / 'a.csv#1.txt'}", *(f"{lines}#{number}" for number in (1, 2, 3))]
         # The third line cannot be read today, so what it said is kept, and its failure noted.
         assert sorted(left) == sorted([f"{table}#x", f"{table}#z", *rest])
-        assert [failure.source for failure in log.failures()] == [f"{lines}#3"]
+        assert [failure.source for failure in log.failures.list()] == [f"{lines}#3"]
 
     def test_a_table_that_breaks_off_has_nothing_forgotten(
         self, log: TenantLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -456,8 +456,8 @@ class TestBucket:
         ]
         assert intake.failures == 1
         self.put(s3, "in/deep/faq.jsonl", lines({"text": "One."}, {"text": "Two."}))
-        assert take(log, read_again(log.failures())).new == 1
-        assert log.failures() == []
+        assert take(log, read_again(log.failures.list())).new == 1
+        assert log.failures.list() == []
 
     def test_one_object(self, log: TenantLog, s3: tests.s3.S3) -> None:
         self.put(s3, "one/a.md", b"# Ravens\n\nThey are black.")
@@ -474,8 +474,8 @@ class TestBucket:
         assert (intake.new, intake.failures) == (1, 1)
         source = intake.failed[0].source
         self.put(s3, "bad/a.parquet", _parquet("Mended."))
-        assert [f.source for f in log.failures()] == [source]
-        assert take(log, read_again(log.failures())).new == 1
+        assert [f.source for f in log.failures.list()] == [source]
+        assert take(log, read_again(log.failures.list())).new == 1
 
     def test_an_empty_prefix_is_named(self, log: TenantLog, s3: tests.s3.S3) -> None:
         with pytest.raises(InvalidInputError, match="has no document in it"):

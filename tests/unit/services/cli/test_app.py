@@ -27,7 +27,6 @@ from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services.cli import app as cli
-from mplus_ray.services.cli.checkpoints.init import _fields
 from mplus_ray.services.cli.output import printable, write_json
 from mplus_ray.services.cli.tenants.tenants import _limits
 from mplus_ray.services.moments import iso, parse_time
@@ -169,23 +168,6 @@ class TestCommands:
         assert (order.resume, order.steps, order.device) == (True, 3, "cpu")
 
 
-class TestInitFields:
-    def test_values_have_the_type_of_their_field(self) -> None:
-        assert _fields(["num_tokens=64", "decay_frequency=0.5", "retrieval=blocks"]) == {
-            "num_tokens": 64,
-            "decay_frequency": 0.5,
-            "retrieval": "blocks",
-        }
-
-    @pytest.mark.parametrize(
-        ("setting", "said"),
-        [("tokens=64", "no field 'tokens'"), ("num_tokens=many", "'many' is no int")],
-    )
-    def test_what_is_wrong_is_named(self, setting: str, said: str) -> None:
-        with pytest.raises(InvalidInputError, match=said):
-            _fields([setting])
-
-
 class TestMoments:
     def test_a_time_is_local_unless_it_says_otherwise(self) -> None:
         assert parse_time("1970-01-02T00:00:00+00:00") == 86400.0
@@ -255,12 +237,12 @@ class TestIntakeNotes:
         bad = tmp_path / "bad.txt"
         bad.write_bytes(b"\xff")
         take_in(open_sources([str(bad)]), lambda: pytest.fail("a model was wanted"), log=log)
-        assert [failure.source for failure in log.failures()] == [str(bad)]
+        assert [failure.source for failure in log.failures.list()] == [str(bad)]
         bad.write_text("A text after all.")
         desk = DocumentChunker(log, FakeTokenizer(8))
         take_in(open_sources([str(bad)], key="mine"), lambda: desk)
         assert [document.key for document in log.documents()] == ["mine"]
-        assert log.failures() == []
+        assert log.failures.list() == []
         ledger.close()
 
     def test_a_full_tenant_keeps_what_came_before(self, tmp_path: Path) -> None:

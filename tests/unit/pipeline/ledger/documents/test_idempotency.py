@@ -98,7 +98,7 @@ def test_tenants_have_keys_of_their_own(ledger: Ledger, log: TenantLog) -> None:
     other = ledger.create_tenant("bela", "f1")
     assert other.answered.claim("k", "other") is None
     assert ledger.fork_tenant(log, "cleo").answered.claim("k", "other") is None
-    ledger.begin_removal(ledger.delete_tenant("anna").id)
+    ledger.marked.begin_removal(ledger.delete_tenant("anna").id)
     with other.scope.reading() as connection:
         assert connection.execute(select(func.count()).select_from(answers)).scalar() == 2
 

@@ -172,7 +172,7 @@ class TestOwners:
 
     def test_they_go_with_the_tenant(self, ledger: Ledger, log: TenantLog) -> None:
         batch(log, "a")
-        ledger.begin_removal(ledger.delete_tenant("anna").id)
+        ledger.marked.begin_removal(ledger.delete_tenant("anna").id)
         with log.scope.reading() as connection:
             for table in (jobs, job_documents):
                 assert connection.execute(select(func.count()).select_from(table)).scalar() == 0

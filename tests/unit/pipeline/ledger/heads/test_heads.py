@@ -309,5 +309,5 @@ class TestForks:
         memorize(log, lease, [4])
         files = log.heads.files()
         ledger.fork_tenant(log, "copy")
-        ledger.remove_tenant(ledger.delete_tenant("anna").id)
+        ledger.marked.remove(ledger.delete_tenant("anna").id)
         assert ledger.referenced_files(files) == files

@@ -167,7 +167,7 @@ class TestDeletion:
         assert world.names()
         sweep(world.engine)
         assert world.names() == set()
-        assert world.ledger.deleting() == []
+        assert world.ledger.marked.list() == []
 
     def test_a_writer_that_is_at_work_leaves_nothing_for_ever(self, world: World) -> None:
         log = world.tenant("anna")
