@@ -5,7 +5,8 @@
 `mplus keys create --operator`. Where ledger, store and checkpoint are, the environment says.
 """
 
-from __future__ import annotations
+# Serve makes `Arguments` of a configuration only where the annotation is the class itself, and with
+# `from __future__ import annotations` it is a string.
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveInt
 from ray import serve

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,15 @@ class Nodes:
 
 
 @contextmanager
-def several_nodes(count: int, cpus: int) -> Iterator[Nodes]:
-    """A head without CPUs, and `count` nodes with so many; all are gone in the end."""
+def several_nodes(
+    count: int, cpus: int, environment: Mapping[str, str] | None = None, dashboard: int = 0
+) -> Iterator[Nodes]:
+    """A head without CPUs, and `count` nodes with so many; all are gone in the end.
+
+    Args:
+        environment: of the nodes, and so of what runs on them.
+        dashboard: port of it, and of Serve's API; 0: there is none.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,7 +90,7 @@ def several_nodes(count: int, cpus: int) -> Iterator[Nodes]:
         with (Path(folder) / f"node-{len(started)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [_RAY, "start", *_COMMON, *options],
-                env={**os.environ, **_QUICK},
+                env={**os.environ, **_QUICK, **(environment or {})},
                 stdout=log,
                 stderr=log,
             )
@@ -95,7 +102,8 @@ def several_nodes(count: int, cpus: int) -> Iterator[Nodes]:
             "--head",
             f"--port={port}",
             f"--temp-dir={folder}",
-            "--include-dashboard=false",
+            f"--include-dashboard={bool(dashboard)}",
+            *([f"--dashboard-port={dashboard}"] if dashboard else []),
             "--num-cpus=0",
         )
         _wait_until_listening(address)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
+from ray.serve._private.api import call_user_app_builder_with_args_if_necessary
 from ray.serve.schema import ServeDeploySchema
 
 from mplus_ray.model.errors import InvalidInputError
@@ -30,7 +31,8 @@ def test_the_configuration_is_valid_and_builds() -> None:
     (wanted,) = schema.applications
     assert wanted.name == NAME
     assert wanted.import_path == f"{build.__module__}:{build.__name__}"
-    app: Any = build(Arguments(**wanted.args))
+    builder: Any = build
+    app: Any = call_user_app_builder_with_args_if_necessary(builder, wanted.args)  # as Serve does
     ingress = app._bound_deployment
     readers = ingress.init_args[1]._bound_deployment
     assert ingress.name == INGRESS
