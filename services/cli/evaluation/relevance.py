@@ -9,14 +9,8 @@ from typing import Annotated
 import typer
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.services.cli.evaluation.inputs import (
-    LimitOption,
-    SeedOption,
-    cutter,
-    load_model,
-    progress,
-    setting_of,
-)
+from mplus_ray.services.cli.evaluation.inputs import cutter, load_model, progress, setting_of
+from mplus_ray.services.cli.evaluation.options import LimitOption, SeedOption
 from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 
