@@ -67,11 +67,13 @@ class AskResult:
         confidence: from 0 to 1, that memory has what was asked; None where the checkpoint has no
             fitted confidence, or memory too few blocks for one to stand out.
         threshold: of that confidence, from which on its checkpoint trusts an answer.
+        refused: the model itself said, as it was trained to, that memory does not hold it.
     """
 
     answer: Answer
     confidence: float | None = None
     threshold: float | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)

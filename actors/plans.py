@@ -94,6 +94,16 @@ class ReadPlan:
     shards: tuple[Shard, ...]
     forgotten: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether no step of it may be read: nothing was memorized, or all of it is forgotten."""
+        at = 0
+        for first, end in sorted(self.forgotten):
+            if first > at:
+                break
+            at = max(at, end)
+        return at >= self.step
+
     def reads(self, file: str) -> bool:
         """Whether it needs this file; one that an older plan needed may have been merged away."""
         return any(shard.file == file for shard in self.shards)

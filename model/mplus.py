@@ -91,6 +91,8 @@ class MPlus:
         Raises:
             CheckpointError: it cannot be read; the message lists every reason.
         """
+        if isinstance(source, Path) and not source.is_dir():
+            raise CheckpointError(f"there is no folder {source}; name one that holds a checkpoint")
         path = find_checkpoint(str(source))
         config = ModelConfig.load(path)
         precision = precision or config.row_precision

@@ -6,9 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mplus_ray.actors.messages import SearchResult
+from mplus_ray.actors.messages import AskResult, SearchResult
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.open_memory import OpenMemory, continues, end_of
+from mplus_ray.actors.reading.request import judged
 
 if TYPE_CHECKING:
     from mplus_ray.model import Answer, MPlus
@@ -51,7 +52,17 @@ class Reader:
         on_text: Callable[[str], None] = lambda piece: None,
         **sampling: Any,
     ) -> Answer:
-        """Answer from the memory that the plan describes.
+        """Answer from the memory that the plan describes, see `judge`."""
+        return self.judge(plan, question, on_text, **sampling).answer
+
+    def judge(
+        self,
+        plan: ReadPlan,
+        question: str,
+        on_text: Callable[[str], None] = lambda piece: None,
+        **sampling: Any,
+    ) -> AskResult:
+        """An answer from the memory that the plan describes, with its confidence.
 
         Args:
             on_text: called with each piece of the answer as it comes.
@@ -63,7 +74,7 @@ class Reader:
         (generation,) = self._model.start([self._view(plan)], [question], Sampling.of(sampling))
         for piece in pieces(self._model.networks.reader, generation):
             on_text(piece)
-        return self._model.answer(generation)
+        return judged(self._model, generation)
 
     def search(self, plan: ReadPlan, query: str, limit: int = 10) -> SearchResult:
         """The steps of the plan's memory that an answer would draw on.

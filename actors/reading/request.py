@@ -168,10 +168,15 @@ class ReadRequest(Pending):
     def told(self, model: MPlus) -> AskResult:
         """The whole answer, once it is done."""
         assert self.generation is not None
-        answer = model.answer(self.generation, self.asked.citations)
-        if model.confidence is None or blocks_known(self.generation) < model.confidence.fewest:
-            return AskResult(answer)
-        # What the model refuses in words is withheld, however sure it was of them.
-        refused = refuses(self.generation)
-        confidence = 0.0 if refused else model.confidence(evidence_of(self.generation))
-        return AskResult(answer, confidence, model.confidence.threshold)
+        return judged(model, self.generation, self.asked.citations)
+
+
+def judged(model: MPlus, generation: Generation, citations: int = 5) -> AskResult:
+    """What a complete generation has come to, and how sure the model is of it."""
+    answer, refused = model.answer(generation, citations), refuses(generation)
+    confidence = model.confidence
+    if confidence is None or blocks_known(generation) < confidence.fewest:
+        return AskResult(answer, refused=refused)
+    # What the model refuses in words is withheld, however sure it was of them.
+    sure = 0.0 if refused else confidence(evidence_of(generation))
+    return AskResult(answer, sure, confidence.threshold, refused)

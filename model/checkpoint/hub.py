@@ -36,9 +36,11 @@ def find_checkpoint(source: str) -> Path:
         )
     if source and path.exists():
         raise CheckpointError(f"{source} is a file; a checkpoint is the folder it lies in")
-    if not _HUB_ID.match(source):
+    # What begins like a folder of here is meant as one, also where it reads like a hub id.
+    if not _HUB_ID.match(source) or path.parts[:1] in ((".",), ("..",)) or path.parent.is_dir():
         raise CheckpointError(
-            f"there is no checkpoint at {source}; {', '.join(shipped_names())} come with mplus"
+            f"there is no folder {source}; name one that holds a checkpoint, or one of those that "
+            f"come with mplus: {', '.join(shipped_names())}"
         )
     from huggingface_hub import snapshot_download
 
@@ -46,7 +48,9 @@ def find_checkpoint(source: str) -> Path:
         return Path(snapshot_download(source, allow_patterns=list(FILES)))
     except Exception as error:  # network, permission, unknown repository: all the same here
         raise CheckpointError(
-            f"there is no folder {source}, and the hub did not give it either: {error}"
+            f"there is no folder {source} here, and no checkpoint {source} was found on the "
+            f"Hugging Face hub ({type(error).__name__}); come with mplus: "
+            f"{', '.join(shipped_names())}"
         ) from error
 
 

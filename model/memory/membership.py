@@ -154,9 +154,9 @@ class Membership:
 
     config: ModelConfig = field(repr=False)
     step: int
-    pool: Ids
-    dropped: tuple[Ids, ...]
-    _merged: _LongTerm
+    pool: Ids = field(repr=False)
+    dropped: tuple[Ids, ...] = field(repr=False)
+    _merged: _LongTerm = field(repr=False)
 
     @classmethod
     def genesis(

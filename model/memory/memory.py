@@ -46,6 +46,10 @@ class Memory:
     writer_state: WriterState
     store: RowStore
 
+    def __repr__(self) -> str:
+        """Short: the fields hold tensors of all layers."""
+        return f"Memory(step={self.step}, seed={self.seed}, fingerprint={self.fingerprint!r})"
+
     @property
     def step(self) -> int:
         """Chunks memorized so far."""

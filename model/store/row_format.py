@@ -8,7 +8,7 @@ Legend: L layers, R rows, G key/value heads, e head dim, s retriever key width, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,9 +32,9 @@ class RowBlock:
             input at a token; None where rows are outputs.
     """
 
-    kv: Tensor
-    keys: Tensor
-    tokens: Tensor | None = None
+    kv: Tensor = field(repr=False)
+    keys: Tensor = field(repr=False)
+    tokens: Tensor | None = field(default=None, repr=False)
 
     @property
     def rows(self) -> int:

@@ -6,7 +6,7 @@ Everything else of the past is in row shards or follows from the seed.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import torch
@@ -92,4 +92,4 @@ class WriterState:
 
     step: int
     history: bytes
-    last_block: Tensor | None
+    last_block: Tensor | None = field(repr=False)

@@ -142,7 +142,7 @@ class Ledger:
                 # Another process may be making the same tenant; then this one finds it.
                 with suppress(IntegrityError), connection.begin_nested():
                     insert_tenant(connection, tenant)
-                    head = new_head(fingerprint, self._clock())
+                    head = new_head(fingerprint, tenant.created)
                     add_head(connection, self._log(tenant).scope, head)
                 row = connection.execute(named(name)).one()
         if row.status != "active":

@@ -45,7 +45,7 @@ class MarkedTenants:
                     f"there is a tenant {tenant.name!r} already; give another name, or delete it"
                 )
             insert_tenant(connection, tenant, "deleting")
-            add_head(connection, log.scope, new_head(tenant.fingerprint, self._clock()))
+            add_head(connection, log.scope, new_head(tenant.fingerprint, tenant.created))
         return log
 
     def admit(self, log: TenantLog, fill: Callable[[Connection, TenantScope], None]) -> None:

@@ -11,22 +11,25 @@ from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.pipeline.ledger.documents.documents import Passage
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.abstention import check_threshold, judge
 from mplus_ray.pipeline.reading.read_plans import read_plan
 
 if TYPE_CHECKING:
+    from mplus_ray.actors.messages import AskResult
     from mplus_ray.model import Answer
+    from mplus_ray.pipeline.reading.abstention import Verdict
 
 
 class ReaderLike(Protocol):
     """The reader here or in an actor."""
 
-    def ask(
+    def judge(
         self,
         plan: ReadPlan,
         question: str,
         on_text: Callable[[str], None] = ...,
         **sampling: Any,
-    ) -> Answer: ...
+    ) -> AskResult: ...
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,19 @@ class Reply:
     Attributes:
         step: the memory after so many steps gave it.
         waiting: steps of the log that are not memorized yet.
-        answer: the model's.
+        verdict: the answer, how sure the model was of it, and whether it is withheld.
         citations: the passages, the best first.
     """
 
-    answer: Answer
+    verdict: Verdict
     citations: list[Citation]
     step: int
     waiting: int
+
+    @property
+    def answer(self) -> Answer:
+        """The model's own words and figures, whether they are withheld or not."""
+        return self.verdict.told.answer
 
 
 def ask(
@@ -52,11 +60,15 @@ def ask(
     question: str,
     on_text: Callable[[str], None] = lambda piece: None,
     as_of: int | None = None,
+    threshold: float | None = None,
     **sampling: Any,
 ) -> Reply:
     """Answer from a tenant's memory.
 
     Args:
+        on_text: called with pieces of the model's answer, which may turn out to be withheld.
+        threshold: below this confidence the answer is withheld; None: the tenant's setting, else
+            the checkpoint's. 0 withholds nothing.
         as_of: answer from the memory as it was after so many steps.
         sampling: as `model.generation.sampling.Sampling` takes it.
 
@@ -65,6 +77,7 @@ def ask(
             it again.
         SwappedError: the memory was replaced each time.
     """
+    check_threshold(threshold)
     if log.tenant.cold_after is not None:
         log.touch()
     said = False
@@ -81,12 +94,14 @@ def ask(
             # What was said cannot be taken back, so whatever is tried after that is silent.
             shown = _unheard if said else show
             try:
-                answer = reader.ask(plan, question, shown, **sampling)
+                told = reader.judge(plan, question, shown, **sampling)
             except DamagedFileError as error:
                 check_damage(error, read_plan(log, log.heads.serving(), as_of))
                 raise
-            citations = cite(answer.sources, log, plan.head)
-            return Reply(answer, citations, plan.step, log.length() - serving.head.step)
+            citations = cite(told.answer.sources, log, plan.head)
+            verdict = judge(log.tenant, plan, told, threshold)
+            waiting = log.length() - serving.head.step
+            return Reply(verdict, citations, plan.step, waiting)
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -24,7 +24,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
-from mplus_ray.pipeline.ledger.schema import documents, heads, tenants
+from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
@@ -83,12 +83,12 @@ class Plans:
 
         Args:
             min_step: what the memory has to have at least; more than the log has stands for all
-                of it, because forgetting numbers the steps anew.
+                of it where something was forgotten, which numbers the steps anew.
             timeout: seconds to wait for that, and for a memory that was dropped.
 
         Raises:
             NotYetError: it has not come so far in time.
-            InvalidInputError: the memory was never at `as_of`.
+            InvalidInputError: the memory was never at `as_of`, or `min_step` is beyond the log.
             TenantNotFoundError: the tenant was deleted.
         """
         deadline = time.monotonic() + timeout
@@ -128,7 +128,7 @@ class Plans:
             kept = self._current(log, row, connection)
             needed = kept.whole
             if min_step is not None and min_step > kept.plan.step:
-                needed = max(needed, min(min_step, next_step(connection, log.scope)))
+                needed = max(needed, _reachable(connection, log.scope, min_step))
         if kept.whole and row.wanted is None:
             log.request_warmup()
         self._note_use(log, row)
@@ -172,6 +172,31 @@ class Plans:
             return
         if log.scope.clock() - row.used >= min(_USE_NOTED_EVERY, row.cold_after / 10):
             self._ledger.notes.submit(f"tenant {log.tenant.id}", log.touch)
+
+
+def _reachable(connection: Connection, scope: TenantScope, min_step: int) -> int:
+    """`min_step`, or all of the log where its steps were numbered anew since: by forgetting, or
+    for another model.
+
+    Raises:
+        InvalidInputError: the log never had so many steps.
+    """
+    length = next_step(connection, scope)
+    if min_step <= length:
+        return min_step
+    forgot = scope.select(forgets, forgets.c.id).limit(1)
+    first_head = (  # it is as old as its tenant; one that took its place has other steps
+        scope.select(heads, heads.c.id)
+        .join(tenants, tenants.c.id == heads.c.tenant)
+        .where(heads.c.serving, heads.c.created == tenants.c.created)
+    )
+    renumbered = connection.execute(forgot).first() or not connection.execute(first_head).first()
+    if not renumbered:
+        raise InvalidInputError(
+            f"min_step {min_step} is beyond the log, which has {length} steps; send the `min_step` "
+            "that a document was answered with"
+        )
+    return length
 
 
 def serving_row(connection: Connection, scope: TenantScope) -> Row[Any]:

@@ -56,6 +56,13 @@ class Ask(_Arguments):
     """Ask the memory a question. Citations are what it found close: attribution, not proof."""
 
     question: str = Field(min_length=1, description="In plain words.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Withhold an answer of less confidence; 0 withholds nothing.",
+    )
 
 
 class Search(_Arguments):
@@ -180,7 +187,7 @@ class McpTools:
         caller.key.require(KeyScope.QUERY)
         turns = (Turn("user", sent.question),)
         self._answers.check(turns, 1)
-        question = AskQuery(turns=turns, sampling={"max_tokens": 64})
+        question = AskQuery(turns=turns, sampling={"max_tokens": 64}, threshold=sent.threshold)
         return to_answer(await self._answers.reply(caller.tenant, question)).model_dump()
 
     async def _search(self, caller: Caller, sent: Search) -> dict[str, Any]:

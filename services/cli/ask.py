@@ -26,6 +26,16 @@ def ask(
     max_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes a drawn answer repeatable.")] = 0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="Withhold an answer of less confidence, from 0 (never) to 1; by default as the "
+            "tenant is set, else as the checkpoint says.",
+            min=0,
+            max=1,
+            show_default=False,
+        ),
+    ] = None,
     as_of: AsOfOption = None,
     snapshot: SnapshotOption = None,
     data: DataOption = None,
@@ -33,7 +43,9 @@ def ask(
     json: JsonOption = None,
 ) -> None:
     """Answer a question from the memory of a tenant that exists."""
+    from mplus_ray.pipeline.reading.abstention import may_abstain
     from mplus_ray.pipeline.reading.ask import ask as answer_question
+    from mplus_ray.pipeline.reading.read_plans import read_plan
     from mplus_ray.services.cli.asking import check_words, mending, prepare, say_waiting
     from mplus_ray.services.cli.output import human, printable, show_passage, stderr, write_json
     from mplus_ray.services.embedded import Embedded
@@ -49,6 +61,14 @@ def ask(
             log.tenant.check_fingerprint(system.model.fingerprint)
         prepare(system, log)
         step = step_of(log, as_of, snapshot)
+        # What was printed cannot be taken back, so what may be withheld is printed when it is done.
+        held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
+        held = held or read_plan(log, log.heads.serving(), step).holds_nothing
+
+        def show(piece: str) -> None:
+            if not held:
+                console.print(printable(piece), end="", markup=False)
+
         reply = mending(
             system,
             log,
@@ -56,21 +76,25 @@ def ask(
                 log,
                 system.reader,
                 question,
-                on_text=lambda piece: console.print(printable(piece), end="", markup=False),
+                on_text=show,
                 as_of=step,
+                threshold=threshold,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 seed=seed,
             ),
         )
-        console.print()
+        verdict = reply.verdict
+        console.print(printable(verdict.text) if held else "", markup=False)
     say_waiting(reply.waiting, tenant)
-    answer, citations = reply.answer, reply.citations
+    answer, citations = verdict.told.answer, reply.citations
     for number, citation in enumerate(citations, 1):
         show_passage(console, number, citation.passage, f"{citation.score:.3g}")
     result = {
-        "answer": answer.text,
+        "answer": verdict.text,
         "citations": [_as_json(citation) for citation in citations],
+        "confidence": verdict.told.confidence,
+        "abstained": verdict.abstained,
         "finish_reason": answer.finish_reason,
         "usage": asdict(answer.usage),
         "step": reply.step,

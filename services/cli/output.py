@@ -14,12 +14,26 @@ from mplus_ray.model.object_store.failures import refused
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.documents.documents import Passage
+    from mplus_ray.services.settings import Settings
 
 _SHOWN_CHARACTERS = 240  # of a passage on a terminal
 
 
 def stderr() -> Console:
     return Console(stderr=True, highlight=False)
+
+
+def say_absent(settings: Settings) -> None:
+    """Tell on standard error that a command looks into a data directory that is none."""
+    if settings.exists:
+        return
+    what = "holds no memory" if settings.data.is_dir() else "does not exist"
+    stderr().print(
+        f"{settings.data} {what}, so there is nothing to show; check --data and MPLUS_DATA "
+        "(`mplus ingest` begins a memory there)",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def write_json(target: str | None, result: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""What is shown while documents are taken in and memorized; nothing where nobody looks."""
+"""What is shown while documents are taken in and memorized: a live line on a terminal, elsewhere
+a line now and then, so that a log says that it goes on."""
 
 from __future__ import annotations
 
@@ -31,11 +32,36 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.writing.write_job import OnStep
 
 
+LINE_SECONDS = 15.0  # between two lines where no terminal is
+
+
 class _TokenRate(ProgressColumn):
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time or task.elapsed
         rate = task.fields["tokens"] / elapsed if elapsed else 0.0
         return Text(f"{rate:,.0f} tokens/s", style="cyan")
+
+
+class Lines:
+    """Where no terminal is: a line at most every `pause` seconds, the first one after that."""
+
+    def __init__(
+        self,
+        console: Console,
+        pause: float = LINE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._console = console
+        self._pause = pause
+        self._clock = clock
+        self._said = clock()
+
+    def say(self, text: str) -> None:
+        """Print it if one is due, and this is no terminal."""
+        if self._console.is_terminal or self._clock() - self._said < self._pause:
+            return
+        self._said = self._clock()
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
 
 class Memorizing:
@@ -50,6 +76,8 @@ class Memorizing:
         self._total = 0 if steps is None else steps
         self._done = 0
         self._tokens = 0
+        self._name = name
+        self._lines = Lines(progress.console)
         self._task = progress.add_task(f"memorizing {name}", total=steps, tokens=0)
 
     def expect(self, tenant: Tenant, steps: int) -> None:
@@ -64,6 +92,10 @@ class Memorizing:
         self._total = max(self._total, self._done)
         self._progress.update(
             self._task, completed=self._done, total=self._total, tokens=self._tokens
+        )
+        self._lines.say(
+            f"memorizing {self._name}: {self._done:,} of {self._total:,} chunks, "
+            f"{self._tokens:,} tokens"
         )
 
 
@@ -145,6 +177,8 @@ class Ingesting:
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=None, figures="", doing="")
+        self._tenant = tenant
+        self._lines = Lines(console, clock=clock)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -220,6 +254,7 @@ class Ingesting:
     def _show(self, doing: str | None = None) -> None:
         fields: dict[str, Any] = {} if doing is None else {"doing": doing}
         self._progress.update(self._task, figures=str(self.figures), **fields)
+        self._lines.say(f"{self._tenant}: {self.figures}")
 
 
 def _clock_face(seconds: float) -> str:

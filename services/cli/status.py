@@ -39,13 +39,14 @@ def status(
 
     from mplus_ray.model.errors import InvalidInputError
     from mplus_ray.services.cli.interrupts import stopped_by_signals
-    from mplus_ray.services.cli.output import human, write_json
+    from mplus_ray.services.cli.output import human, say_absent, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
     if watch and json is not None:
         raise InvalidInputError("--watch is for people; call `mplus status --json` repeatedly")
     settings = Settings.read(data)
+    say_absent(settings)
     with Embedded(settings) as system:
         if tenant is not None:
             system.existing_tenant(tenant)

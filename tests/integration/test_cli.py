@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+from mplus_ray.model import MPlus
+from mplus_ray.model.generation.confidence import FILE, Confidence
+from mplus_ray.pipeline.reading.abstention import REFUSAL
 from tests.integration.tiny import make_tiny_checkpoint
 from tests.integration.warm import WarmCommand, warm_command
 from tests.unit.pipeline.parsing.test_parse import pdf
@@ -125,8 +128,94 @@ def test_json_goes_to_a_file_too(mplus: WarmCommand, tmp_path: Path) -> None:
     assert "1 documents" in done.out
 
 
+def test_a_search_finds_what_an_answer_cites(mplus: WarmCommand, tmp_path: Path) -> None:
+    mplus("ingest", "-t", "anna", write(tmp_path / "birds.md", "# Owls\n\nThe owl is brown."))
+    found = mplus("search", "-t", "anna", "Which owls are brown?", "--json", "-")
+    assert found.code == 0, found.err
+    (hit,) = found.json["results"]
+    (cited,) = mplus("ask", "-t", "anna", "Which owls are brown?", "--json", "-").json["citations"]
+    assert {name: hit[name] for name in cited if name != "score"} == {
+        name: value for name, value in cited.items() if name != "score"
+    }
+    assert (hit["step"], hit["section"], hit["score"]) == (1, "Owls", None)
+    assert hit["why"]["words"] == ["owls", "brown"]
+    assert (found.json["votes"], found.json["step"], found.json["waiting"]) == ("layers", 1, 0)
+    shown = mplus("search", "-t", "anna", "Which owls are brown?")
+    assert "The owl is brown." in shown.out
+    assert "owls, brown" in shown.out
+    assert mplus("search", "-t", "anna", "Owls", "--as-of", "0").out.strip() == "nothing found"
+    for wrong in (["--limit", "0"], ["--limit", "101"], ["--min-score", "2"]):
+        assert mplus("search", "-t", "anna", "Owls", *wrong).code == 2
+    refused = mplus("search", "-t", "anna", "Owls", "--min-score", "0.5")
+    assert (refused.code, "mplus eval relevance" in refused.err) == (2, True)
+
+
+class TestConfidence:
+    """The command line withholds what HTTP does, and says how sure it is."""
+
+    @pytest.fixture
+    def half_sure(self, mplus: WarmCommand, checkpoint: Path, tmp_path: Path) -> WarmCommand:
+        """A checkpoint that is sure of every answer by one half, and trusts from 0.7 on."""
+        folder = tmp_path / "half"
+        shutil.copytree(checkpoint, folder)
+        model = MPlus.load(folder, device="cpu")
+        Confidence(("certainty",), (0.0,), 0.0, 0.7, model.fingerprint).save(folder / FILE)
+        command = mplus.at(mplus.data, folder)
+        assert command("ingest", "-t", "anna", write(tmp_path / "birds.txt", BIRDS)).code == 0
+        return command
+
+    def test_what_is_not_trusted_is_withheld(self, half_sure: WarmCommand) -> None:
+        asked = half_sure("ask", "-t", "anna", "Which bird?", "--json", "-").json
+        assert (asked["answer"], asked["abstained"]) == (REFUSAL, True)
+        assert asked["confidence"] == 0.5
+        assert asked["citations"]
+        assert half_sure("ask", "-t", "anna", "Which bird?").out.startswith(REFUSAL)
+
+    def test_a_question_has_a_threshold_of_its_own(self, half_sure: WarmCommand) -> None:
+        question = ("ask", "-t", "anna", "Which bird?")
+        for threshold, withheld in ((0, False), (0.5, False), (0.51, True)):
+            asked = half_sure(*question, "--threshold", str(threshold), "--json", "-").json
+            assert asked["abstained"] is withheld
+            assert (asked["answer"] == REFUSAL) is withheld
+        assert half_sure(*question, "--threshold", "2").code == 2
+
+    def test_so_has_a_tenant(self, half_sure: WarmCommand) -> None:
+        assert half_sure("tenants", "set", "anna", "--threshold", "0.4").code == 0
+        assert not half_sure("ask", "-t", "anna", "Who?", "--json", "-").json["abstained"]
+        asked = half_sure("ask", "-t", "anna", "Who?", "--threshold", "0.9", "--json", "-").json
+        assert asked["abstained"], "the question's own comes first"
+
+
+def test_what_was_never_told_is_not_known(mplus: WarmCommand, tmp_path: Path) -> None:
+    """Also without a fitted confidence: an empty memory abstains."""
+    mplus("ingest", "-t", "anna", write(tmp_path / "birds.txt", BIRDS))
+    asked = mplus("ask", "-t", "anna", "Which bird?", "--as-of", "0", "--json", "-").json
+    assert (asked["answer"], asked["abstained"], asked["confidence"]) == (REFUSAL, True, 0)
+    now = mplus("ask", "-t", "anna", "Which bird?", "--json", "-").json
+    assert (now["abstained"], now["confidence"]) == (False, None)
+
+
+@pytest.mark.parametrize("command", ["ask", "search"])
+@pytest.mark.parametrize("words", ["", "  ", "\n"])
+def test_nothing_is_refused_before_anything_is_loaded(
+    mplus: WarmCommand, tmp_path: Path, command: str, words: str
+) -> None:
+    """There is no checkpoint, no data directory and no tenant, and none is looked for."""
+    nowhere = mplus.at(mplus.data, tmp_path / "none")
+    done = nowhere(command, "-t", "nobody", words)
+    assert (done.code, "is empty" in done.err) == (2, True)
+
+
 def test_looking_makes_no_data_directory(mplus: WarmCommand) -> None:
-    assert mplus("tenants", "list", "--json", "-").json == {"tenants": []}
+    looked = mplus("tenants", "list", "--json", "-")
+    assert looked.json == {"tenants": []}
+    for command in (("tenants", "list"), ("status",), ("sweep",)):
+        said = mplus(*command).err
+        assert str(mplus.data) in said.replace("\n", "")
+        assert "does not exist" in said
+    mplus.data.mkdir()
+    assert "holds no memory" in mplus("tenants", "list").err
+    mplus.data.rmdir()
     assert mplus("ask", "-t", "anna", "Who?").code == 5
     assert not mplus.data.exists()
 

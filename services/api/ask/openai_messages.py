@@ -58,6 +58,8 @@ def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
         as_of=chat.as_of,
         snapshot=chat.snapshot,
         citations=citations,
+        threshold=chat.threshold,
+        irrevocable=True,
     )
 
 

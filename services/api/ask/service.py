@@ -19,6 +19,7 @@ from mplus_ray.model.generation.turn_kind import TurnKind
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.abstention import judge, withholds
 from mplus_ray.pipeline.reading.ask import Citation, cite
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
@@ -26,8 +27,6 @@ from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.streaming import within
 from mplus_ray.services.moments import step_of
-
-REFUSAL = "I do not know: nothing in memory answers this well enough."
 
 _UNASKED = Answer("", [], "stop", Usage(0, 0, 0))
 
@@ -45,6 +44,9 @@ class AskQuery:
         as_of: a step or a time; `snapshot`: the name of one.
         citations: how many passages are wanted.
         whole: the reply is all that is wanted.
+        threshold: below this confidence the answer is withheld; None: the tenant's setting, else
+            the checkpoint's. 0 withholds nothing.
+        irrevocable: pieces cannot be taken back where they go, so an empty memory sends none.
         snapshot: the name of one; None for none.
     """
 
@@ -55,6 +57,8 @@ class AskQuery:
     snapshot: str | None = None
     citations: int = 5
     whole: bool = False
+    threshold: float | None = None
+    irrevocable: bool = False
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,8 @@ class Answers:
             with attempt:
                 plan = await self.plan(log, question.min_step, as_of)
                 told: AskResult | None = None
+                silent = question.irrevocable and plan.holds_nothing
+                silent = silent and withholds(log.tenant, question.threshold)
                 asked = AskRequest(
                     plan, question.turns, question.sampling, question.citations, question.whole
                 )
@@ -195,7 +201,7 @@ class Answers:
                     async for each in asking:
                         if isinstance(each, AskResult):
                             told = each
-                        elif heard in (None, attempt.number):
+                        elif heard in (None, attempt.number) and not silent:
                             heard = attempt.number
                             yield each
                 except DamagedFileError as error:
@@ -205,7 +211,7 @@ class Answers:
                     if isinstance(asking, AsyncGenerator):
                         await asking.aclose()
                 assert told is not None, "a reader's last word is what the answer came to"
-                reply = await asyncio.to_thread(_to_reply, log, plan, told)
+                reply = await asyncio.to_thread(_to_reply, log, plan, told, question.threshold)
                 usage = told.answer.usage
                 self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
                 yield reply
@@ -241,22 +247,8 @@ class Answers:
             _log.error("a memory was not mended", exc_info=error, extra={"tenant": log.tenant.id})
 
 
-def _to_reply(log: TenantLog, plan: ReadPlan, told: AskResult) -> Reply:
+def _to_reply(log: TenantLog, plan: ReadPlan, told: AskResult, threshold: float | None) -> Reply:
     """With its passages; for a thread, because it reads the ledger."""
     citations = cite(told.answer.sources, log, plan.head)
-    abstained = abstains(log.tenant, told)
-    text = REFUSAL if abstained else told.answer.text
-    return Reply(told, text, citations, abstained, plan.step, log.waiting())
-
-
-def abstains(tenant: Tenant, told: AskResult) -> bool:
-    """Whether an answer is to be withheld."""
-    threshold = told.threshold if tenant.threshold is None else tenant.threshold
-    if threshold is None or told.confidence is None:
-        return False
-    return told.confidence < threshold
-
-
-def may_abstain(tenant: Tenant, confident: bool) -> bool:
-    """Whether an answer may turn out to be withheld when it is complete."""
-    return confident and tenant.threshold != 0
+    verdict = judge(log.tenant, plan, told, threshold)
+    return Reply(verdict.told, verdict.text, citations, verdict.abstained, plan.step, log.waiting())

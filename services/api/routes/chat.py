@@ -17,9 +17,10 @@ from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.generation.turn_kind import TurnKind
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.abstention import may_abstain, says_nothing
 from mplus_ray.services.api.ask.conversation import converse, whole_reply
 from mplus_ray.services.api.ask.openai_messages import new_turns, to_question, transcript
-from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply, may_abstain
+from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
 from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.openapi import openai_problems
@@ -65,8 +66,9 @@ class _Talk:
         if not self.store:
             return None
         turns = new_turns(self.question.turns)
+        # Neither what was withheld nor what says nothing is something to remember.
         answered = reply.kind is TurnKind.MEMORY and not reply.abstained
-        said = reply.text if answered else None
+        said = reply.text if answered and not says_nothing(reply.told) else None
         taken = await self.intake.take_in(self.log, transcript(turns, said))
         return taken.id
 
@@ -120,7 +122,7 @@ async def chat(body: ChatRequest, request: Request, caller: CallerOf, deps: Deps
         intake=intake,
         store=bool(body.store),
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
-        held_back=may_abstain(log.tenant, deps.confident),
+        held_back=may_abstain(log.tenant, deps.confident, question.threshold),
     )
     if body.stream:
         pieces = await while_connected(request, peeked(converse(answers, log, question)))

@@ -58,6 +58,7 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
         as_of=query.as_of,
         snapshot=query.snapshot,
         citations=query.wanted_citations,
+        threshold=query.threshold,
     )
     if not query.stream:
         reply = await while_connected(request, answers.reply(log, question))

@@ -37,8 +37,8 @@ class StreamOptions(_Lenient):
 
 
 class ChatRequest(_Lenient):
-    """`POST /v1/chat/completions`. `min_step`, `as_of`, `snapshot` and `citations` are as in
-    `/v1/query`; openai's client sends them as `extra_body`.
+    """`POST /v1/chat/completions`. `min_step`, `as_of`, `snapshot`, `citations` and `threshold`
+    are as in `/v1/query`; openai's client sends them as `extra_body`.
     """
 
     model_config = ConfigDict(
@@ -71,6 +71,7 @@ class ChatRequest(_Lenient):
     as_of: int | str | None = None
     snapshot: str | None = None
     citations: bool | int = 5
+    threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
 class ReplyMessage(Response):

@@ -41,6 +41,14 @@ class Query(Request):
         examples=[120, "2026-03-01"],
     )
     snapshot: Name | None = Field(None, description="The same, by the name of a snapshot.")
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Withhold an answer of less confidence; by default as the tenant is set, else "
+        "as the checkpoint says. 0 withholds nothing.",
+    )
     citations: bool | Citations = Field(5, description="How many; true is 5, false is none.")
 
     @model_validator(mode="after")

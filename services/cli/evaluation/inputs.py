@@ -73,12 +73,16 @@ def check_plot(plot: Path | None) -> None:
 
 @contextmanager
 def progress(what: str, tokens: int) -> Iterator[Advance]:
-    """A bar on standard error over the tokens that are memorized; the questions come between."""
+    """A bar on standard error over the tokens that are memorized; the questions come between.
+    Where that is no terminal, a line now and then."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
     from mplus_ray.services.cli.output import stderr
+    from mplus_ray.services.cli.progress import Lines
 
+    console, done = stderr(), 0
+    lines = Lines(console)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -86,11 +90,14 @@ def progress(what: str, tokens: int) -> Iterator[Advance]:
         TimeElapsedColumn(),
         Remaining(),
     )
-    with Progress(*columns, console=stderr()) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=tokens)
 
         def advance(memorized: int) -> None:
+            nonlocal done
+            done += memorized
             bar.advance(task, memorized)
+            lines.say(f"{what}: {done:,} of about {tokens:,} tokens")
 
         yield advance
         bar.update(task, total=bar.tasks[0].completed)

@@ -208,11 +208,12 @@ def sweep(data: DataOption = None, json: JsonOption = None) -> None:
     For a timer. `tenants set --cold-after` says when a tenant is cold.
     """
     from mplus_ray.pipeline.maintenance.tenant_lifecycle import sweep as sweep_all
-    from mplus_ray.services.cli.output import human, write_json
+    from mplus_ray.services.cli.output import human, say_absent, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data)
+    say_absent(settings)
     done = {"cooled": 0, "merged": 0, "removed": 0}
     if settings.exists:  # looking makes no data directory
         with Embedded(settings) as system:

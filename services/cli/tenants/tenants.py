@@ -64,11 +64,12 @@ def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from mplus_ray.services.cli.output import human, write_json
+    from mplus_ray.services.cli.output import human, say_absent, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
     settings = Settings.read(data=data)
+    say_absent(settings)
     summaries = []
     if settings.exists:  # looking makes no data directory
         with Embedded(settings) as system:

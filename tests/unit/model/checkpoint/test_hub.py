@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from mplus_ray.model import MPlus
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.errors import CheckpointError
 
@@ -22,14 +25,29 @@ def test_a_file_is_no_checkpoint(tmp_path):
 @pytest.mark.parametrize("source", ["/no/such/folder", "nowhere", "", "a/b/c", "../x/y", "a b/c"])
 def test_what_is_neither_a_folder_nor_a_hub_id(source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="there is no checkpoint at"):
+    with pytest.raises(CheckpointError, match="there is no folder"):
         find_checkpoint(source)
 
 
 def test_a_hub_id_that_cannot_be_had(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="no folder nobody/nothing, and the hub did not"):
+    with pytest.raises(CheckpointError, match="no folder nobody/nothing here, and no checkpoint"):
         find_checkpoint("nobody/nothing")
+
+
+def test_a_folder_that_is_missing_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    """What is meant as a folder gets no word about the internet."""
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def hub(*arguments, **options):
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", hub)
+    for source in ("checkpoints/mine", "./mine", "../mine", str(tmp_path / "mine"), Path("a/b")):
+        with pytest.raises(CheckpointError, match="there is no folder") as refused:
+            MPlus.load(source)
+        assert "internet" not in str(refused.value)
 
 
 def test_a_cached_hub_id_is_found(tmp_path, monkeypatch):

@@ -131,3 +131,13 @@ def test_a_chunk_does_not_see_rows_older_than_the_last_block(networks):
     assert a.last_block is not None
     assert b.last_block is not None
     assert worst(a.last_block, b.last_block) == 0.0
+
+
+def test_what_is_shown_of_a_memory_is_short(networks):
+    """A notebook shows the value of a cell's last line: no tensor may be in it."""
+    memory = grow(networks, 12)
+    assert repr(memory) == "Memory(step=12, seed=0, fingerprint='tiny')"
+    parts = (memory.membership, memory.writer_state, memory.store, view(networks, memory))
+    for part in parts:
+        assert len(repr(part)) < 200, type(part)
+        assert "tensor(" not in repr(part)

@@ -251,13 +251,29 @@ class TestMoments:
         put(log, "a", 2)
         put(log, "b", 2)
         grow(log)
+        grow(log)
+        assert plans.plan(log, min_step=4).step == 4
+        forget(log)
+        swap(log)
+        assert plans.plan(log, min_step=4).step == 2
+        put(log, "c", 2)
         with pytest.raises(NotYetError):
             plans.plan(log, min_step=10**12)
         grow(log)
         assert plans.plan(log, min_step=10**12).step == 4
-        forget(log)
-        swap(log)
-        assert plans.plan(log, min_step=4).step == 2
+
+    @pytest.mark.parametrize("steps", [0, 2])
+    def test_more_than_the_log_ever_had_is_refused(
+        self, plans: Plans, log: TenantLog, steps: int
+    ) -> None:
+        """At once, however long the question would wait, and whether or not all is memorized."""
+        if steps:
+            put(log, "a", steps)
+        for _ in range(2):
+            with pytest.raises(InvalidInputError, match=f"which has {steps} steps"):
+                plans.plan(log, min_step=steps + 1, timeout=60.0)
+            if steps:
+                grow(log)
 
     def test_no_thread_waits_in_a_coroutine(self, plans: Plans, log: TenantLog) -> None:
         put(log, "a", 2)

@@ -10,6 +10,7 @@ from openai import OpenAI
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.confidence import Confidence
+from mplus_ray.pipeline.reading.abstention import REFUSAL
 from mplus_ray.services.api.ask.conversation import (
     ABOUT,
     EMPTY,
@@ -17,7 +18,6 @@ from mplus_ray.services.api.ask.conversation import (
     NOTHING_KNOWN,
     NOTHING_SAID,
 )
-from mplus_ray.services.api.ask.service import REFUSAL
 from tests.api_world import SECONDS, ApiWorld, endless_model, serving
 
 MODEL = "mplus-test"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from mplus_ray.actors.messages import AskResult
+from mplus_ray.actors.reading.request import ReadRequest
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.confidence import Confidence
-from mplus_ray.services.api.ask.service import REFUSAL
+from mplus_ray.pipeline.reading.abstention import REFUSAL
 from tests.api_world import SECONDS, ApiWorld, endless_model, serving, until
 
 MODEL = "mplus-test"
@@ -123,7 +126,13 @@ def test_the_asynchronous_client(api: ApiWorld) -> None:
 def test_a_stream_that_is_closed_frees_its_slot(api: ApiWorld) -> None:
     before = api.answering.stats().cancelled
     with client(api, api.fresh()) as ai:
-        stream = ai.chat.completions.create(model=MODEL, messages=WHO, max_tokens=2000, stream=True)
+        stream = ai.chat.completions.create(
+            model=MODEL,
+            messages=WHO,
+            max_tokens=2000,
+            stream=True,
+            extra_body={"threshold": 0},
+        )
         next(stream)
         next(stream)
         stream.close()
@@ -211,7 +220,9 @@ class TestStore:
     def test_a_turn_is_memorized(self, api: ApiWorld) -> None:
         headers = api.fresh()
         with client(api, headers) as ai:
-            said = ai.chat.completions.create(model=MODEL, messages=WHO, max_tokens=9, store=True)
+            said = ai.chat.completions.create(
+                model=MODEL, messages=WHO, max_tokens=9, store=True, extra_body={"threshold": 0}
+            )
         reply = said.choices[0].message.content
         key = said.model_extra["mplus"]["stored"]  # type: ignore[index]
         assert api.log(headers).text(key) == f"User: Who is black?\nAssistant: {reply}"
@@ -227,7 +238,12 @@ class TestStore:
         with client(api, headers) as ai:
             chunks = list(
                 ai.chat.completions.create(
-                    model=MODEL, messages=messages, max_tokens=9, store=True, stream=True
+                    model=MODEL,
+                    messages=messages,
+                    max_tokens=9,
+                    store=True,
+                    stream=True,
+                    extra_body={"threshold": 0},
                 )
             )
         key = chunks[-1].model_extra["mplus"]["stored"]  # type: ignore[index]
@@ -287,4 +303,30 @@ class TestAbstention:
         with client(sure, headers) as ai:
             said = ai.chat.completions.create(model=MODEL, messages=WHO, store=True, max_tokens=3)
         key = said.model_extra["mplus"]["stored"]  # type: ignore[index]
+        assert sure.log(headers).text(key) == "User: Who is black?"
+
+    @pytest.mark.parametrize("words", ["unknown", " Unknown.", "not said", "\n"])
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_nor_is_what_the_model_itself_does_not_know(
+        self, sure: ApiWorld, monkeypatch: pytest.MonkeyPatch, words: str, stream: bool
+    ) -> None:
+        """Also where it is shown, because nothing is to be withheld."""
+        told = ReadRequest.told
+
+        def at_a_loss(question: ReadRequest, model: MPlus) -> AskResult:
+            result = told(question, model)
+            return replace(result, answer=replace(result.answer, text=words))
+
+        monkeypatch.setattr(ReadRequest, "told", at_a_loss)
+        headers = sure.fresh()
+        sure.memorize(headers, "The raven is black.")
+        asked: dict[str, Any] = {"model": MODEL, "messages": WHO, "store": True, "max_tokens": 3}
+        asked["extra_body"] = {"threshold": 0}
+        with client(sure, headers) as ai:
+            if stream:
+                *_, last = ai.chat.completions.create(**asked, stream=True)
+            else:
+                last = ai.chat.completions.create(**asked)
+        key = last.model_extra["mplus"]["stored"]
+        assert not last.model_extra["mplus"]["abstained"]
         assert sure.log(headers).text(key) == "User: Who is black?"

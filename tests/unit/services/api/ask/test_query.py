@@ -16,8 +16,8 @@ from mplus_ray.actors.messages import AskRequest, AskResult, TextDelta
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.model.generation.confidence import Confidence
+from mplus_ray.pipeline.reading.abstention import REFUSAL
 from mplus_ray.services.api.ask.local_readers import LocalReaders
-from mplus_ray.services.api.ask.service import REFUSAL
 from mplus_ray.services.api.deps import Limits
 from tests.api_world import ApiWorld, endless_model, serving, until
 
@@ -81,9 +81,26 @@ def test_so_many_citations(api: ApiWorld, wanted: Any, most: int) -> None:
     assert len(api.ask(headers, "Words?", citations=wanted).json()["citations"]) == most
 
 
-def test_an_empty_memory_answers_without_passages(api: ApiWorld) -> None:
-    told = api.ask(api.fresh(), "Anybody?").json()
+def test_an_empty_memory_abstains(api: ApiWorld) -> None:
+    """Whatever its model can say of its confidence; who wants its words gets them by 0."""
+    headers = api.fresh()
+    told = api.ask(headers, "Anybody?").json()
     assert (told["step"], told["citations"]) == (0, [])
+    assert (told["answer"], told["abstained"], told["confidence"]) == (REFUSAL, True, 0)
+    *_, (_, last) = events(api.ask(headers, "Anybody?", stream=True))
+    assert (last["answer"], last["abstained"]) == (REFUSAL, True)
+    for wanted in (
+        api.ask(headers, "Anybody?", threshold=0).json(),
+        api.ask(api.fresh(threshold=0.0), "Anybody?").json(),
+    ):
+        assert (wanted["abstained"], wanted["confidence"]) == (False, 0)
+        assert wanted["answer"] != REFUSAL
+        assert wanted["usage"]["completion_tokens"] == 4
+    api.memorize(headers, RAVEN, id="bird")
+    assert not api.ask(headers, "Anybody?").json()["abstained"]
+    assert api.ask(headers, "Anybody?", as_of=0).json()["abstained"]
+    api.client.delete("/v1/documents/bird", headers=headers)
+    assert api.ask(headers, "Anybody?").json()["abstained"], "all of it is masked"
 
 
 def test_the_same_question_has_the_same_answer(api: ApiWorld) -> None:
@@ -153,6 +170,9 @@ def test_the_past_can_be_asked(api: ApiWorld) -> None:
         {"stop": ""},
         {"stop": ["a"] * 17},
         {"citations": 21},
+        {"threshold": -0.1},
+        {"threshold": 1.1},
+        {"threshold": "NaN"},
         {"min_step": -1},
         {"as_of": "yesterday"},
         {"as_of": 99},
@@ -237,26 +257,45 @@ class TestStream:
 
 
 class TestAbstention:
-    def test_below_the_threshold_the_answer_is_a_refusal(self, api: ApiWorld, unsure: None) -> None:
-        told = api.ask(api.fresh(), "Who?").json()
-        assert (told["abstained"], told["answer"], told["confidence"]) == (True, REFUSAL, 0.5)
+    @pytest.fixture
+    def told(self, api: ApiWorld) -> dict[str, str]:
+        """Headers of a tenant who was told something."""
+        headers = api.fresh()
+        api.memorize(headers, RAVEN)
+        return headers
+
+    def test_below_the_threshold_the_answer_is_a_refusal(
+        self, api: ApiWorld, unsure: None, told: dict[str, str]
+    ) -> None:
+        said = api.ask(told, "Who?").json()
+        assert (said["abstained"], said["answer"], said["confidence"]) == (True, REFUSAL, 0.5)
 
     @pytest.mark.parametrize(("threshold", "abstained"), [(0.0, False), (0.4, False), (0.6, True)])
     def test_the_tenant_has_a_threshold_of_its_own(
         self, api: ApiWorld, unsure: None, threshold: float, abstained: bool
     ) -> None:
-        told = api.ask(api.fresh(threshold=threshold), "Who?").json()
-        assert told["abstained"] is abstained
-        assert (told["answer"] == REFUSAL) is abstained
+        headers = api.fresh(threshold=threshold)
+        api.memorize(headers, RAVEN)
+        said = api.ask(headers, "Who?").json()
+        assert said["abstained"] is abstained
+        assert (said["answer"] == REFUSAL) is abstained
+        for other, withheld in ((0, False), (0.5, False), (0.51, True), (1, True)):
+            mine = api.ask(headers, "Who?", threshold=other).json()
+            assert mine["abstained"] is withheld, "a question's own comes first"
+            assert (mine["answer"] == REFUSAL) is withheld
 
-    def test_a_stream_says_so_at_its_end(self, api: ApiWorld, unsure: None) -> None:
-        *pieces, (name, last) = events(api.ask(api.fresh(), "Who?", stream=True, max_tokens=20))
+    def test_a_stream_says_so_at_its_end(
+        self, api: ApiWorld, unsure: None, told: dict[str, str]
+    ) -> None:
+        *pieces, (name, last) = events(api.ask(told, "Who?", stream=True, max_tokens=20))
         assert pieces
         assert (name, last["abstained"], last["answer"]) == ("answer", True, REFUSAL)
 
     def test_without_a_confidence_nothing_is_withheld(self, api: ApiWorld) -> None:
-        told = api.ask(api.fresh(threshold=1.0), "Who?").json()
-        assert (told["abstained"], told["confidence"]) == (False, None)
+        headers = api.fresh(threshold=1.0)
+        api.memorize(headers, RAVEN)
+        said = api.ask(headers, "Who?").json()
+        assert (said["abstained"], said["confidence"]) == (False, None)
 
 
 class TestCrowd:

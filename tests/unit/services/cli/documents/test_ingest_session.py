@@ -22,7 +22,7 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.services.cli.documents.ingest import carry_out
 from mplus_ray.services.cli.documents.ingest_session import IngestOrder, Run
-from mplus_ray.services.cli.progress import Figures, Ingesting
+from mplus_ray.services.cli.progress import LINE_SECONDS, Figures, Ingesting
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
 from tests.checkpoints import write_checkpoint
@@ -201,6 +201,24 @@ class TestProgress:
             progress.taken(IngestReport(new=1, tokens=9), "a.txt", 1)
         assert screen.getvalue() == ""
         assert progress.figures.documents == 1
+
+    def test_where_no_terminal_is_a_line_comes_now_and_then(self) -> None:
+        screen = io.StringIO()
+        clock = Clock()
+        tenant = Tenant("t", "anna", 1, "w")
+        console = Console(file=screen, width=40)
+        with (
+            Ingesting(console, "anna", clock) as progress,
+            progress.memorizing(100, 1000) as on_step,
+        ):
+            for _ in range(100):
+                clock.now += 1
+                on_step(tenant, 10)
+        lines = screen.getvalue().splitlines()
+        assert len(lines) == 100 // LINE_SECONDS
+        assert lines[0] == (
+            "anna: 0 documents · 0 tokens · 85 chunks wait · 10 tokens/s · 1:25 left"
+        )
 
     def test_waiting_for_others_is_said_once(self) -> None:
         screen = io.StringIO()
