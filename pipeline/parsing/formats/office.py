@@ -11,6 +11,10 @@ import anydoc
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.formats.docx import legible
+from mplus_ray.pipeline.parsing.formats.hidden_text import (
+    without_hidden_odf,
+    without_hidden_rtf,
+)
 from mplus_ray.pipeline.parsing.formats.office_title import declared_title
 from mplus_ray.pipeline.parsing.kinds import OLE
 from mplus_ray.pipeline.parsing.packages import check_package
@@ -20,6 +24,7 @@ from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 
 # Formats by the library's names; those of one kind share it.
 _PACKAGES = frozenset(["docx", "pptx", "xlsx", "odt", "ods", "odp", "epub"])
+_OPEN = frozenset(["odt", "ods", "odp"])
 _SHEETS = frozenset(["xlsx", "ods"])  # also of the binary formats before them
 _MOST_INLINE = 500  # characters of a cell beyond which a table is layout
 
@@ -39,7 +44,7 @@ def parse_office(data: bytes, name: str, kind: str) -> ParsedDocument:
     packed = not data.startswith(OLE)  # else it is of the binary formats, or encrypted
     if packed and kind in _PACKAGES:
         check_package(data, name, kind)
-    source = legible(data, name) if packed and kind == "docx" else data
+    source = _legible(data, name, kind) if packed else data
     try:
         document = anydoc.to_document(source, cast(Any, kind))
     except anydoc.EncryptedError as error:
@@ -56,6 +61,15 @@ def parse_office(data: bytes, name: str, kind: str) -> ParsedDocument:
     text, sections = reader.read()
     title = declared_title(data, kind, name) or (sections[0].title if sections else None)
     return ParsedDocument(title=title or Path(name).stem, text=text, sections=sections)
+
+
+def _legible(data: bytes, name: str, kind: str) -> bytes:
+    """The file without what nobody sees."""
+    if kind == "docx":
+        return legible(data, name)
+    if kind == "rtf":
+        return without_hidden_rtf(data)
+    return without_hidden_odf(data) if kind in _OPEN else data
 
 
 class _Reader:

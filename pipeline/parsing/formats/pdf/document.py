@@ -45,6 +45,8 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
             raise DocumentError(
                 f"{name} is encrypted; save a copy without a password", Refusal.ENCRYPTED
             ) from error
+        if not error.err_code:  # it is read, and there is nothing in it
+            raise DocumentError(f"{name} has no pages", Refusal.EMPTY) from error
         raise DocumentError(
             f"{name} is a damaged or unsupported PDF ({error}); open it and save it again, or "
             "export its text",

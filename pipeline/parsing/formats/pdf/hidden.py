@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
 _INVISIBLE = 3  # the rendering mode, of recognized text behind a scan too
 _WHITE = 250  # of 255
+_PAPER = (255, 255, 255)
+_NEAR = 5  # of 255: colours that nobody tells apart
+_OPAQUE = 250  # of 255
 _MOST_OBJECTS = 20_000  # of one page that are looked at
 _SCAN = 0.5  # of a page's area that an image covers, behind which text may be invisible
+
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A thing on the page: its kind and place, whether it hides what is below, and its colour."""
+
+    kind: int
+    box: tuple[float, float, float, float]
+    is_filled: bool
+    colour: Colour | None
 
 
 class Hiding:
@@ -32,7 +51,7 @@ class Hiding:
         return ctypes.addressof(first.contents) == ctypes.addressof(second.contents)
 
     def hides(self, place: int) -> bool:
-        """Whether a letter is invisible, off the page, or white on nothing."""
+        """Whether a letter is invisible, off the page, or of the colour of what it stands on."""
         box = raw.FS_RECTF()
         raw.FPDFText_GetLooseCharBox(self._text.raw, place, ctypes.byref(box))
         if not self._is_on_page(box):
@@ -40,23 +59,38 @@ class Hiding:
         owner = raw.FPDFText_GetTextObject(self._text.raw, place)
         if owner and raw.FPDFTextObj_GetTextRenderMode(owner) == _INVISIBLE:
             return not self.is_scan
-        return self._is_white(place) and not self._is_on_something(box)
+        return self._is_of_its_ground(place, box)
 
     def _is_on_page(self, box: raw.FS_RECTF) -> bool:
         left, bottom, right, top = self._page.get_mediabox()
         across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
         return left - 1 <= across <= right + 1 and bottom - 1 <= up <= top + 1
 
-    def _is_white(self, place: int) -> bool:
+    def _is_of_its_ground(self, place: int, box: raw.FS_RECTF) -> bool:
+        """Whether a letter has the colour of what it is written on, or none."""
         parts = [ctypes.c_uint() for _ in range(4)]
         if not raw.FPDFText_GetFillColor(self._text.raw, place, *map(ctypes.byref, parts)):
             return False
         *colour, opacity = (part.value for part in parts)
-        return min(colour) >= _WHITE or opacity == 0
+        if opacity == 0:
+            return True
+        if min(colour) < _WHITE and not any(_alike(colour, fill) for fill in self._fills):
+            return False
+        return _alike(colour, self._ground(box))
+
+    def _ground(self, box: raw.FS_RECTF) -> Colour | None:
+        """The colour of the topmost thing there; None: a picture or the like."""
+        across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
+        ground: Colour | None = _PAPER
+        for one in self._drawn:
+            left, bottom, right, top = one.box
+            if left <= across <= right and bottom <= up <= top and one.is_filled:
+                ground = one.colour
+        return ground
 
     @cached_property
-    def _drawn(self) -> list[tuple[int, tuple[float, float, float, float]]]:
-        """Kind and place of what is drawn on the page and is no text."""
+    def _drawn(self) -> list[_Drawn]:
+        """What is drawn on the page and is no text, from the lowest to the topmost."""
         found = []
         for place in range(min(raw.FPDFPage_CountObjects(self._page.raw), _MOST_OBJECTS)):
             drawn = raw.FPDFPage_GetObject(self._page.raw, place)
@@ -65,8 +99,13 @@ class Hiding:
                 sides = [ctypes.c_float() for _ in range(4)]
                 raw.FPDFPageObj_GetBounds(drawn, *map(ctypes.byref, sides))
                 left, bottom, right, top = (side.value for side in sides)
-                found.append((kind, (left, bottom, right, top)))
+                filled, colour = _fill(drawn, kind)
+                found.append(_Drawn(kind, (left, bottom, right, top), filled, colour))
         return found
+
+    @cached_property
+    def _fills(self) -> set[Colour]:
+        return {one.colour for one in self._drawn if one.colour is not None}
 
     @property
     def is_drawn(self) -> bool:
@@ -79,14 +118,28 @@ class Hiding:
         area = self._page.get_width() * self._page.get_height()
         covered = sum(
             (right - left) * (top - bottom)
-            for kind, (left, bottom, right, top) in self._drawn
+            for kind, (left, bottom, right, top) in ((one.kind, one.box) for one in self._drawn)
             if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM)
         )
         return covered > _SCAN * area
 
-    def _is_on_something(self, box: raw.FS_RECTF) -> bool:
-        across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
-        return any(
-            left <= across <= right and bottom <= up <= top
-            for _, (left, bottom, right, top) in self._drawn
-        )
+
+def _fill(drawn: Any, kind: int) -> tuple[bool, Colour | None]:
+    """Whether a thing hides what is below it, and by which colour; None: by many."""
+    if kind != raw.FPDF_PAGEOBJ_PATH:
+        return True, None
+    mode, stroke = ctypes.c_int(), ctypes.c_int()
+    raw.FPDFPath_GetDrawMode(drawn, ctypes.byref(mode), ctypes.byref(stroke))
+    parts = [ctypes.c_uint() for _ in range(4)]
+    if not mode.value or not raw.FPDFPageObj_GetFillColor(drawn, *map(ctypes.byref, parts)):
+        return False, None
+    red, green, blue, opacity = (part.value for part in parts)
+    if opacity < _OPAQUE:
+        return opacity > 0, None
+    return True, (red, green, blue)
+
+
+def _alike(colour: Sequence[int], other: Colour | None) -> bool:
+    return other is not None and all(
+        abs(a - b) <= _NEAR for a, b in zip(colour, other, strict=True)
+    )
