@@ -25,6 +25,8 @@ _STRANGE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uff
 _MOJIBAKE = re.compile("[ÃÂ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œ¡-¿]|â€[\x80-\xbf™œ“”¦¢]")  # noqa: RUF001
 _MOST_STRANGE = 0.1  # of the letters and strange signs
 _MOST_MOJIBAKE = 0.05  # likewise
+# Letters that no font shows and a language model reads: a way to plant instructions.
+_TAGS = re.compile("[\U000e0000-\U000e007f]+")
 _SAMPLE = 1 << 20  # characters that are looked at
 
 
@@ -41,7 +43,7 @@ def checked(
         DocumentError: there is no text, it is encoded data or no writing, or it is out of all
             proportion to the file.
     """
-    text = storable(parsed.text)
+    text = _TAGS.sub("", storable(parsed.text))
     if not text.strip():
         raise DocumentError(f"{name} holds no text, so there is nothing to memorize", Refusal.EMPTY)
     if size is not None and len(text) > _FREE + _AMPLIFICATION * size:

@@ -9,6 +9,8 @@ from mplus_ray.pipeline.parsing.limits import MAX_KEY
 
 def storable(text: str) -> str:
     """Without what no database takes: lone surrogates, as some PDFs yield, and NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 

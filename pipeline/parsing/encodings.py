@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 
 import webencodings
 from charset_normalizer import from_bytes
@@ -37,7 +38,20 @@ _MULTI_BYTE = frozenset("big5 big5hkscs cp932 cp949 cp950 euc_jp euc_kr gb18030 
     "shift_jis",
     "johab",
 }
+# What people have saved text in; rarer ones are found where there are none, and give wrong words.
+_LIKELY = (
+    "cp1252 cp1250 cp1251 koi8_r cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874 cp866 iso8859_2 "
+    "iso8859_5 iso8859_7 mac_roman cp932 euc_jp gb18030 big5 cp949"
+).split()
+_LATIN = frozenset("cp1250 cp1254 cp1257 cp1258 iso8859_2 mac_roman cp1252".split())
+_WESTERN = frozenset("äöüßÄÖÜàâçéèêëîïôùûÀÂÇÉÈÊËÎÏÔÙÛœŒæÆáíóúñÁÍÓÚÑãõÃÕåøÅØìòÌÒýÝðþªº")
+_KANA = re.compile("[\u3040-\u30ff]")
+_JAPANESE = ("cp932", "euc_jp")
+_ISO_2022 = (b"\x1b$B", b"\x1b$@", b"\x1b(J")
 _EAST_ASIAN = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]")
+_LETTERS_LOOK = 4096  # bytes; even, so that no character is cut
+_WRITING = 0.97  # of the characters, from which they are some
+_SIGNS = frozenset(" \t\r\n.,;:!?-()'\"/、。「」")
 _FEWEST_LETTERS = 16  # bytes beyond ASCII from which a guess is better than a refusal
 
 
@@ -75,6 +89,8 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
             no text.
     """
     encoding = encoding_of(data[:_SAMPLE], declared) or "utf-8"
+    if encoding == "utf-8" and any(escape in data[:_SAMPLE] for escape in _ISO_2022):
+        encoding = "iso2022_jp"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -111,7 +127,20 @@ def _unmarked_utf16(start: bytes) -> str | None:
         letters = start[1 - side :: 2]
         if zeros[side] > 0.7 * half and zeros[1 - side] == 0 and _ASCII_TEXT.search(letters):
             return encoding
-    return None
+    return _utf16_by_letters(start) if b"\0" in start else None
+
+
+def _utf16_by_letters(start: bytes) -> str | None:
+    """UTF-16 of another script: read that way round nearly all of it is writing."""
+    best, found = _WRITING, None
+    for encoding in ("utf-16-le", "utf-16-be"):
+        with suppress(UnicodeError):
+            text = start[:_LETTERS_LOOK].decode(encoding)
+            written = sum(letter.isalnum() or letter in _SIGNS for letter in text)
+            plain = sum(letter in _SIGNS for letter in text)
+            if plain and written > best * len(text):
+                best, found = written / len(text), encoding
+    return found
 
 
 def _guess(data: bytes) -> str | None:
@@ -119,13 +148,54 @@ def _guess(data: bytes) -> str | None:
     sample = data[:_SAMPLE]
     if b"\0" in sample or sum(byte > 0x7F for byte in sample) < _FEWEST_LETTERS:
         return None
-    best = from_bytes(sample, threshold=0.15, enable_fallback=False).best()
-    if best is None or not (best.coherence > 0 or _is_east_asian(sample, best.encoding)):
-        return None
+    for encoding in (_japanese(sample), *_likeliest(sample)):
+        if encoding is not None:
+            with suppress(UnicodeError):
+                return data.decode(encoding)
+    return None
+
+
+def _japanese(sample: bytes) -> str | None:
+    """The one of the two encodings in which much of the text is kana, which no other text has."""
+    for encoding in _JAPANESE:
+        with suppress(UnicodeError):
+            text = _whole(sample).decode(encoding)
+            if len(_KANA.findall(text)) > len(text) // 5:
+                return encoding
+    return None
+
+
+def _likeliest(sample: bytes) -> list[str]:
+    """Encodings in which the bytes make words, the best first; Western Europe's, which most such
+    files are in, before another that is no better.
+    """
+    found = from_bytes(sample, threshold=0.15, enable_fallback=False, cp_isolation=_LIKELY)
+    likely = [each for each in found if each.coherence > 0 or _is_east_asian(sample, each.encoding)]
+    if not likely:
+        return []
+    best = max(likely, key=lambda each: each.coherence)
+    first = "cp1252" if best.encoding in _LATIN and _is_western(sample) else best.encoding
+    return [first]
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether as Western Europe's text all its letters beyond ASCII stand inside or before words,
+    and none is one that no language there has.
+    """
     try:
-        return data.decode(best.encoding)
+        text = _whole(sample).decode("cp1252")
     except UnicodeError:
-        return None
+        return False
+    letters = [letter for letter in text if letter > "\x7f" and letter.isalpha()]
+    common = sum(letter in _WESTERN for letter in letters)
+    return bool(letters) and common > 0.95 * len(letters)
+
+
+def _whole(sample: bytes) -> bytes:
+    """Without a last line that may end in the middle of a character."""
+    if len(sample) < _SAMPLE:
+        return sample
+    return sample[: sample.rfind(b"\n") + 1] or sample
 
 
 def _is_east_asian(sample: bytes, encoding: str) -> bool:
@@ -134,3 +204,18 @@ def _is_east_asian(sample: bytes, encoding: str) -> bool:
         return False
     text = sample.decode(encoding, "ignore")
     return len(_EAST_ASIAN.findall(text)) > len(text) // 2
+
+
+def table_encoding(start: bytes) -> str:
+    """What a table is in by its beginning, of which the end may be cut; UTF-8 where nothing is
+    likely, so that only the rows with other bytes are refused.
+    """
+    marked = encoding_of(start, None)
+    if marked is not None:
+        return marked
+    whole = start[: start.rfind(b"\n") + 1] or start
+    beyond = sum(byte > 0x7F for byte in whole)
+    valid = sum(letter > "\x7f" for letter in whole.decode("utf-8", "ignore"))
+    if beyond < _FEWEST_LETTERS or valid > beyond // 5:  # each has two bytes or more
+        return "utf-8-sig"
+    return _japanese(whole) or next(iter(_likeliest(whole)), "utf-8-sig")

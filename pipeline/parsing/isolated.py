@@ -45,10 +45,14 @@ def read_path(path: Path, name: str, ocr: Ocr | None = None) -> Iterator[Record]
     if _is_plain(path, name):
         yield from records_of(path, name, ocr)
         return
+    last: Record | None = None
     for record in _process().records(path, name, ocr):
-        if record.number == 0:
-            record.load()
-        yield record
+        if record.number == 0:  # told when its answer is read, so that the process can go on
+            last = record
+        else:
+            yield record
+    if last is not None:
+        last.load()
 
 
 def parse_path(path: Path, name: str, ocr: Ocr | None = None) -> ParsedDocument:

@@ -103,6 +103,8 @@ def kind_of(data: bytes, name: str) -> str:
         )
     if named is None:
         return _unnamed(data, name, suffix)
+    if named in OFFICE and (told := _export(data, suffix)) is not None:
+        return told
     if named in OFFICE or named in ("pdf", "msg", "zip", "parquet"):
         shown = "PDF" if named == "pdf" else named
         raise DocumentError(
@@ -168,6 +170,16 @@ def _unnamed(data: bytes, name: str, suffix: str) -> str:
             Refusal.UNSUPPORTED,
         )
     return "txt"
+
+
+def _export(data: bytes, suffix: str) -> str | None:
+    """What programs write that call text a workbook or a document: tables and XML."""
+    start = data[:_LOOK].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<?xml"):
+        return "xml"
+    line, mark, _ = start.partition(b"\n")
+    table = suffix == ".xls" and mark and any(sign in line for sign in (b"\t", b",", b";"))
+    return "csv" if table and b"\0" not in data[:_LOOK] else None
 
 
 def _is_mail(start: bytes) -> bool:

@@ -69,7 +69,7 @@ def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
     if kind == "zip":
         yield from read_zip(file, name, partial(_read_member, ocr=ocr))
     elif kind == "mbox":
-        yield from read_mbox(file, name, ocr)
+        yield from read_mbox(file, name, partial(parse_bytes, ocr=ocr, depth=1))
     elif kind in _READERS:
         yield from _READERS[kind](file, name)
     else:

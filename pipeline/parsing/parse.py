@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.checks import checked
@@ -17,6 +20,14 @@ from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.formats.rst import parse_rst
 from mplus_ray.pipeline.parsing.formats.text import TEXTS
 from mplus_ray.pipeline.parsing.kinds import MANY, OFFICE, kind_of
+from mplus_ray.pipeline.parsing.records.csv import read_csv
+from mplus_ray.pipeline.parsing.records.joined import joined
+from mplus_ray.pipeline.parsing.records.json import read_json
+from mplus_ray.pipeline.parsing.records.jsonl import read_jsonl
+from mplus_ray.pipeline.parsing.records.mbox import read_mbox
+from mplus_ray.pipeline.parsing.records.parquet import read_parquet
+from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.records.zip import read_zip
 from mplus_ray.pipeline.parsing.refusals import Refusal
 
 MAX_BYTES = 256 * 2**20
@@ -65,12 +76,6 @@ def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) 
         DocumentError: no text can be taken from it, whatever its parser found wrong.
     """
     kind = kind_of(data, name)
-    if kind in MANY:
-        raise DocumentError(
-            f"{name} holds many documents ({kind}); take it in as a source of its own, under a "
-            f"name that ends in .{kind}",
-            Refusal.MALFORMED,
-        )
     if depth > _DEEPEST:
         raise DocumentError(
             f"{name} lies in more than {_DEEPEST} others; take it out of them", Refusal.UNSUPPORTED
@@ -94,6 +99,8 @@ def parse_bytes(data: bytes, name: str, ocr: Ocr | None = None, depth: int = 0) 
 def _parsed(data: bytes, name: str, kind: str, ocr: Ocr | None, depth: int) -> ParsedDocument:
     if kind == "rst":
         return parse_rst(data, name)
+    if kind in MANY:
+        return joined(_records(data, name, kind, ocr, depth), name)
     if kind in TEXTS:
         return TEXTS[kind](data, name)
     if kind in OFFICE:
@@ -106,3 +113,25 @@ def _parsed(data: bytes, name: str, kind: str, ocr: Ocr | None, depth: int) -> P
     if kind == "ipynb":
         return parse_notebook(data, name)
     return parse_html(data, name) if kind == "html" else parse_xml(data, name)
+
+
+def _records(data: bytes, name: str, kind: str, ocr: Ocr | None, depth: int) -> Iterator[Record]:
+    """What is in a file of many that is part of another, or whose name does not say so."""
+    if kind == "zip":
+
+        def member(file: BinaryIO, path: str) -> Iterator[Record]:
+            yield Record(1, parse_bytes(file.read(), path, ocr, depth + 1), whole=True)
+
+        return read_zip(io.BytesIO(data), name, member)
+    if kind == "mbox":
+        inner = partial(parse_bytes, ocr=ocr, depth=depth + 1)
+        return read_mbox(io.BytesIO(data), name, inner)
+    return _TABLES[kind](io.BytesIO(data), name)
+
+
+_TABLES: dict[str, Callable[[BinaryIO, str], Iterator[Record]]] = {
+    "jsonl": read_jsonl,
+    "json": read_json,
+    "csv": read_csv,
+    "parquet": read_parquet,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lxml import etree
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode
+from mplus_ray.pipeline.parsing.formats.html import parse_markup
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.formats.text import parse_markdown
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -19,6 +21,9 @@ from mplus_ray.pipeline.parsing.sentences import sentence
 from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 
 _DEEPEST = 200  # elements or values inside one another
+_UNREAD = frozenset(["script", "style"])
+_NO_VALUES = frozenset("id class style href src type rel ref width height x y d".split())
+_ESCAPED = re.compile(r"</?(p|br|b|i|a|div|span|ul|li|h[1-6])\b[^<>]{0,500}>", re.I)
 _OUTPUT = 4000  # characters of one output of a notebook
 
 
@@ -45,9 +50,18 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
     if source.strip():
         yield f"```\n{source}\n```"
     for output in cell.get("outputs", []):
-        text = _joined(output.get("text") or output.get("data", {}).get("text/plain", ""))
+        text = _output(output)
         if text.strip():
             yield f"```\n{text[:_OUTPUT]}\n```"
+
+
+def _output(output: dict[str, Any]) -> str:
+    if output.get("output_type") in ("error", "pyerr"):
+        return f"{output.get('ename', '')}: {output.get('evalue', '')}"
+    shown = output.get("data") or {}
+    text = _joined(output.get("text") or shown.get("text/plain") or shown.get("text/markdown", ""))
+    page = _joined(shown.get("text/html", ""))
+    return text if text.strip() or not page.strip() else parse_markup(page, "output").text
 
 
 def _joined(lines: Any) -> str:
@@ -74,6 +88,10 @@ def parse_xml(data: bytes, name: str) -> ParsedDocument:
     for event, element in walk:
         if not isinstance(element.tag, str):
             continue
+        if event == "start" and etree.QName(element).localname in _UNREAD:
+            walk.skip_subtree()
+            stack.append(True)
+            continue
         if event == "end":
             if stack.pop():
                 continue
@@ -85,7 +103,11 @@ def parse_xml(data: bytes, name: str) -> ParsedDocument:
             stack.append(True)
             walk.skip_subtree()
         elif len(element) == 0:
-            pending += _named(element)
+            if not (element.text or "").strip() and len(own := _own(element)) > 1:
+                _tell(builder, pending)  # a record in attributes
+                builder.paragraph(sentence(own))
+            else:
+                pending += _named(element)
             stack.append(True)
         else:
             _tell(builder, pending)
@@ -114,8 +136,20 @@ def _is_running(element: Any) -> bool:
 def _named(element: Any) -> list[tuple[str, str]]:
     values = _attributes(element)
     if element.text and element.text.strip():
-        values.append((etree.QName(element).localname, element.text))
+        text = element.text
+        if _ESCAPED.search(text):  # a page as text, as feeds have it
+            text = parse_markup(text, "").text
+        values.append((etree.QName(element).localname, text))
     return values
+
+
+def _own(element: Any) -> list[tuple[str, str]]:
+    """What an element without content says in its attributes."""
+    return [
+        (etree.QName(key).localname, value)
+        for key, value in element.attrib.items()
+        if not key.startswith("{") and key.lower() not in _NO_VALUES and value.strip()
+    ]
 
 
 def _attributes(element: Any) -> list[tuple[str, str]]:

@@ -28,9 +28,14 @@ _LAYOUT = frozenset(["table", "ul", "ol", "pre", "form", "article", "section", *
 _HIDING = re.compile(
     r"display\s*:\s*none|visibility\s*:\s*(hidden|collapse)|(?<![\w-])opacity\s*:\s*0*\.?0*\s*(;|!|$)"
     r"|font-size\s*:\s*0*\.?0*\s*(px|pt|em|rem|%)?\s*(;|!|$)|clip(-path)?\s*:\s*(rect|inset)\(\s*(0|1px|50%|100%)"
-    r"|(text-indent|left|top)\s*:\s*-\s*\d{3,}",
+    r"|(text-indent|left|top)\s*:\s*-\s*\d{3,}|font-size\s*:\s*[01]?(\.\d+)?(px|pt)\s*(;|!|$)"
+    r"|scale\(\s*0|(?<![\w-])color\s*:\s*transparent",
     re.I,
 )
+_CLIPPED = re.compile(r"(?<![\w-])(max-)?(height|width)\s*:\s*0(px|em|%)?\s*(;|!|$)", re.I)
+_OVERFLOW = re.compile(r"overflow(-[xy])?\s*:\s*(hidden|clip)", re.I)
+_COLOUR = re.compile(r"(?<![\w-])(background-color|background|color)\s*:\s*([#\w]{3,20})", re.I)
+_NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
 _LONGEST_STYLE = 4096  # characters that are looked at
 
 
@@ -44,7 +49,18 @@ def is_hidden(element: Any) -> bool:
     if "hidden" in element.attrib:
         return element.attrib["hidden"].lower() != "until-found"
     style = element.attrib.get("style")
-    return style is not None and _HIDING.search(style[:_LONGEST_STYLE]) is not None
+    return style is not None and _hides(style[:_LONGEST_STYLE])
+
+
+def _hides(style: str) -> bool:
+    if _HIDING.search(style):
+        return True
+    if _CLIPPED.search(style) and _OVERFLOW.search(style):
+        return True
+    colours = {name.lower(): value.lower() for name, value in _COLOUR.findall(style)}
+    ground = colours.get("background-color", colours.get("background"))
+    letters = colours.get("color")
+    return ground is not None and _NAMED.get(str(letters), letters) == _NAMED.get(ground, ground)
 
 
 @dataclass
@@ -112,8 +128,8 @@ class HtmlBlocks:
             self._lists.append(_List(tag, _start(element)))
         elif tag == "li":
             self._marker = self._next_marker(element)
-        elif tag in ("sup", "sub"):
-            self._shifts.append((tag, len(self._inline)))
+        elif (shift := _shift_of(element)) is not None:
+            self._shifts.append((shift, len(self._inline)))
         elif tag == "table":
             self._tables.append(_Table(element in layouts))
         elif tag == "tr" and self._tables:
@@ -131,7 +147,7 @@ class HtmlBlocks:
         tag = element.tag
         if not isinstance(tag, str):
             return
-        if tag in ("sup", "sub") and self._shifts:
+        if self._shifts and _shift_of(element) is not None:
             self._shift()
         if tag in _BLOCKS:
             self._end_block(_HEADINGS.get(tag, 0))
@@ -191,6 +207,16 @@ class HtmlBlocks:
             self._marker = None
         else:
             self._builder.paragraph(raw.replace("\n", " "))
+
+
+def _shift_of(element: Any) -> str | None:
+    """`sup` or `sub`, if it is raised or lowered; of a formula the second part is."""
+    if element.tag in ("sup", "sub"):
+        return str(element.tag)
+    parent = element.getparent()
+    if parent is None or parent.tag not in ("msup", "msub") or element.getprevious() is None:
+        return None
+    return str(parent.tag[1:])
 
 
 def _layout_tables(root: Any) -> set[Any]:

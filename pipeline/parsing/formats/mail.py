@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import io
+import mimetypes
 from collections.abc import Callable, Iterator
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
@@ -101,22 +102,25 @@ def _parts(message: Message, name: str) -> tuple[str, Iterator[Attachment]]:
     plain: list[str] = []
     html: list[str] = []
     attached: list[Attachment] = []
-    for place, part in enumerate(message.walk()):
+    for place, part in enumerate(_leaves(message)):
         if place >= _MOST_PARTS:
             raise DocumentError(
                 f"{name} has more than {_MOST_PARTS:,} parts; split it", Refusal.TOO_LARGE
             )
-        if part.is_multipart():
+        kind, file = part.get_content_type(), part.get_filename()
+        if kind == "message/rfc822":
+            attached.append(_inner_message(part))
             continue
         payload = part.get_payload(decode=True)
         content = payload if isinstance(payload, bytes) else b""
-        kind, file = part.get_content_type(), part.get_filename()
         if file or part.get_content_disposition() == "attachment":
-            attached.append((file or "attachment", content))
-        elif kind == "text/plain":
-            plain.append(_text(part, content, name))
+            attached.append((file or f"attachment{_suffix(kind)}", content))
         elif kind == "text/html":
             html.append(_text(part, content, name))
+        elif kind.startswith(("text/", "multipart/")):  # of many parts without a boundary too
+            plain.append(_text(part, content, name))
+        elif content:
+            attached.append((f"part {place + 1}{_suffix(kind)}", content))
     if any(text.strip() for text in plain):
         return "\n\n".join(plain), iter(attached)
     return "\n\n".join(parse_markup(page, name).text for page in html if page.strip()), iter(
@@ -127,3 +131,27 @@ def _parts(message: Message, name: str) -> tuple[str, Iterator[Attachment]]:
 def _text(part: Message, content: bytes, name: str) -> str:
     label = part.get_content_charset()
     return decode(content, name, labelled(label) if label else None) if content else ""
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """Its parts, a message in it as one."""
+    waiting = [message]
+    while waiting:
+        part = waiting.pop()
+        inner = part.get_payload()
+        if part.get_content_type() == "message/rfc822" or not isinstance(inner, list):
+            yield part
+        else:
+            waiting += reversed([each for each in inner if isinstance(each, Message)])
+
+
+def _inner_message(part: Message) -> Attachment:
+    inner = part.get_payload()
+    message = inner[0] if isinstance(inner, list) and inner else part
+    content = message.as_bytes() if isinstance(message, Message) else b""
+    subject = _header(message, "Subject") if isinstance(message, Message) else ""
+    return part.get_filename() or f"{subject[:100] or 'message'}.eml", content
+
+
+def _suffix(kind: str) -> str:
+    return mimetypes.guess_extension(kind) or ""

@@ -34,6 +34,7 @@ _TEX_LEVELS = {
     "paragraph": 5,
 }
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*")
+_LINK_COMMENT = re.compile(r"^ {0,3}\[[^\[\]\n]{1,80}\]: ?(?:#|<>) [(\"'][^\n]*\n?", re.M)
 _COMMENT_BEGIN, _COMMENT_END = "<!--", "-->"
 _MOST_FRONT = 200  # lines of front matter
 
@@ -47,7 +48,7 @@ def parse_text(data: bytes, name: str) -> ParsedDocument:
 
 def parse_markdown(data: bytes, name: str) -> ParsedDocument:
     """The source without its comments; its headings become sections, the first one the title."""
-    text = _without_comments(decode(data, name))
+    text = _LINK_COMMENT.sub("", _without_comments(decode(data, name)))
     lines = list(_lines(text))
     title, begin = _front_matter(lines, name)
     return _document(text, list(_markdown(lines[begin:])), title, name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.encodings import encoding_of
+from mplus_ray.pipeline.parsing.encodings import table_encoding
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
 from mplus_ray.pipeline.parsing.records.tables import Columns
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -19,6 +19,7 @@ from mplus_ray.pipeline.parsing.refusals import Refusal
 _SAMPLE = 100  # rows by which the columns are told apart
 _DELIMITERS = ",;\t|"
 _LOOK = 8  # lines in which the header is looked for
+_MOST_COLUMNS = 16_384
 _LONG_NAME = 60  # characters; what is longer is no column's name
 _MOST_LINES = 10_000  # of one row: more is a quote that nobody closed
 
@@ -38,7 +39,7 @@ def read_csv(file: BinaryIO, name: str) -> Iterator[Record]:
     """
     start = file.read(1 << 16)
     file.seek(0)
-    encoding = encoding_of(start, None) or "utf-8-sig"
+    encoding = table_encoding(start)
     # A byte that is no text spoils its own row only: see `_record`.
     text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
     try:
@@ -99,13 +100,27 @@ def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
         raise DocumentError(
             f"{name} has no header: its first row must name each column once", Refusal.MALFORMED
         )
-    if any(len(column) > _LONG_NAME for column in named):
+    if len(header) > _MOST_COLUMNS:
+        raise DocumentError(
+            f"{name} has {len(header):,} columns; {_MOST_COLUMNS:,} are allowed: split it",
+            Refusal.TOO_LARGE,
+        )
+    if any(map(_is_no_name, named)) or all(map(_is_number, named)):
         raise DocumentError(
             f"{name} has no header: its first row is {rows[place][0][:40]!r}…, which names no "
             "column; write a first row that names each column once",
             Refusal.MALFORMED,
         )
     return place + 1, header
+
+
+def _is_no_name(column: str) -> bool:
+    """Whether it is text, not what a column of text is called."""
+    return len(column) > _LONG_NAME or (column[-1:] in ".!?…。" and len(column.split()) > 2)
+
+
+def _is_number(column: str) -> bool:
+    return column.strip("-+.,%€$ ").replace(".", "").replace(",", "").isdigit()
 
 
 def _width(row: Sequence[str]) -> int:

@@ -12,6 +12,7 @@ from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.formats.data import value_text
+from mplus_ray.pipeline.parsing.records.jsonl import read_jsonl
 from mplus_ray.pipeline.parsing.records.record import Record, no_number, record_of
 from mplus_ray.pipeline.parsing.refusals import Refusal
 
@@ -35,6 +36,10 @@ def read_json(file: BinaryIO, name: str) -> Iterator[Record]:
     try:
         value = json.loads(decode(data, name), parse_constant=no_number)
     except (ValueError, RecursionError) as error:
+        if _is_lines(data):
+            file.seek(0)
+            yield from read_jsonl(file, name)
+            return
         raise DocumentError(
             f"{name} is not JSON: {error}; of one object a line, name it .jsonl", Refusal.MALFORMED
         ) from error
@@ -49,6 +54,15 @@ def read_json(file: BinaryIO, name: str) -> Iterator[Record]:
         return
     parsed = ParsedDocument(stem, value_text(value, name))
     yield Record(1, checked(parsed, name, "json", len(data)), whole=True)
+
+
+def _is_lines(data: bytes) -> bool:
+    """Whether its first line is an object of its own, and not the last."""
+    line, _, rest = data.partition(b"\n")
+    try:
+        return bool(rest.strip()) and isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _is_document(fields: dict[str, Any]) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.encodings import encoding_of
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
 from mplus_ray.pipeline.parsing.refusals import Refusal
+
+_LOOK = 1 << 16  # bytes by which the encoding is told
 
 
 class Lines(Protocol):
@@ -20,12 +24,25 @@ class Lines(Protocol):
 def read_jsonl(file: BinaryIO, name: str) -> Iterator[Record]:
     """The documents of a file, one line in memory at a time."""
     title = Path(name).stem
-    for number, line in bounded_lines(file):
+    encoding = encoding_of(file.read(_LOOK), None) or "utf-8"
+    file.seek(0)
+    lines: Lines = file if encoding.startswith("utf-8") else _Recoded(file, encoding)
+    for number, line in bounded_lines(lines):
         where = f"{name}, line {number}"
         if line is None:
             yield Record(number, too_long(where))
         else:
             yield parse_json(line, number, where, f"{title} {number}", "jsonl")
+
+
+class _Recoded:
+    """Lines of another encoding as UTF-8; a byte that is none spoils its own line."""
+
+    def __init__(self, file: BinaryIO, encoding: str) -> None:
+        self._text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="\n")
+
+    def readline(self, size: int = -1, /) -> bytes:
+        return self._text.readline(size).encode("utf-8", "surrogateescape")
 
 
 def bounded_lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:

@@ -50,7 +50,7 @@ def read_zip(file: BinaryIO, name: str, read_member: ReadMember) -> Iterator[Rec
 def _is_wanted(member: zipfile.ZipInfo) -> bool:
     """No folder, and not what a system adds by itself."""
     parts = PurePosixPath(member.filename).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    hidden = any((part.startswith(".") and part.strip(".")) or part == "__MACOSX" for part in parts)
     return not (member.is_dir() or hidden)
 
 

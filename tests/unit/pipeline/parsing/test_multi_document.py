@@ -176,6 +176,7 @@ class TestParquet:
         assert peak - before < 60 * 2**20
 
 
-def test_one_of_many_is_no_document_by_itself() -> None:
-    with pytest.raises(DocumentError, match="holds many documents"):
-        parse_bytes(b"{}", "a.jsonl")
+def test_many_that_are_part_of_another_are_one() -> None:
+    parsed = parse_bytes(b'{"text": "One."}\n{}\n{"id": "b", "text": "Two."}\n', "a.jsonl")
+    assert parsed.text == "One.\n\nb\n\nTwo."
+    assert [(one.kind, one.count) for one in parsed.left_out] == [(".jsonl row", 1)]
