@@ -129,6 +129,12 @@ class _Run:
         from mplus_ray.pipeline.reports.metrics import WriterMetrics
         from mplus_ray.pipeline.workers.fleet import Fleet
         from mplus_ray.pipeline.workers.ray_worker import RemoteWorker
+        from mplus_ray.services.serving.process.supervision import (
+            Supervisor,
+            abandon,
+            ray_processes,
+            supervised,
+        )
 
         installation, numbers = self.system.installation, count(1)
 
@@ -138,7 +144,12 @@ class _Run:
         fleet = Fleet(self.system.ledger, start, scale)
         registry = CollectorRegistry()
         registry.register(WriterMetrics(lambda: {w.name: w.metrics() for w in list(fleet.writers)}))
-        with ray_at(address), self._metrics(registry):
+        # A process on a cluster that has lost its raylet would live on and memorize nothing.
+        with (
+            ray_at(address),
+            supervised(Supervisor(ray_processes()), abandon),
+            self._metrics(registry),
+        ):
             try:
                 while not self.stop.is_set():
                     fleet.tick()

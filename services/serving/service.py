@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,8 +20,8 @@ from mplus_ray.services.serving.haproxy.settings import haproxy
 from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
 from mplus_ray.services.serving.process import log_pipe
 from mplus_ray.services.serving.process.supervision import (
-    ServiceLostError,
     Supervisor,
+    abandon,
     answers,
     ray_processes,
     supervised,
@@ -98,7 +97,7 @@ class Service:
         with (
             log_pipe.log_pipe(),
             self._on_ray() as demand,
-            supervised(supervisor, _abandon),
+            supervised(supervisor, abandon),
         ):
             if not self._cluster:
                 supervisor.processes = ray_processes()
@@ -220,13 +219,6 @@ class Service:
             other.submit(service.drain, hurry)
             if fleet is not None:
                 fleet.stop(_WRITERS_SECONDS, hurry)
-
-
-def _abandon(error: ServiceLostError) -> None:
-    """End at once. With Ray gone, every call to it waits for minutes or aborts this process; what
-    it started is ended by who waits for our end, see `ray_leftovers`."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
-    os._exit(error.exit_code)
 
 
 def _tell(service: Running, fleet: Fleet) -> None:

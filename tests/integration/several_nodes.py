@@ -69,6 +69,14 @@ class Nodes:
         return [node.process.poll() is None for node in (self.head, *self.workers)]
 
 
+def free_port() -> int:
+    """One that nobody listens at, for the moment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 @contextmanager
 def several_nodes(
     count: int, cpus: int, environment: Mapping[str, str] | None = None, dashboard: int = 0
@@ -79,9 +87,7 @@ def several_nodes(
         environment: of the nodes, and so of what runs on them.
         dashboard: port of it, and of Serve's API; 0: there is none.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"{ray.util.get_node_ip_address()}:{port}"
     folder = tempfile.mkdtemp(prefix="n-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
     started: list[Node] = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import yaml
 
 import tests.s3
 from tests.integration.command import Command
-from tests.integration.several_nodes import several_nodes
+from tests.integration.several_nodes import free_port, several_nodes
 from tests.integration.tiny import make_tiny_checkpoint
 from tests.paths import ROOT
 
@@ -32,13 +31,6 @@ s3 = tests.s3.s3
 _SERVE = Path(sys.executable).with_name("serve")
 _SECONDS = 240.0
 _TEXT = "The raven is black. The owl is brown. " * 20
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 @pytest.fixture
@@ -56,7 +48,7 @@ def mplus(tmp_path: Path, postgres: Postgres, s3: tests.s3.S3) -> Command:
 @pytest.fixture
 def dashboard(mplus: Command) -> Iterator[str]:
     """Of a cluster whose nodes have the environment that the configuration speaks of."""
-    port = _free_port()
+    port = free_port()
     with several_nodes(1, cpus=4, environment=mplus.environment, dashboard=port):
         yield f"http://127.0.0.1:{port}"
 
@@ -104,7 +96,7 @@ def _wait_until_it_runs(address: str) -> None:
 
 
 def test_what_serve_deploys_answers(mplus: Command, dashboard: str, tmp_path: Path) -> None:
-    port = _free_port()
+    port = free_port()
     (tmp_path / "raven.txt").write_text(_TEXT)
     told = mplus("ingest", "-t", "anna", tmp_path / "raven.txt")
     assert told.code == 0, told.err

@@ -7,6 +7,9 @@ nothing would ever answer again; so the service ends then, and says why.
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -64,7 +67,7 @@ class Supervisor:
         for name, process in self.processes.items():
             if (code := process.poll()) is not None:
                 raise ServiceLostError(
-                    f"Ray lost {name} ({_ending(code)}), so the service has ended; everything that "
+                    f"Ray lost {name} ({_ending(code)}), so this has ended; everything that "
                     "was accepted is in the ledger: start it again"
                 )
         if self.healthy is None:
@@ -85,16 +88,35 @@ class Supervisor:
             )
 
 
+@dataclass(frozen=True)
+class _Raylet:
+    """One that another program started, known by the socket it listens at."""
+
+    path: str
+
+    def poll(self) -> int | None:
+        """1 if nobody listens any more."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_ANSWER_SECONDS)
+            try:
+                probe.connect(self.path)
+            except TimeoutError:
+                return None  # busy
+            except OSError:
+                return 1
+        return None
+
+
 def ray_processes() -> dict[str, Child]:
-    """What has to live of the Ray that this process started."""
+    """What has to live of the Ray that this process started, or is connected to."""
     import ray._private.worker as driver
 
     node: Any = driver._global_node
-    found = {}
+    found: dict[str, Child] = {}
     for kind, said in _NEEDED.items():
         for info in node.all_processes.get(kind, ()):
             found[said] = info.process
-    return found
+    return found or {"the raylet of this machine": _Raylet(node.raylet_socket_name)}
 
 
 def answers(url: str) -> bool:
@@ -131,6 +153,13 @@ def supervised(supervisor: Supervisor, lost: Callable[[ServiceLostError], None])
     finally:
         done.set()
         thread.join(_ANSWER_SECONDS + 1)
+
+
+def abandon(error: ServiceLostError) -> None:
+    """End at once. With Ray gone, every call to it waits for minutes or aborts this process; what
+    it started is ended by who waits for our end, see `ray_leftovers`."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    os._exit(error.exit_code)
 
 
 def _ending(code: int) -> str:
