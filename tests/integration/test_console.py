@@ -131,7 +131,7 @@ def test_words_of_a_search_are_shown_and_the_keyboard_searches(visit: Visit) -> 
     browser.add_text("Owl", "The owl is brown.")
     browser.type("#question", "owls in brown", Keys.CONTROL + Keys.ENTER)
     browser.until(lambda: browser.all(".entry.search .source"), "the passages")
-    shown = " ".join(one.text for one in browser.shown(".found-words"))
+    shown = " · ".join(one.text for one in browser.shown(".found-words"))
     assert {"owls", "brown"} >= set(shown.split(" · ")) - {""}
     browser.click("#find")  # with nothing to search for
     assert len(browser.all(".entry")) == 1
