@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from mplus_ray.model import MPlus
+from mplus_ray.model.checkpoint.shipped import shipped_folder
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.model.generation.stems import Stems, shared_words
 from mplus_ray.model.retrieval.relevance import FEATURES, FILE, Relevance, features_of
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
@@ -117,6 +119,19 @@ class TestScores:
         Relevance((1.0, 0.0, 0.0), 0.0, "others").save(tmp_path / FILE)
         assert MPlus.load(tmp_path, device="cpu").relevance is None
         assert "mplus eval relevance" in caplog.text
+
+    @pytest.mark.parametrize("name", ["mplus-small", "mplus-tiny"])
+    def test_those_that_are_shipped_belong_to_what_they_are_shipped_with(self, name: str) -> None:
+        """As its confidence does, of which other tests see that it fits the weights."""
+        folder = shipped_folder(name)
+        assert folder is not None
+        fitted, confidence = Relevance.load(folder), Confidence.load(folder)
+        assert fitted is not None
+        assert confidence is not None
+        assert fitted.fingerprint == confidence.fingerprint
+        best, other = fitted(np.array([60.0, 10.0, *[0.0] * 50]), [0, 1])
+        assert best > 0.9
+        assert other < 0.5
 
     @pytest.mark.parametrize(
         "change",
