@@ -9,6 +9,8 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13,\
 # Twice quiet: errors only. Constraints keep torch at the one build that was tested.
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install -c constraints.txt
 
+WORKERS ?= 2
+
 .DEFAULT_GOAL := help
 .PHONY: help demo backbone test check bench eval-quick format lint types unit integration security release-checks clean
 .NOTPARALLEL:
@@ -45,8 +47,9 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/python -m mypy
 
-unit: $(STAMP)
-	$(BIN)/python -m pytest --durations 15 tests/unit
+# A file of tests stays in one process, with the models and databases that its tests share.
+unit: $(STAMP)  ## unit tests, by WORKERS processes of a thread each; WORKERS=0: in one
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15 tests/unit
 
 integration: $(STAMP)
 	$(BIN)/python -m pytest --durations 15 tests/integration
