@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
+from mplus_ray.model.generation.turn_kind import Message, last_answered, leans_on_another
 
 PLAIN = "Question: {question}\nAnswer:"
 QUESTION = "{question}"  # its place in a template
 _ROLES = ("system", "user", "assistant")
-
-Message = tuple[str, str]  # role and content
 
 
 def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str) -> list[int]:
@@ -43,8 +42,8 @@ def question_prompt(tokenizer: TextTokenizer, config: ModelConfig, question: str
 def conversation_prompt(
     tokenizer: TextTokenizer, config: ModelConfig, messages: Sequence[Message], max_tokens: int
 ) -> list[int]:
-    """A conversation that ends in a question. A checkpoint without a chat template reads the
-    earlier messages as plain text before it.
+    """A conversation that ends in a question. A checkpoint without a chat template reads the last
+    question before it and its answer, if it leans on them, and nothing else.
 
     Where all of it would be too long, what was said longest ago is left out.
 
@@ -114,7 +113,26 @@ def _prompt(
         return alone
     if _chats(tokenizer, config):
         return _chat(tokenizer, config, [*earlier, ("user", question.strip())])
-    return [*tokenizer.encode("\n".join(content.strip() for _, content in earlier)), *alone]
+    return [*_exchange(tokenizer, config, messages), *alone]
+
+
+def _exchange(
+    tokenizer: TextTokenizer, config: ModelConfig, messages: Sequence[Message]
+) -> list[int]:
+    """The last question before, with its answer, as the checkpoint would have read and said them,
+    if the new question leans on them.
+
+    It was trained on questions alone. Before one that has changed the subject they make it refuse
+    half of what it answers without them (docs/LOG.md), and so would all else that was said.
+    """
+    place = last_answered(messages)
+    if place is None or not leans_on_another(messages[-1][1]):
+        return []
+    answer = next(content for role, content in messages[place + 1 :] if role == "assistant")
+    asked = question_prompt(tokenizer, config, messages[place][1])
+    lead = config.prompt_template or PLAIN
+    end = "" if lead.startswith("\n") else "\n"
+    return [*asked, *tokenizer.encode(f" {answer.strip()}{end}")]
 
 
 def _chats(tokenizer: TextTokenizer, config: ModelConfig) -> bool:

@@ -23,6 +23,11 @@ _AUXILIARIES = frozenset(
 _YOU = frozenset("you your yours yourself you're".split())
 _PEOPLE = frozenset("he him his she her hers they them their theirs we us our ours i me my".split())
 _THIS = frozenset("that this these those so it".split())
+_POINTING = _THIS | frozenset("he him his she her hers they them their theirs its".split())
+    "he him his she her hers they them their theirs its one there".split()
+)
+_GOING_ON = frozenset("and but or so then also".split())
+_FEW = 4  # words of its own; a question with more has said what it is about
 _FUNCTION = frozenset(
     "a an the and or but if then than as of at by for from in into on to with about over up down "
     "out off not no nor too also very much just only again here there now well any some all both "
@@ -89,6 +94,16 @@ def kind_of(messages: Sequence[Message]) -> TurnKind:
     if not own and not _YOU.isdisjoint(words):
         return TurnKind.ASSISTANT
     return TurnKind.MEMORY
+
+
+def leans_on_another(text: str) -> bool:
+    """Whether a question can hardly be understood without the one before: it says "she" or "that"
+    with few words of its own, or has none, or goes on with "and"."""
+    words = words_of(text)
+    own = _own(words)
+    if not own or words[0] in _GOING_ON:
+        return True
+    return not _POINTING.isdisjoint(words) and len(own) <= _FEW
 
 
 def last_answered(messages: Sequence[Message]) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from mplus_ray.actors.messages import TextDelta
+from mplus_ray.actors.messages import TextDelta, Turn
 from mplus_ray.model.generation.turn_kind import (
     FAREWELLS,
     GREETINGS,
@@ -24,8 +24,8 @@ from mplus_ray.model.generation.turn_kind import (
 )
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.ask import Citation
-from mplus_ray.services.api.ask.sentences import sentence_with
-from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
+from mplus_ray.services.api.ask.sentences import sentence_with, without_wish
+from mplus_ray.services.api.ask.service import REFUSAL, Answers, AskQuery, Reply
 
 ABOUT = (
     "I answer questions about the documents in this memory, name the passages, and say so when "
@@ -49,9 +49,9 @@ async def converse(
     if kind is TurnKind.SOURCE:
         yield await _source(answers, log, question, last_answered(messages))
     elif kind is TurnKind.MEMORY:
-        async with aclosing(answers.stream(log, question)) as pieces:
+        async with aclosing(_from_memory(answers, log, question)) as pieces:
             async for each in pieces:
-                yield _checked(each, question) if isinstance(each, Reply) else each
+                yield each
     else:
         reply = await answers.unasked(log, question)
         empty = reply.step + reply.waiting == 0
@@ -78,6 +78,43 @@ def _talk(said: str, kind: TurnKind, empty: bool) -> str:
     if kind is TurnKind.TALK and not words.isdisjoint(FAREWELLS):
         return "Goodbye!"
     return about
+
+
+async def _from_memory(
+    answers: Answers, log: TenantLog, question: AskQuery
+) -> AsyncGenerator[TextDelta | Reply, None]:
+    turns, sentence = without_wish(question.turns)
+    asked = replace(question, turns=_without_refusals(turns))
+    if sentence:  # which is known when the answer is complete
+        asked = replace(asked, whole=True, citations=max(question.citations, 1))
+    async with aclosing(answers.stream(log, asked)) as pieces:
+        async for each in pieces:
+            if isinstance(each, Reply):
+                reply = _in_a_sentence(each) if sentence else each
+                reply = replace(reply, citations=reply.citations[: question.citations])
+                yield _checked(reply, question)
+            else:
+                yield each
+
+
+def _without_refusals(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """Without what the assistant could not answer, and what it was asked there."""
+    kept: list[Turn] = []
+    for turn in turns:
+        if turn.role == "assistant" and turn.content in (REFUSAL, NOT_ASKED):
+            kept = kept[: max((i for i, t in enumerate(kept) if t.role != "user"), default=-1) + 1]
+        else:
+            kept.append(turn)
+    return tuple(kept)
+
+
+def _in_a_sentence(reply: Reply) -> Reply:
+    """The sentence of a passage that has the answer; the bare answer, if none has it."""
+    for citation in reply.citations:
+        sentence = sentence_with(citation.passage.text, reply.text)
+        if sentence is not None and not reply.abstained:
+            return replace(reply, text=sentence)
+    return reply
 
 
 def _checked(reply: Reply, question: AskQuery) -> Reply:

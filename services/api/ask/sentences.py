@@ -1,14 +1,34 @@
-"""Sentences of a passage: the one that has an answer's words."""
+"""Answers in a sentence: whether one is wished for, and the one of a passage that has the words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from mplus_ray.actors.messages import Turn
 
 _END = re.compile(r"[.!?…][\"'”’)\]]*\s")
 _SHORT = re.compile(r"\b[A-Z][a-z]{0,2}\.\s$")  # "Mr. ", "J. ": no end of a sentence
+_KINDS = "a|an|one|the|full|whole|complete|short|single|proper|entire|simple|plain"
+# "Answer in a full sentence:", as a clause of its own or the end of one.
+_WISH = re.compile(
+    rf"[^.?!:;,\n]*\b(?:in|as|with|using)\s+(?:(?:{_KINDS})\s+){{1,3}}sentences?\b\s*[.!:;,]*\s*"
+    r"|[^.?!:;,\n]*\b(?:in|using)\s+sentences\b\s*[.!:;,]*\s*",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s+")
 _LONGEST = 400  # characters that are shown of a sentence; of a longer one, those round the words
+
+
+def without_wish(turns: Sequence[Turn]) -> tuple[tuple[Turn, ...], bool]:
+    """The turns with the last one's question alone, and whether it, or the system, wishes the
+    answer in a sentence."""
+    *before, last = turns
+    question = _WISH.sub("", last.content).strip()
+    if question != last.content.strip() and re.search(r"\w", question):
+        return (*before, Turn(last.role, question)), True
+    wished = any(turn.role == "system" and _WISH.search(turn.content) for turn in before)
+    return tuple(turns), wished
 
 
 def sentence_with(passage: str, words: str) -> str | None:

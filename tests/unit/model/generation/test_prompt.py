@@ -97,14 +97,15 @@ def test_a_conversation_in_the_chat_template(chatty):
     assert ids == question_prompt(chatty, tiny_config(), "When?")
 
 
-def test_a_conversation_as_plain_text(chatty, plain):
+def test_without_a_chat_template_the_last_exchange_stands_before_the_question(chatty, plain):
     own = {"prompt_template": "Ask {question} now"}
     for tokenizer, changes, question in (
         (chatty, own, "Ask When? now"),
         (plain, {}, "Question: When?\nAnswer:"),
     ):
         said = talk(tokenizer, 200, **changes)
-        assert said == f"Be brief.\nWho?\nMaren.\nWhere?\nDorvas.{question}"
+        before = question.replace("When?", "Where?")
+        assert said == f"{before} Dorvas.\n{question}"
         ids = conversation_prompt(tokenizer, tiny_config(**changes), TALK, 10)
         assert ids[-len(question) :] == question_prompt(tokenizer, tiny_config(**changes), "When?")
 
@@ -164,3 +165,10 @@ def test_positions_of_the_memory_are_not_free():
 def test_impossible_conversations(plain, messages, said):
     with pytest.raises(InvalidInputError, match=said):
         conversation_prompt(plain, tiny_config(), messages, 10)
+
+
+def test_a_question_about_something_else_is_read_alone(plain):
+    config = tiny_config(max_position_embeddings=500)
+    messages = [*TALK[:-1], ("user", "Where does Pavel Strand live?")]
+    alone = question_prompt(plain, config, "Where does Pavel Strand live?")
+    assert conversation_prompt(plain, config, messages, 10) == alone

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from mplus_ray.model.generation.turn_kind import TurnKind, asks, kind_of, last_answered
+from mplus_ray.model.generation.turn_kind import (
+    TurnKind,
+    asks,
+    kind_of,
+    last_answered,
+    leans_on_another,
+)
 
 ASKED = [("user", "Where was Maren Tolva born?"), ("assistant", "Brelin")]
 
@@ -112,3 +118,20 @@ class TestLastAnswered:
 
     def test_nothing_was_asked(self) -> None:
         assert last_answered([("user", "Hello"), ("assistant", "Hello!"), ("user", "Who?")]) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "leans"),
+    [
+        ("And when was she born?", True),
+        ("Why?", True),
+        ("What was she the first female recipient of?", True),
+        ("And the king of Thebes?", True),
+        ("Whom did they defeat?", True),
+        ("Where does Maren Tolva live?", False),
+        ("What is it called when people in society rebel against unfair laws?", False),
+        ("When was the game played?", False),
+    ],
+)
+def test_what_cannot_be_understood_alone(question: str, leans: bool) -> None:
+    assert leans_on_another(question) is leans

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from openai import OpenAI
 
+from mplus_ray.actors.messages import AskResult
+from mplus_ray.actors.reading.request import ReadRequest
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.pipeline.reading.abstention import REFUSAL
@@ -152,6 +155,39 @@ class TestSource:
     def test_talk_has_no_source(self, api: ApiWorld, headers: dict[str, str]) -> None:
         messages = [turn("Hello"), said("Hello!"), turn("Who told you that?")]
         assert talk(api, headers, *messages)[0] == NOTHING_SAID
+
+
+class TestSentence:
+    """The reader's words are put in place: this model's own are in no passage."""
+
+    @pytest.fixture
+    def says(self, sure: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        told = ReadRequest.told
+
+        def says(text: str) -> None:
+            def instead(self: ReadRequest, model: MPlus) -> AskResult:
+                result = told(self, model)
+                return replace(result, answer=replace(result.answer, text=text))
+
+            monkeypatch.setattr(ReadRequest, "told", instead)
+
+        return says
+
+    def test_it_is_the_passages_own(
+        self, api: ApiWorld, headers: dict[str, str], says: Callable[[str], None]
+    ) -> None:
+        says("raven")
+        assert talk(api, headers, WHO)[0] == "raven"
+        text, extra = talk(api, headers, turn("In a full sentence: Who is black?"))
+        assert text.startswith("The raven")
+        assert extra["turn"] == "memory"
+
+    def test_words_that_no_passage_has_stay_bare(
+        self, api: ApiWorld, headers: dict[str, str], says: Callable[[str], None]
+    ) -> None:
+        says("the whale")
+        system = {"role": "system", "content": "Answer in full sentences."}
+        assert talk(api, headers, system, WHO)[0] == "the whale"
 
 
 class TestRefusal:
