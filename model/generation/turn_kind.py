@@ -24,8 +24,6 @@ _YOU = frozenset("you your yours yourself you're".split())
 _PEOPLE = frozenset("he him his she her hers they them their theirs we us our ours i me my".split())
 _THIS = frozenset("that this these those so it".split())
 _POINTING = _THIS | frozenset("he him his she her hers they them their theirs its".split())
-    "he him his she her hers they them their theirs its one there".split()
-)
 _GOING_ON = frozenset("and but or so then also".split())
 _FEW = 4  # words of its own; a question with more has said what it is about
 _FUNCTION = frozenset(
