@@ -23,9 +23,10 @@ from mplus_ray.model.generation.turn_kind import (
     words_of,
 )
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
+from mplus_ray.pipeline.reading.abstention import REFUSAL
 from mplus_ray.pipeline.reading.ask import Citation
 from mplus_ray.services.api.ask.sentences import sentence_with, without_wish
-from mplus_ray.services.api.ask.service import REFUSAL, Answers, AskQuery, Reply
+from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 
 ABOUT = (
     "I answer questions about the documents in this memory, name the passages, and say so when "
