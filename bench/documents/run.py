@@ -17,7 +17,9 @@ from rich.table import Table
 
 from mplus_ray.bench.documents.contenders import CONTENDERS, is_installed
 from mplus_ray.bench.documents.references import Words, reference, words
+from mplus_ray.pipeline.parsing.refusals import Refusals
 from mplus_ray.pipeline.sources import find_files
+from mplus_ray.pipeline.sources.files import find_documents
 
 _FEWEST = 5  # words of a file that counts
 _REASON = re.compile(r"\d+|0x[0-9a-f]+|'[^']*'|\([^)]*\)")
@@ -136,6 +138,12 @@ def main(folder: Path, contenders: Sequence[str], most: int | None = None) -> di
         for worker in workers.values():
             worker.close()
     _print(console, scores)
+    for name in names:
+        console.print(
+            f"{name}: {_refusals(scores, name).text() or 'nothing left out'}", markup=False
+        )
+    if text := find_documents([folder]).left_out.text():
+        console.print(f"not tried: {text}", markup=False)
     return {
         kind: {name: score.shown() for name, score in by_name.items()}
         for kind, by_name in sorted(scores.items())
@@ -180,6 +188,17 @@ def _count(score: Score, answer: dict[str, Any] | None, path: Path, known: Words
         score.found += (known & given).total()
         score.wanted += known.total()
         score.given += given.total()
+
+
+def _refusals(scores: dict[str, dict[str, Score]], name: str) -> Refusals:
+    """What a contender refused, by kind and reason."""
+    found = Refusals()
+    for kind, by_name in scores.items():
+        for reason, count in by_name[name].reasons.items():
+            found.add(f".{kind}", reason, count)
+        if ended := by_name[name].ended:
+            found.add(f".{kind}", "ended its process", ended)
+    return found
 
 
 def _print(console: Console, scores: dict[str, dict[str, Score]]) -> None:
