@@ -16,6 +16,7 @@ _WISH = re.compile(
     r"|[^.?!:;,\n]*\b(?:in|using)\s+sentences\b\s*[.!:;,]*\s*",
     re.IGNORECASE,
 )
+_PARAGRAPH = re.compile(r"\n\s*\n")
 _SPACE = re.compile(r"\s+")
 _LONGEST = 400  # characters that are shown of a sentence; of a longer one, those round the words
 
@@ -44,20 +45,22 @@ def sentence_with(passage: str, words: str) -> str | None:
     if not wanted:
         return None
     whole_word = re.compile(rf"(?<!\w){re.escape(wanted)}(?!\w)")
-    for sentence in _sentences(_SPACE.sub(" ", passage)):
+    for sentence in _sentences(passage):
         match = whole_word.search(sentence.casefold())
         if match is not None:
             return _shown(sentence, match.start())
     return None
 
 
-def _sentences(text: str) -> Iterator[str]:
-    start = 0
-    for end in _END.finditer(text):
-        if not _SHORT.search(text, max(start, end.end() - 6), end.end()):
-            yield text[start : end.end()].strip()
-            start = end.end()
-    yield text[start:].strip()
+def _sentences(passage: str) -> Iterator[str]:
+    """Each on one line; none goes on over an empty line, so headings stand apart."""
+    for paragraph in _PARAGRAPH.split(passage):
+        text, start = _SPACE.sub(" ", paragraph), 0
+        for end in _END.finditer(text):
+            if not _SHORT.search(text, max(start, end.end() - 6), end.end()):
+                yield text[start : end.end()].strip()
+                start = end.end()
+        yield text[start:].strip()
 
 
 def _shown(sentence: str, at: int) -> str:

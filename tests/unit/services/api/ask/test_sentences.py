@@ -29,6 +29,10 @@ def test_it_is_the_one_with_the_words(words: str, sentence: str | None) -> None:
     assert sentence_with(TEXT, words) == sentence
 
 
+def test_a_heading_is_no_part_of_the_sentence_below_it() -> None:
+    assert sentence_with("Our people\n\nMaren is from Brelin.", "Brelin") == "Maren is from Brelin."
+
+
 def test_a_sentence_as_long_as_a_page_is_shown_round_the_words() -> None:
     shown = sentence_with("word " * 1000 + "Brelin " + "word " * 1000, "Brelin")
     assert shown is not None
