@@ -11,39 +11,65 @@ from mplus_ray.pipeline.parsing.formats.pdf.page import Line
 _EDGE = 2  # lines at either end of a page that may be such
 _FEWEST = 3  # pages that repeat a line
 _SHARE = 0.2  # of the pages
+_LONGEST = 24  # words of a head; a notice of rights has about 20
+_DIGITS = 6  # of a page number, at most
 _NUMBERS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"\W*(page|seite|p\.?)?\W*#(\s*(of|/|von|de|sur|\|)\s*#)?\W*", re.I)
 
 
+Key = tuple[str, int | None]  # a line's text, and by how much its number is ahead of the page
+
+
 def without_running_heads(pages: Sequence[list[Line]]) -> list[list[Line]]:
     """Each page's lines, with a repeated head only where it stands first."""
-    counts = Counter(key for lines in pages for key in {key for _, key in _edges(lines)})
+    edges = [_edges(lines, page) for page, lines in enumerate(pages)]
+    counts = Counter(
+        key for lines in edges for key in {key for keys in lines.values() for key in keys}
+    )
     most = max(_FEWEST, _SHARE * len(pages))
     repeated = {key for key, count in counts.items() if count >= most}
-    seen: set[str] = set()
-    kept = [list(_kept(lines, repeated, seen)) for lines in pages]
+    seen: set[Key] = set()
+    kept = [
+        list(_kept(lines, found, repeated, seen)) for lines, found in zip(pages, edges, strict=True)
+    ]
     return kept if any(kept) else list(pages)
 
 
-def _kept(lines: list[Line], repeated: set[str], seen: set[str]) -> Iterator[Line]:
-    edges = {id(line): key for line, key in _edges(lines)}
+def _kept(
+    lines: list[Line], edges: dict[int, list[Key]], repeated: set[Key], seen: set[Key]
+) -> Iterator[Line]:
     for line in lines:
-        key = edges.get(id(line))
-        if key is None or key not in repeated:
+        keys = repeated.intersection(edges.get(id(line), ()))
+        is_number = any(_PAGE_NUMBER.fullmatch(text) for text, _ in keys)
+        if not is_number and not keys & seen:
             yield line
-        elif not _PAGE_NUMBER.fullmatch(key) and key not in seen:
-            seen.add(key)
-            yield line
+        seen |= keys
 
 
-def _edges(lines: Sequence[Line]) -> Iterator[tuple[Line, str]]:
-    """The lines nearest the top and the bottom, with what makes them the same on other pages.
+def _edges(lines: Sequence[Line], page: int) -> dict[int, list[Key]]:
+    """By identity the lines nearest the top and the bottom, with what makes them the same on other
+    pages: their text, and in the outermost ones a number that grows with the pages.
 
-    Only in the outermost ones may numbers differ: the second may be the text itself.
+    Other numbers are the text itself: the sums at the end of every page of a bill are no head.
     """
     by_height = sorted(lines, key=lambda line: line.y0)
     outer = {0, len(by_height) - 1}
+    found: dict[int, list[Key]] = {}
     for place in sorted({*range(_EDGE), *range(len(by_height) - _EDGE, len(by_height))}):
         if 0 <= place < len(by_height):
             line = by_height[place]
-            yield line, _NUMBERS.sub("#", line.text) if place in outer else line.text
+            if len(line.text.split()) > _LONGEST:
+                continue
+            found[id(line)] = [(line.text, None), *(_numbered(line.text, page) * (place in outer))]
+    return found
+
+
+def _numbered(text: str, page: int) -> list[Key]:
+    alone = _NUMBERS.sub("#", text)
+    if _PAGE_NUMBER.fullmatch(alone):
+        return [(alone, None)]
+    return [
+        (f"{text[: number.start()]}#{text[number.end() :]}", int(number[0]) - page)
+        for number in _NUMBERS.finditer(text)
+        if len(number[0]) <= _DIGITS
+    ]

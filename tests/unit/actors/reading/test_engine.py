@@ -32,6 +32,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.model.evaluation.abstention import evidence_of
 from mplus_ray.model.generation.confidence import FEATURES, Confidence
+from mplus_ray.model.generation.prompt import question_prompt
 from mplus_ray.model.object_store.object_store import ObjectStore
 from tests.readers import (
     PATIENCE,
@@ -666,7 +667,9 @@ class TestAsking:
             ]
             long, short = (listener.wait() for listener in heard)
         tokens = [told.answer.usage.prompt_tokens for told in (long, short)]
-        assert tokens[0] == tokens[1] + len("Who?\nAnna.")
+        # "And what?" leans on the exchange before it, which is read as it was.
+        before = question_prompt(tenants.model.tokenizer, tenants.model.config, "Who?")
+        assert tokens[0] == len(before) + len(" Anna.\n") + tokens[1]
         tenants.check(short, plans["anna"], "And what?", max_tokens=8)
 
     @pytest.mark.parametrize("count", [0, 1, 20])

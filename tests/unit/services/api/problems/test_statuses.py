@@ -29,12 +29,12 @@ def every_error() -> Iterator[type[MPlusError]]:
     kinds = [MPlusError]
     for each in kinds:
         kinds += each.__subclasses__()
-    # Those of benchmarks, which a test may have imported, never reach a request.
+    # Those of benchmarks, which a test may have imported, and of clients never reach a request.
+    others = "mplus_ray.bench.", "mplus_ray.services.client."
     return (
         each
         for each in kinds
-        if each.__module__.startswith("mplus_ray.")
-        and not each.__module__.startswith("mplus_ray.bench.")
+        if each.__module__.startswith("mplus_ray.") and not each.__module__.startswith(others)
     )
 
 
