@@ -43,7 +43,7 @@ def mplus(checkpoint: Path, tmp_path: Path) -> Command:
         (("--readers", "0:1"), 2, "cannot answer"),
         (("--writers", "many"), 2, "give MIN:MAX"),
         (("--device-memory", "much"), 2, "is no size"),
-        (("--checkpoint", "/nowhere"), 3, "there is no checkpoint"),
+        (("--checkpoint", "/nowhere"), 3, "there is no folder /nowhere"),
         (("--ray-address", "127.0.0.1:1"), 2, "there is no Ray cluster"),
     ],
 )
