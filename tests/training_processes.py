@@ -68,6 +68,7 @@ def _work(pair: Pair, rank: int) -> None:
 
     trainer.step = counted  # type: ignore[method-assign]
     trainer.run(tasks_of(pair.asked))
+    dist.barrier()  # one that is gone before the other has heard it can take that one along
     dist.destroy_process_group()
 
 
