@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.data.questions import Question
 from mplus_ray.model.evaluation.data.telling import Advance, ToldDocument
+from mplus_ray.model.generation.logistic import logistic
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.mplus import MPlus
 from mplus_ray.model.retrieval.relevance import Relevance, features_of
@@ -142,29 +143,15 @@ def _fit(found: Sequence[Found], fingerprint: str) -> Relevance:
     mean, scale = x.mean(0), x.std(0) + 1e-9
     active = list(range(x.shape[1]))
     while True:
-        weights, bias = _logistic((x[:, active] - mean[active]) / scale[active], y)
+        weights, bias = logistic(
+            (x[:, active] - mean[active]) / scale[active], y, _RIDGE, _ITERATIONS
+        )
         if not len(weights) or weights.min() >= 0:
             break
         del active[int(weights.argmin())]
     raw = np.zeros(x.shape[1])
     raw[active] = weights / scale[active]
     return Relevance(tuple(map(float, raw)), float(bias - raw @ mean), fingerprint)
-
-
-def _logistic(x: Floats, y: Floats) -> tuple[Floats, float]:
-    design = np.hstack([x, np.ones((len(x), 1))])
-    weights = np.zeros(design.shape[1])
-    ridge = np.full(design.shape[1], _RIDGE * len(x))
-    ridge[-1] = 1e-9 * len(x)  # the bias is free
-    for _ in range(_ITERATIONS):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (p - y) + ridge * weights
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(ridge)
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights[:-1], float(weights[-1])
 
 
 def _measure(fitted: Relevance, first: Sequence[Found], second: Sequence[Found]) -> dict[str, Any]:

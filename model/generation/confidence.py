@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
+from mplus_ray.model.generation.logistic import logistic
 from mplus_ray.model.object_store.failures import refusals_of
 
 FILE = "confidence.json"
@@ -143,7 +144,7 @@ class Confidence:
             raise InvalidInputError("a confidence is fitted to answers of both kinds")
         x = np.array([one.values(features) for one in evidence])
         mean, scale = x.mean(0), x.std(0) + 1e-6
-        weights, bias = _logistic((x - mean) / scale, y)
+        weights, bias = logistic((x - mean) / scale, y, _RIDGE, _ITERATIONS)
         raw = weights / scale
         fitted = cls(
             tuple(features),
@@ -186,23 +187,6 @@ class Confidence:
         if set(loaded.features) - set(FEATURES) or len(loaded.features) != len(loaded.weights):
             raise CheckpointError(f"{path} needs one weight for each of {', '.join(FEATURES)}")
         return loaded
-
-
-def _logistic(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Logistic regression by Newton's method: x [n, f] standardized, y [n] in {0, 1}."""
-    design = np.hstack([x, np.ones((len(x), 1))])
-    weights = np.zeros(design.shape[1])
-    ridge = np.full(design.shape[1], _RIDGE * len(x))
-    ridge[-1] = 1e-9 * len(x)  # the bias is free
-    for _ in range(_ITERATIONS):
-        p = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
-        gradient = design.T @ (p - y) + ridge * weights
-        hessian = design.T @ (design * (p * (1 - p))[:, None]) + np.diag(ridge)
-        step = np.linalg.solve(hessian, gradient)
-        weights -= step
-        if np.abs(step).max() < 1e-9:
-            break
-    return weights[:-1], float(weights[-1])
 
 
 def best_threshold(scores: Floats, stored: Kinds) -> float:

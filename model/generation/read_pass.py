@@ -231,8 +231,8 @@ def _word_votes(view: MemoryView, prompt: Tensor) -> Tensor:
     store.extend_words(step, view.words.of_chunk)
     assert store.words is not None
     asked, known = view.words.of_prompt(prompt.tolist()), view.known_steps
-    scores = store.words.scores(asked, known)
     idf = store.words.idf(asked, known)
+    scores = store.words.scores(idf, known)
     best = np.argsort(-scores, kind="stable")[:NEAREST]
     for at in best[scores[best] > 0].tolist():
         scores[at] += nearness(asked, view.words.telling(store.chunk(at)), idf)

@@ -10,7 +10,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,19 +67,20 @@ class WordIndex:
                 copy._postings[word] = found[:end], counts[:end]
         return copy
 
-    def scores(self, words: Sequence[str], known: Steps) -> NDArray[np.float32]:
+    def scores(self, idf: Mapping[str, float], known: Steps) -> NDArray[np.float32]:
         """BM25 [steps] of every block for a question, as if the memory were the known ones alone.
 
         Args:
+            idf: of the question's words, from `idf`.
             known: [steps], blocks that may be read; the others score 0 and count for nothing.
         """
         steps = len(known)
         scores = np.zeros(steps)
         lengths = np.array(self._lengths[:steps], dtype=np.float64)
         mean = max(float(lengths[known].mean()) if known.any() else 0.0, 1.0)
-        for word, idf in self.idf(words, known).items():
+        for word, weight in idf.items():
             at, tf = self._places(word, known)
-            scores[at] += idf * tf * (_K1 + 1) / (tf + _K1 * (1 - _B + _B * lengths[at] / mean))
+            scores[at] += weight * tf * (_K1 + 1) / (tf + _K1 * (1 - _B + _B * lengths[at] / mean))
         return scores.astype(np.float32)
 
     def idf(self, words: Sequence[str], known: Steps) -> dict[str, float]:
