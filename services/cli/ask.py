@@ -46,21 +46,13 @@ def ask(
     from mplus_ray.pipeline.reading.abstention import may_abstain
     from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.pipeline.reading.read_plans import read_plan
-    from mplus_ray.services.cli.asking import check_words, mending, prepare, say_waiting
-    from mplus_ray.services.cli.output import human, printable, show_passage, stderr, write_json
-    from mplus_ray.services.embedded import Embedded
-    from mplus_ray.services.moments import step_of
+    from mplus_ray.services.cli.asking import check_words, mending, opened, say_waiting
+    from mplus_ray.services.cli.output import human, printable, show_passage, write_json
     from mplus_ray.services.settings import Settings
 
     check_words(question)
-    settings = Settings.read(data, checkpoint)
-    console = human(json)
-    with Embedded(settings) as system:
-        log = system.existing_tenant(tenant)
-        with stderr().status(f"loading {settings.checkpoint}"):
-            log.tenant.check_fingerprint(system.model.fingerprint)
-        prepare(system, log)
-        step = step_of(log, as_of, snapshot)
+    settings, console = Settings.read(data, checkpoint), human(json)
+    with opened(settings, tenant, as_of, snapshot) as (system, log, step):
         # What was printed cannot be taken back, so what may be withheld is printed when it is done.
         held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
         held = held or read_plan(log, log.heads.serving(), step).holds_nothing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from mplus_ray.model.errors import InvalidInputError
@@ -10,6 +11,7 @@ from mplus_ray.model.errors import InvalidInputError
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.settings import Settings
 
 T = TypeVar("T")
 
@@ -24,7 +26,25 @@ def check_words(text: str) -> None:
         raise InvalidInputError("the question is empty; ask something")
 
 
-def prepare(system: Embedded, log: TenantLog) -> None:
+@contextmanager
+def opened(
+    settings: Settings, tenant: str, as_of: str | None, snapshot: str | None
+) -> Iterator[tuple[Embedded, TenantLog, int | None]]:
+    """The system, a tenant that exists with its memory made ready, and the step that is asked
+    about; None: the last."""
+    from mplus_ray.services.cli.output import stderr
+    from mplus_ray.services.embedded import Embedded
+    from mplus_ray.services.moments import step_of
+
+    with Embedded(settings) as system:
+        log = system.existing_tenant(tenant)
+        with stderr().status(f"loading {settings.checkpoint}"):
+            log.tenant.check_fingerprint(system.model.fingerprint)
+        _prepare(system, log)
+        yield system, log, step_of(log, as_of, snapshot)
+
+
+def _prepare(system: Embedded, log: TenantLog) -> None:
     """Make a memory again that was dropped; refuse one that never was."""
     from mplus_ray.model.errors import StorageError
     from mplus_ray.services.cli.refresh import warm

@@ -42,21 +42,13 @@ def search(
 ) -> None:
     """Find passages in the memory of a tenant that exists; nothing is generated."""
     from mplus_ray.pipeline.reading.search import search as search_memory
-    from mplus_ray.services.cli.asking import check_words, mending, prepare, say_waiting
-    from mplus_ray.services.cli.output import human, show_passage, stderr, write_json
-    from mplus_ray.services.embedded import Embedded
-    from mplus_ray.services.moments import step_of
+    from mplus_ray.services.cli.asking import check_words, mending, opened, say_waiting
+    from mplus_ray.services.cli.output import human, show_passage, write_json
     from mplus_ray.services.settings import Settings
 
     check_words(query)
-    settings = Settings.read(data, checkpoint)
-    console = human(json)
-    with Embedded(settings) as system:
-        log = system.existing_tenant(tenant)
-        with stderr().status(f"loading {settings.checkpoint}"):
-            log.tenant.check_fingerprint(system.model.fingerprint)
-        prepare(system, log)
-        step = step_of(log, as_of, snapshot)
+    settings, console = Settings.read(data, checkpoint), human(json)
+    with opened(settings, tenant, as_of, snapshot) as (system, log, step):
         reply = mending(
             system,
             log,

@@ -41,7 +41,7 @@ class AskQuery:
         turns: the last one is the question.
         sampling: as `model.generation.sampling.Sampling` takes it.
         min_step: wait for a memory of at least so many steps.
-        as_of: a step or a time; `snapshot`: the name of one.
+        as_of: a step or a time; None: now.
         citations: how many passages are wanted.
         whole: the reply is all that is wanted.
         threshold: below this confidence the answer is withheld; None: the tenant's setting, else
