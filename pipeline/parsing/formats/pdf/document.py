@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
@@ -20,7 +21,7 @@ from mplus_ray.pipeline.parsing.titles import meaningful
 _UNREADABLE = 0.3  # of the letters, from which a page says nothing
 _SHOWN = 100  # pages that are named
 # PDFium's codes: https://pdfium.googlesource.com/pdfium/+/refs/heads/main/public/fpdfview.h
-_PASSWORD = 4
+_NO_FILE, _PASSWORD = 2, 4
 
 Ocr = Callable[[pdfium.PdfPage], str]
 
@@ -38,6 +39,8 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
         raise DocumentError(
             f"{name} is not a PDF: its content does not begin with %PDF-", Refusal.MISNAMED
         )
+    # A document without pages leaves the code of the failure before: this one is no failure of ours.
+    pdfium_c.FPDF_LoadDocument(b"", None)
     try:
         document = pdfium.PdfDocument(data)
     except pdfium.PdfiumError as error:
@@ -45,7 +48,7 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
             raise DocumentError(
                 f"{name} is encrypted; save a copy without a password", Refusal.ENCRYPTED
             ) from error
-        if not error.err_code:  # it is read, and there is nothing in it
+        if error.err_code == _NO_FILE:  # it is read, and there is nothing in it
             raise DocumentError(f"{name} has no pages", Refusal.EMPTY) from error
         raise DocumentError(
             f"{name} is a damaged or unsupported PDF ({error}); open it and save it again, or "

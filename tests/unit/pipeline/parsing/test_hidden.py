@@ -157,7 +157,9 @@ def test_a_font_of_drawings_is_read_by_its_map(mapped: bool) -> None:
             parse_bytes(data, "a.pdf")
 
 
-def test_a_pdf_without_pages_says_so() -> None:
+def test_a_pdf_without_pages_says_so_whatever_was_read_before() -> None:
+    with pytest.raises(DocumentError, match="damaged"):
+        parse_bytes(b"%PDF-1.4 cut", "b.pdf")
     data = pdf_of([b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
     with pytest.raises(DocumentError, match="has no pages"):
         parse_bytes(data, "a.pdf")
