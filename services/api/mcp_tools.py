@@ -24,7 +24,8 @@ from mplus_ray.services.api.ask.service import Answers, AskQuery
 from mplus_ray.services.api.auth import Caller, claim_place, identify
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.request_body import one_by_one
-from mplus_ray.services.api.ingest.service import IngestService, job_url
+from mplus_ray.services.api.ingest.response import job_url
+from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.ingest.uploads import as_arrived
 from mplus_ray.services.api.limits.concurrency import Places
 from mplus_ray.services.api.problems.responses import describe, respond

@@ -17,7 +17,8 @@ from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
-from mplus_ray.services.api.ingest.service import IngestService, job_url
+from mplus_ray.services.api.ingest.response import job_url
+from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.routes.jobs import receipt_times
 from mplus_ray.services.api.schemas.base import iso, iso_or_none

@@ -14,7 +14,7 @@ from mplus_ray.pipeline.ledger.documents.pages import PAGE_BYTES
 from mplus_ray.pipeline.parsing import limits as document_limits
 from mplus_ray.pipeline.parsing.limits import check_key, check_metadata
 from mplus_ray.pipeline.sources.files import find_files
-from mplus_ray.services.api.ingest.service import document_url
+from mplus_ray.services.api.ingest.response import document_url
 from mplus_ray.services.api.routes import documents as routes
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from mplus_ray.services.api.ingest.service import document_url
+from mplus_ray.services.api.ingest.response import document_url
 from tests.api_world import ApiWorld, serving, until
 from tests.worlds import load_model
 

@@ -11,7 +11,7 @@ import pytest
 
 from mplus_ray.pipeline.ledger.tenant_log import Accepted
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.api.ingest.service import IngestResult
+from mplus_ray.services.api.ingest.result import IngestResult
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 
