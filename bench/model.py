@@ -24,7 +24,8 @@ from mplus_ray.bench.shapes import (
 )
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
-from mplus_ray.model.generation.read_pass import Reading, begin, extend
+from mplus_ray.model.generation.read_pass import begin, extend
+from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize
 from mplus_ray.model.network.allocator import keep_freed_memory

@@ -6,40 +6,17 @@ N rows in the short-term pool, K0 long-term rows retrieved per layer and questio
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from mplus_ray.model.config_json import LEAST, LoraConfig, fields_of, read_config, too_small
 from mplus_ray.model.errors import CheckpointError
 
 Retrieval = Literal["rows", "blocks"]
 Rows = Literal["outputs", "inputs"]
 Positions = Literal["contiguous", "equal"]
 Votes = Literal["layers", "words", "both"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoraConfig:
-    """Low-rank adapters of an official checkpoint: W + (lora_alpha / r) · B·A.
-
-    Attributes:
-        r: rank.
-        lora_alpha: the scale's numerator.
-        target_modules: names of the adapted projections.
-    """
-
-    r: int
-    lora_alpha: float
-    target_modules: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        if self.r < 1:
-            raise CheckpointError(f"lora_config: r is {self.r}, expected at least 1")
-
-    @property
-    def scale(self) -> float:
-        return self.lora_alpha / self.r
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +101,10 @@ class ModelConfig:
     eos_token_ids: tuple[int, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        problems = _too_small(
+        problems = too_small(
             {
                 name: value
-                for name in _LEAST
+                for name in LEAST
                 if (value := getattr(self, name)) is not None  # no sliding window
             }
         )
@@ -229,41 +206,7 @@ class ModelConfig:
         Raises:
             CheckpointError: a field is missing or has an impossible value.
         """
-        data = {k: v for k, v in raw.items() if v is not None}
-        rope = data.pop("rope_parameters", None)  # the transformers ≥ 5 spelling
-        if rope:
-            data.setdefault("rope_theta", rope.get("rope_theta", 10_000.0))
-            if rope.get("rope_type", "default") != "default":
-                data.setdefault("rope_scaling", rope)
-        missing = [n for n in _REQUIRED if n not in data]
-        if missing:
-            raise CheckpointError(f"{where}: missing {', '.join(missing)}")
-        problems = _too_small({name: data[name] for name in _LEAST if name in data})
-        if problems:
-            raise CheckpointError(f"{where}: " + "; ".join(problems))
-        data.setdefault("num_key_value_heads", data["num_attention_heads"])
-        data.setdefault("head_dim", data["hidden_size"] // data["num_attention_heads"])
-        counts_pool_only = "num_blocks" in data and "num_ltm_blocks" not in data
-        no_retriever = data.get("model_type") == "memoryllm" or data.get("add_selector") is False
-        if counts_pool_only or no_retriever:
-            data["num_ltm_blocks"] = 0
-        if "lora_config" in data:
-            lora = data["lora_config"]
-            try:
-                data["lora_config"] = LoraConfig(
-                    r=lora["r"],
-                    lora_alpha=lora["lora_alpha"],
-                    target_modules=tuple(lora["target_modules"]),
-                )
-            except (KeyError, TypeError) as error:
-                raise CheckpointError(
-                    f"{where}: lora_config needs r, lora_alpha and target_modules, found {lora}"
-                ) from error
-        eos = data.pop("eos_token_id", None)
-        if eos is not None:
-            data["eos_token_ids"] = tuple(eos) if isinstance(eos, list) else (eos,)
-        if "eos_token_ids" in data:
-            data["eos_token_ids"] = tuple(data["eos_token_ids"])
+        data = fields_of(raw, where)
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in data.items() if k in known})
 
@@ -299,51 +242,3 @@ class ModelConfig:
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `from_dict` reads back to an equal config."""
         return {"model_type": "mplus" if self.has_long_term else "memoryllm", **asdict(self)}
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """`folder/config.json` as it stands.
-
-    Raises:
-        CheckpointError: there is none, or it is not a JSON object.
-    """
-    path = folder / "config.json"
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return raw
-
-
-_REQUIRED = (
-    "vocab_size",
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-)
-_LEAST = {
-    **dict.fromkeys(_REQUIRED, 1),
-    "num_key_value_heads": 1,
-    "head_dim": 1,
-    "num_tokens": 1,
-    "num_blocks": 1,
-    "num_ltm_blocks": 0,
-    "chunk_tokens": 1,
-    "start_rows": 1,
-    "update_ltm_frequency": 1,
-    "selector_hidden_dim": 1,
-    "sliding_window": 1,
-}
-
-
-def _too_small(values: dict[str, Any]) -> list[str]:
-    return [
-        f"{name} is {value!r}, expected a whole number of at least {_LEAST[name]}"
-        for name, value in values.items()
-        if not isinstance(value, int) or value < _LEAST[name]
-    ]

@@ -9,7 +9,6 @@ mplus.save(memory, "maren"); memory = mplus.restore("maren")
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from mplus_ray.model.checkpoint.tensors import TensorFolder
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, FingerprintMismatchError, InvalidInputError
 from mplus_ray.model.generation.answer import Answer, Found, Source, Usage, answer_of
-from mplus_ray.model.generation.confidence import FILE, Confidence
+from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.model.generation.generate import Generation, advance, pieces, start
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.prompt import question_prompt
@@ -32,20 +31,18 @@ from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.generation.search import search
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.generation.words import Words
+from mplus_ray.model.loading import confidence_of, device_of, dtype_of, relevance_of
 from mplus_ray.model.memory import saved_memory
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.object_store.object_store import ObjectStore
-from mplus_ray.model.retrieval import relevance
 from mplus_ray.model.retrieval.relevance import Relevance
 from mplus_ray.model.store.file_refs import State
-from mplus_ray.model.store.row_format import DTYPES, RowBlock, RowFormat
+from mplus_ray.model.store.row_format import RowBlock, RowFormat
 from mplus_ray.model.store.writer_state import WriterState, read_state
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
-
-_log = logging.getLogger(__name__)
 
 
 class MPlus:
@@ -97,8 +94,8 @@ class MPlus:
         config = ModelConfig.load(path)
         precision = precision or config.row_precision
         RowFormat.of(config, precision)  # an unknown one is refused before the weights are read
-        where = _device(device)
-        number = _dtype(dtype, where)
+        where = device_of(device)
+        number = dtype_of(dtype, where)
         if where.type == "cpu":
             keep_freed_memory()
         networks = load_networks(path, config, where, number, write_only)
@@ -115,8 +112,8 @@ class MPlus:
             tokenizer,
             fingerprint,
             precision,
-            _confidence(path, fingerprint),
-            _relevance(path, fingerprint),
+            confidence_of(path, fingerprint),
+            relevance_of(path, fingerprint),
         )
 
     def empty_memory(
@@ -170,7 +167,7 @@ class MPlus:
     def write_steps(
         self, writer_states: Sequence[WriterState], chunks: Sequence[Sequence[int]]
     ) -> list[tuple[WriterState, RowBlock]]:
-        """The next tip and the new rows of each of many tenants, in one forward pass."""
+        """The next writer state and the new rows of each of many tenants, in one forward pass."""
         return write_steps(self.networks.writer, self.networks.reader, writer_states, chunks)
 
     def read_writer_state(self, files: ObjectStore, state: State) -> WriterState:
@@ -291,49 +288,3 @@ class MPlus:
                 f"the memory was made with weights {memory.fingerprint}, but "
                 f"{self.fingerprint} are loaded"
             )
-
-
-def _confidence(folder: Path, fingerprint: str) -> Confidence | None:
-    """The one fitted to these weights; one of others would say nothing about them."""
-    confidence = Confidence.load(folder)
-    if confidence is not None and confidence.fingerprint != fingerprint:
-        _log.warning(
-            "%s was fitted to weights %s, not to %s; answers come without a confidence until "
-            "`mplus eval abstention` has fitted it again",
-            folder / FILE,
-            confidence.fingerprint,
-            fingerprint,
-        )
-        return None
-    return confidence
-
-
-def _relevance(folder: Path, fingerprint: str) -> Relevance | None:
-    """The one fitted to these weights; one of others would say nothing about them."""
-    fitted = Relevance.load(folder)
-    if fitted is not None and fitted.fingerprint != fingerprint:
-        _log.warning(
-            "%s was fitted to weights %s, not to %s; searches come without scores until "
-            "`mplus eval relevance` has fitted it again",
-            folder / relevance.FILE,
-            fitted.fingerprint,
-            fingerprint,
-        )
-        return None
-    return fitted
-
-
-def _device(wanted: str | None) -> torch.device:
-    try:
-        return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError as error:
-        raise InvalidInputError(f"device {wanted!r} is unknown; try cpu or cuda") from error
-
-
-def _dtype(wanted: torch.dtype | str | None, device: torch.device) -> torch.dtype:
-    if wanted is None:
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
-    name = str(wanted).removeprefix("torch.")
-    if name not in DTYPES:
-        raise InvalidInputError(f"dtype {name!r} is unknown; there are {', '.join(DTYPES)}")
-    return DTYPES[name]

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mplus_ray.model.config import LoraConfig, ModelConfig
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.config_json import LoraConfig
 from mplus_ray.model.network.decoder import Network
 from tests.checkpoints import tiny_config, write_tokenizer
 

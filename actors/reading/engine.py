@@ -20,6 +20,7 @@ from mplus_ray.actors.reading.admission import AdmissionQueue
 from mplus_ray.actors.reading.decoding import complete, decode, read_prompts
 from mplus_ray.actors.reading.request import Event, Pending, ReadRequest, RequestHandle
 from mplus_ray.actors.reading.residency import Bytes
+from mplus_ray.actors.reading.search_threads import SearchThreads
 from mplus_ray.actors.reading.searching import SearchRun
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import MPlusError, OverloadedError
@@ -27,7 +28,6 @@ from mplus_ray.model.object_store.object_store import ObjectStore
 
 _OPENING = 4  # threads that open memories
 _ASIDE = 2  # threads that read prompts which would hold up the others
-_SEARCHING = 2  # threads that search
 _PROMPT_TOKENS = 512  # read in one step; a longer prompt is read aside
 _PROMPTS_BESIDE = 4  # read in one step while others wait for their next token
 _log = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ class Answering:
         self._changed = threading.Condition()
         self._aside: list[ReadRequest] = []
         self._running: list[ReadRequest] = []
-        self._searching: list[SearchRun] = []
         self._arriving = 0
         self._stopping = self._broken = False
         self._counts = dict.fromkeys(
@@ -67,9 +66,9 @@ class Answering:
         )
         self._openers = ThreadPoolExecutor(_OPENING, thread_name_prefix="opening")
         self._readers = ThreadPoolExecutor(_ASIDE, thread_name_prefix="aside")
-        self._searchers = ThreadPoolExecutor(_SEARCHING, thread_name_prefix="searching")
         budget = Bytes(device_bytes, host_bytes)
-        self._line = AdmissionQueue(model, files, budget, self._changed, self._openers)
+        self._admission = AdmissionQueue(model, files, budget, self._changed, self._openers)
+        self._searches = SearchThreads(model, self._admission, self._changed, self._counts)
         self._thread = threading.Thread(target=self._run, name="decoding", daemon=True)
         self._thread.start()
 
@@ -106,10 +105,10 @@ class Answering:
         with self._changed:
             self._arriving -= 1
             if refused is not None or self._stopping:
-                self._line.failed.append((question, refused or _stopped()))
+                self._admission.failed.append((question, refused or _stopped()))
             else:
-                self._line.enter(question)
-                self._start_searches()
+                self._admission.enter(question)
+                self._searches.start()
             self._changed.notify_all()
         if self._stopping:  # the decoding thread may have told its last by now
             self._fail()
@@ -118,12 +117,12 @@ class Answering:
     def close(self, tenant: str) -> None:
         """Let go of a tenant's memory; answers under way go on, later questions open it anew."""
         with self._changed:
-            self._line.memories.close(tenant)
-            self._line.place()
+            self._admission.memories.close(tenant)
+            self._admission.place()
 
     def stats(self) -> ReaderStats:
         with self._changed:
-            held = self._line.memories
+            held = self._admission.memories
             views, memories, opening = held.count()
             residency, hits = held.residency, held.hits
             return ReaderStats(
@@ -155,11 +154,12 @@ class Answering:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join()
-        for pool in (self._openers, self._readers, self._searchers):
+        for pool in (self._openers, self._readers):
             pool.shutdown(cancel_futures=True)
+        self._searches.shutdown()
         self._end()
 
-    # The door.
+    # Entering.
 
     def _check_queue(self) -> None:
         if self._stopping:
@@ -171,9 +171,9 @@ class Answering:
         """Make the prompt; an error is of this question alone."""
         try:
             question.read(self._model)
-            footprint = self._line.memories.footprint
+            footprint = self._admission.memories.footprint
             question.own = footprint.question(len(question.prompt), question.most_tokens)
-            self._line.memories.check(question.plan, question.own)
+            self._admission.memories.check(question.plan, question.own)
         except MPlusError as error:
             return error
         return None
@@ -182,7 +182,7 @@ class Answering:
         """It was cancelled. What the decoding thread has in hand, it lets go of itself."""
         with self._changed:
             self._counts["cancelled"] += 1
-            self._line.leave(question)
+            self._admission.leave(question)
             self._changed.notify_all()
 
     # Slots: all of these with the lock held.
@@ -192,7 +192,7 @@ class Answering:
         return sum(question.ticket.open for question in (*self._running, *self._aside))
 
     def _queued(self) -> int:
-        return self._arriving + len(self._line) + len(self._searching)
+        return self._arriving + len(self._admission) + len(self._searches)
 
     def _take(self) -> list[ReadRequest]:
         """Those whose prompts are read now; the ones that are read aside begin there."""
@@ -200,10 +200,10 @@ class Answering:
         most = min(free, _PROMPTS_BESIDE) if self._running else free
         taken: list[ReadRequest] = []
         tokens = 0
-        while self._line.ready and free:
-            size = len(self._line.ready[0].prompt)
+        while self._admission.ready and free:
+            size = len(self._admission.ready[0].prompt)
             if self._far or size > _PROMPT_TOKENS:
-                question = self._line.ready.popleft()
+                question = self._admission.ready.popleft()
                 self._aside.append(question)
                 self._readers.submit(self._read_aside, question)
                 free -= 1
@@ -211,7 +211,7 @@ class Answering:
             tokens += size
             if len(taken) == min(most, free) or (taken and tokens > _PROMPT_TOKENS):
                 break
-            taken.append(self._line.ready.popleft())
+            taken.append(self._admission.ready.popleft())
         self._running += taken
         self._counts["prompt_tokens"] += sum(len(question.prompt) for question in taken)
         return taken
@@ -239,10 +239,10 @@ class Answering:
             cancelled = [question for question in self._running if not question.ticket.open]
             for question in cancelled:
                 self._running.remove(question)
-                self._line.release(question)
+                self._admission.release(question)
             if cancelled:
-                self._line.place()
-            self._start_searches()
+                self._admission.place()
+            self._searches.start()
             fresh = self._take()
         self._fail(read_prompts(self._model, fresh))
         self._tell(self._now_running())
@@ -252,8 +252,8 @@ class Answering:
         return True
 
     def _has_work(self) -> bool:
-        ready = bool(self._line.ready) and self._taken() < self._slots
-        waiting = self._running or self._line.failed or self._line.searches
+        ready = bool(self._admission.ready) and self._taken() < self._slots
+        waiting = self._running or self._admission.failed or self._admission.searches
         return self._stopping or ready or bool(waiting)
 
     def _now_running(self) -> list[ReadRequest]:
@@ -274,20 +274,20 @@ class Answering:
                     self._running.remove(question)
                     self._counts["tokens"] += told.answer.usage.completion_tokens
                     self._counts["answered"] += question.ticket.open
-                    self._line.release(question)
-                    self._line.place()
+                    self._admission.release(question)
+                    self._admission.place()
                 question.ticket.tell(told)
 
     def _fail(self, failures: Sequence[tuple[Pending, MPlusError]] = ()) -> None:
         """Tell these errors and those that were noted elsewhere."""
         with self._changed:
-            failed, self._line.failed = [*self._line.failed, *failures], []
+            failed, self._admission.failed = [*self._admission.failed, *failures], []
             for question, _ in failed:
                 if isinstance(question, ReadRequest) and question in self._running:
                     self._running.remove(question)
                 self._counts["failed"] += question.ticket.open
-                self._line.release(question)
-            self._line.place()
+                self._admission.release(question)
+            self._admission.place()
         for question, error in failed:
             question.ticket.tell(error)
 
@@ -298,43 +298,17 @@ class Answering:
                 return
             self._aside.remove(question)
             self._counts["prompt_tokens"] += len(question.prompt)
-            self._line.failed += failures
+            self._admission.failed += failures
             if not failures:
                 self._running.append(question)
             self._changed.notify_all()
 
-    # Searches.
-
-    def _start_searches(self) -> None:
-        """Hand those whose memory is open to the threads that search; with the lock held."""
-        while self._line.searches and not self._stopping:
-            run = self._line.searches.popleft()
-            self._searching.append(run)
-            self._searchers.submit(self._search, run)
-
-    def _search(self, run: SearchRun) -> None:
-        result = run.found(self._model) if run.ticket.open else None
-        with self._changed:
-            if run not in self._searching:  # all were told to stop
-                return
-            self._searching.remove(run)
-            if isinstance(result, MPlusError):
-                self._line.failed.append((run, result))  # told by the thread that decodes
-                self._changed.notify_all()
-                return
-            self._counts["prompt_tokens"] += len(run.prompt)
-            self._counts["answered"] += run.ticket.open
-            self._line.release(run)
-            self._line.place()
-        if result is not None:
-            run.ticket.tell(result)
-
     def _end(self) -> None:
         """Answer everything that is left with an error."""
         with self._changed:
-            left = [*self._line.empty(), *self._aside, *self._running, *self._searching]
+            left = [*self._admission.empty(), *self._aside, *self._running]
+            left += self._searches.empty()
             self._aside.clear()
-            self._searching.clear()
             self._running.clear()
         self._fail([(question, _stopped()) for question in left])
 

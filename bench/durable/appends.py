@@ -16,7 +16,7 @@ from mplus_ray.bench.fixture import Library, tenant
 from mplus_ray.pipeline.ledger.heads.leases import Lease
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.catch_up import catch_up
-from mplus_ray.pipeline.writing.write_pipeline import WriteJob
+from mplus_ray.pipeline.writing.write_job import WriteJob
 from mplus_ray.services.embedded import Embedded
 
 

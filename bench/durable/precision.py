@@ -10,7 +10,8 @@ import torch
 from mplus_ray.bench.fixture import Library
 from mplus_ray.model import MPlus
 from mplus_ray.model.generation.prompt import question_prompt
-from mplus_ray.model.generation.read_pass import Reading, begin
+from mplus_ray.model.generation.read_pass import begin
+from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.memory.memory import Memory
 
 # Of the demo's documents; the answers of two memories are compared with each other.

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generation.block_votes import layer_queries
 from mplus_ray.model.generation.prompt import question_prompt
-from mplus_ray.model.generation.read_pass import hear
 from mplus_ray.model.store.row_format import RowBlock
 from mplus_ray.model.store.row_store import RowStore
 from mplus_ray.pipeline.parsing.parse import parse_file
@@ -103,4 +103,4 @@ def queries(model: MPlus, question: str) -> list[Tensor]:
     """What each layer's retriever is asked, L × [n, s]."""
     view = model.view(model.empty_memory())
     prompt = torch.tensor(question_prompt(model.tokenizer, model.config, question))
-    return hear(model.networks.reader, [view], [prompt])[0]
+    return layer_queries(model.networks.reader, [view], [prompt])[0]

@@ -16,10 +16,11 @@ from mplus_ray.model.checkpoint.checkpoint import save_checkpoint
 from mplus_ray.model.checkpoint.gguf import read_gguf
 from mplus_ray.model.checkpoint.hub import find_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
-from mplus_ray.model.config import ModelConfig, read_config
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.config_json import read_config
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.generation.read_pass import hidden_states_alone
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.network.hidden_states import hidden_states_alone
 
 _FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
 _TOKENIZER_FILES = (

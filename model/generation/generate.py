@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.memory_view import MemoryView
-from mplus_ray.model.generation.read_pass import Reading, begin, extend
+from mplus_ray.model.generation.read_pass import begin, extend
+from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.generation.sampling import Sampling, next_token
 from mplus_ray.model.generation.tokenizer import TextStream, TextTokenizer
 from mplus_ray.model.network.decoder import Network

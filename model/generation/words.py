@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.prompt import PLAIN, QUESTION
-from mplus_ray.model.generation.stems import EMPTY, Stems
 from mplus_ray.model.generation.tokenizer import TextTokenizer
+from mplus_ray.model.index.stems import EMPTY, STEMS
 
 
 class Words:
-    """Token ids as the words that are compared (`model.generation.stems`)."""
+    """Token ids as the words that are compared (`model.index.stems`)."""
 
     def __init__(self, tokenizer: TextTokenizer, config: ModelConfig) -> None:
         self._tokenizer = tokenizer
-        self._stems = Stems()
         before_and_after = (config.prompt_template or PLAIN).replace(QUESTION, " ")
-        self._template = set(self._stems.of(before_and_after))
+        self._template = set(STEMS.of(before_and_after))
 
     def of_chunk(self, ids: Sequence[int]) -> list[str]:
         """Words of a chunk, its title and section included."""
-        return self._stems.of(self._tokenizer.decode(ids))
+        return STEMS.of(self._tokenizer.decode(ids))
 
     def telling(self, ids: Sequence[int]) -> list[str]:
         """Words of a chunk in order, without those that every question has."""
@@ -29,5 +28,5 @@ class Words:
 
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
         """Words of a prompt without those that every prompt has, or every question."""
-        words = self._stems.of(self._tokenizer.decode(ids))
+        words = STEMS.of(self._tokenizer.decode(ids))
         return [word for word in words if word not in self._template and word not in EMPTY]

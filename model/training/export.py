@@ -13,7 +13,8 @@ from torch import Tensor
 from mplus_ray.model.checkpoint.backbone import copy_tokenizer
 from mplus_ray.model.checkpoint.checkpoint import save_checkpoint, save_config
 from mplus_ray.model.checkpoint.hub import find_checkpoint
-from mplus_ray.model.config import ModelConfig, read_config
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.config_json import read_config
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.training.data.text import (

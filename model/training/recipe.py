@@ -11,7 +11,8 @@ import yaml
 from mplus_ray.model.checkpoint.backbone import backbone_config
 from mplus_ray.model.checkpoint.backbone_folder import backbone_folder
 from mplus_ray.model.checkpoint.hub import find_checkpoint
-from mplus_ray.model.config import LoraConfig, ModelConfig, read_config
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.config_json import LoraConfig, read_config
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.training.loop.precision import Precision

@@ -17,8 +17,8 @@ from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.head_files import purge, shards_up_to, shards_without
 from mplus_ray.pipeline.writing.engine import Engine
+from mplus_ray.pipeline.writing.memorize import memorize
 from mplus_ray.pipeline.writing.write_job import OnStep, OnTotal, WriteJob, quiet
-from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
 def carry_out_forgets(

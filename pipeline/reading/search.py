@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
-from mplus_ray.model.generation.stems import shared_words
+from mplus_ray.model.index.stems import shared_words
 from mplus_ray.pipeline.ledger.documents.documents import Passage
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog

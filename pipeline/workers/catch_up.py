@@ -9,8 +9,8 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.compaction import compact, drop_forgotten
 from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.writing.engine import Engine
+from mplus_ray.pipeline.writing.memorize import memorize
 from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob, quiet
-from mplus_ray.pipeline.writing.write_pipeline import memorize
 
 
 def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet) -> int:

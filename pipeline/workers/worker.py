@@ -28,8 +28,8 @@ from mplus_ray.pipeline.maintenance.rebuild import carry_out_forgets
 from mplus_ray.pipeline.workers.claims import claim_together
 from mplus_ray.pipeline.writing.engine import LEASE_SECONDS, Engine
 from mplus_ray.pipeline.writing.observer import Observer, Unobserved
-from mplus_ray.pipeline.writing.write_job import WriteJob
-from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH, Ended, WritePipeline
+from mplus_ray.pipeline.writing.write_job import Ended, WriteJob
+from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH, WritePipeline
 
 _log = logging.getLogger(__name__)
 

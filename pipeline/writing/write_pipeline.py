@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,45 +17,44 @@ from typing import Self
 
 from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.pipeline.chunking.headers import with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.ledger.documents.chunks import Chunk
 from mplus_ray.pipeline.writing.committer import Committer, Task, Written
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved
+from mplus_ray.pipeline.writing.read_ahead import ReadAhead, Ready
 from mplus_ray.pipeline.writing.write_job import (
     Ended,
     OnStep,
-    OnTotal,
     WriteJob,
     WriterLike,
     quiet,
 )
 
-__all__ = ["MAX_BATCH", "Ended", "OnStep", "WriteJob", "WritePipeline", "memorize", "quiet"]
-
 MAX_BATCH = 8  # tenants in one forward pass
 # Committed together, at most.
 _GROUP_STEPS, _GROUP_SECONDS, _GROUP_BYTES = 64, 1.0, 64 << 20
-_AHEAD = 4  # chunks of a job that are read and tokenized before their turn
-
-Ready = tuple[Chunk, list[int]]  # a chunk and its token ids
 
 
 @dataclass
 class _Work:
-    """A job in the line; `visit` counts its steps since it came, `told` is (step, tokens)."""
+    """A job on its way.
+
+    Attributes:
+        chunks: what it still has to memorize.
+        head: steps that are committed.
+        commits: those under way, the oldest first.
+        uncommitted, since: steps that no commit has yet, and from when on.
+        visit: steps since the job came.
+        uncounted: (step, tokens) of what no commit has been told of.
+    """
 
     job: WriteJob
-    chunks: Iterator[Chunk]
-    head: int  # steps that are committed
-    ready: deque[Ready] = field(default_factory=deque)
-    coming: Future[list[Ready]] | None = None
+    chunks: ReadAhead
+    head: int
     commits: deque[Task] = field(default_factory=deque)
     uncommitted: int = 0
     since: float = field(default_factory=time.monotonic)
     visit: int = 0
-    told: deque[tuple[int, int]] = field(default_factory=deque)
-    ends: bool = False
+    uncounted: deque[tuple[int, int]] = field(default_factory=deque)
 
     @property
     def nbytes(self) -> int:
@@ -128,11 +126,10 @@ class WritePipeline:
         return len(self._works) + len(self._leaving)
 
     def add(self, job: WriteJob) -> None:
-        """Take a job, whose tenant the line has no other of."""
+        """Take a job, the only one of its tenant here."""
         step = self._writer.open(job.plan)
-        work = _Work(job, job.chunks(step), head=job.plan.step)
-        self._read_ahead(work)
-        self._works.append(work)
+        chunks = ReadAhead(job.chunks(step), self._tokenizer, self._before)
+        self._works.append(_Work(job, chunks, head=job.plan.step))
 
     @property
     def active(self) -> int:
@@ -178,7 +175,7 @@ class WritePipeline:
             )
             for work, request in zip((work for work, _ in batch), requests, strict=True):
                 self._count(work, request)
-                if self._is_through(work):
+                if work.chunks.is_through:  # its place is free at once
                     self._works.remove(work)
                     self._end(work, leaving=True)
         elif self._leaving:
@@ -204,7 +201,7 @@ class WritePipeline:
                 break
             work = self._works.popleft()
             try:
-                ready = self._next(work)
+                ready = work.chunks.next()
             except MPlusError as error:
                 self._broken.append(self._close(work, error))
                 continue
@@ -215,43 +212,11 @@ class WritePipeline:
                 self._works.append(work)
         return batch
 
-    def _next(self, work: _Work) -> Ready | None:
-        if not work.ready and work.coming is not None:
-            work.ready.extend(work.coming.result())
-            work.coming = None
-            self._read_ahead(work)
-        if not work.ready:
-            return None
-        return work.ready.popleft()
-
-    def _is_through(self, work: _Work) -> bool:
-        """Whether it is known already that nothing follows, so that its place is free at once."""
-        if work.ready or work.coming is None:
-            return work.ends and not work.ready
-        return work.ends and work.coming.done() and not work.coming.result()
-
-    def _read_ahead(self, work: _Work) -> None:
-        """At the end of the log nothing comes, and nothing is asked for again."""
-        if work.ends:
-            return
-
-        def read() -> list[Ready]:
-            found = []
-            for chunk in work.chunks:
-                ids = with_header(self._tokenizer, chunk.heading, chunk.text)
-                found.append((chunk, ids))
-                if len(found) == _AHEAD:
-                    return found
-            work.ends = True
-            return found
-
-        work.coming = self._before.submit(read)
-
     def _count(self, work: _Work, request: WriteRequest) -> None:
         work.visit += 1
         if request.step >= work.job.plan.step:
             work.uncommitted += 1
-            work.told.append((request.step, len(request.token_ids)))
+            work.uncounted.append((request.step, len(request.token_ids)))
             self._on_step(work.job.log.tenant, len(request.token_ids))
         if work.due:
             self._commit(work)
@@ -261,7 +226,7 @@ class WritePipeline:
         self._leaving.append(work)
 
     def _commit(self, work: _Work, leaving: bool = False, last: bool = False) -> None:
-        """Make what a tenant has durable, and then visible, behind the line."""
+        """Make what a tenant has durable and then visible, behind the forward pass."""
         task = Task(
             work.job,
             self._writer.seal_later(work.job.plan.tenant, leaving),
@@ -278,8 +243,8 @@ class WritePipeline:
         sealed = written.sealed
         steps, work.head = sealed.step - work.head, sealed.step
         tokens = 0
-        while work.told and work.told[0][0] < sealed.step:
-            tokens += work.told.popleft()[1]
+        while work.uncounted and work.uncounted[0][0] < sealed.step:
+            tokens += work.uncounted.popleft()[1]
         self._observer.committed(
             Commit(
                 tenant=work.job.plan.tenant,
@@ -317,43 +282,3 @@ class WritePipeline:
         released = error is None and work.commits[-1].released
         work.commits.clear()  # each of them knows the work
         return Ended(work.job, work.head - work.job.plan.step, error, released)
-
-
-def memorize(
-    jobs: Sequence[WriteJob],
-    writer: WriterLike,
-    tokenizer: Tokenizer,
-    on_step: OnStep = quiet,
-    max_batch: int = MAX_BATCH,
-    on_total: OnTotal = quiet,
-) -> int:
-    """Memorize and commit every waiting step of these heads; returns the number of steps.
-
-    Args:
-        on_step: called after each new step.
-        on_total: called for each head before that, with the steps that it lacks.
-
-    Raises:
-        StaleLeaseError: another writer took a tenant over; its memory is in that one's hands.
-        StorageError: the storage refused; everything committed so far stands.
-    """
-    steps = 0
-    with WritePipeline(writer, tokenizer, on_step, max_batch) as line:
-        for job in jobs:
-            if on_total is not quiet:
-                on_total(job.log.tenant, job.waiting())
-            line.add(job)
-        try:
-            while line:
-                steps += _checked(line.step())
-        except KeyboardInterrupt:
-            _checked(line.finish())
-            raise
-    return steps
-
-
-def _checked(ended: Sequence[Ended]) -> int:
-    for job in ended:
-        if job.error is not None:
-            raise job.error
-    return sum(job.steps for job in ended)

@@ -88,7 +88,7 @@ def test_a_backbone_is_adapted_in_bfloat16(tmp_path):
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from mplus_ray.model.checkpoint.backbone import backbone_config
-    from mplus_ray.model.config import LoraConfig, read_config
+    from mplus_ray.model.config_json import LoraConfig, read_config
     from tests.checkpoints import write_tokenizer
 
     folder, adapters = tmp_path / "llama", Adapters(r=4, alpha=8)

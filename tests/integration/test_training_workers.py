@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mplus_ray.model.checkpoint.backbone import backbone_config
-from mplus_ray.model.config import LoraConfig, read_config
+from mplus_ray.model.config_json import LoraConfig, read_config
 from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.network.initial import open_whole

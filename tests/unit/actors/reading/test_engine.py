@@ -226,7 +226,7 @@ class TestTheSameAsAlone:
 def tight(tenants: Tenants, plans: list[ReadPlan]) -> dict[str, int]:
     """Room for the largest memory with its longest question, and hardly more."""
     with answering(tenants.model, tenants.files) as engine:
-        footprint = engine._line.memories.footprint
+        footprint = engine._admission.memories.footprint
         needs = [footprint.rows(p) + footprint.view(p) + footprint.question(400, 20) for p in plans]
     return {
         "device_bytes": max(need.device for need in needs),
@@ -238,8 +238,8 @@ def idle(engine: Answering) -> None:
     """Wait until nothing runs, waits or is being opened."""
 
     def nothing() -> bool:
-        at_work = engine._running or engine._aside or engine._searching
-        return not (at_work or engine._line.memories.count()[2])
+        at_work = engine._running or engine._aside or len(engine._searches)
+        return not (at_work or engine._admission.memories.count()[2])
 
     with engine._changed:
         while not nothing():

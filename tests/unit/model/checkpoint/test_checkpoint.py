@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from mplus_ray.model.checkpoint.checkpoint import check_layout, load_networks, save_checkpoint
 from mplus_ray.model.checkpoint.tensors import TensorFolder
-from mplus_ray.model.config import LoraConfig, ModelConfig
+from mplus_ray.model.config import ModelConfig
+from mplus_ray.model.config_json import LoraConfig
 from mplus_ray.model.errors import CheckpointError
 from mplus_ray.model.network.decoder import Network
 from tests.checkpoints import tiny_config, write_checkpoint

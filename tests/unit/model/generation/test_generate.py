@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.generate import Generation, advance, pieces, start
-from mplus_ray.model.generation.read_pass import Reading, begin, extend
+from mplus_ray.model.generation.read_pass import begin, extend
+from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.generation.sampling import Sampling
 from mplus_ray.model.mplus import MPlus
 from tests.checkpoints import write_tokenizer

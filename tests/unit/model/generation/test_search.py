@@ -13,7 +13,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.checkpoint.shipped import shipped_folder
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.generation.confidence import Confidence
-from mplus_ray.model.generation.stems import Stems, shared_words
+from mplus_ray.model.index.stems import Stems, shared_words
 from mplus_ray.model.retrieval.relevance import FEATURES, FILE, Relevance, features_of
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
 

@@ -25,7 +25,8 @@ from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, 
 from mplus_ray.pipeline.sources.source import Quiet
 from mplus_ray.pipeline.workers.catch_up import catch_up
 from mplus_ray.pipeline.writing.engine import Engine
-from mplus_ray.pipeline.writing.write_pipeline import OnStep, WriteJob, memorize
+from mplus_ray.pipeline.writing.memorize import memorize
+from mplus_ray.pipeline.writing.write_job import OnStep, WriteJob
 from tests.checkpoints import write_checkpoint
 from tests.logs import Clock
 from tests.unit.fakes import FakeTokenizer

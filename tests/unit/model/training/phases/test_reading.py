@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
-from mplus_ray.model.generation.read_pass import hidden_states_alone
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.mplus import MPlus
+from mplus_ray.model.network.hidden_states import hidden_states_alone
 from mplus_ray.model.training.export import export
 from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.loop.loss_curves import Records

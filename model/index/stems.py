@@ -41,12 +41,12 @@ class Stems:
         return found
 
 
-_stems = Stems()
+STEMS = Stems()  # what it has found serves all of a process
 
 
 def shared_words(query: str, texts: Iterable[str]) -> tuple[str, ...]:
     """The words of a query, in lower case and its order, that some of the texts have in any
     form; words that every question has are left out."""
-    there = {stem for text in texts for stem in _stems.of(text)}
+    there = {stem for text in texts for stem in STEMS.of(text)}
     words = dict.fromkeys(_WORD.findall(query.casefold()))
-    return tuple(word for word in words if word not in EMPTY and _stems.one(word) in there)
+    return tuple(word for word in words if word not in EMPTY and STEMS.one(word) in there)
