@@ -1,14 +1,10 @@
-"""The measurements of `bench.serve`: their statistics, and what can be measured without Ray."""
+"""What can be measured of a service without Ray."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +19,13 @@ from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.bench.fixture import installation
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.serve.bare import bare_reader, plans_of
-from mplus_ray.bench.serve.client import Asking, Client, at_work, counters, events
+from mplus_ray.bench.serve.client import Client
 from mplus_ray.bench.serve.mixed import half_of, measure_mixed
-from mplus_ray.bench.serve.processes import Process, memory_of, processes_with
+from mplus_ray.bench.serve.processes import Process
 from mplus_ray.bench.serve.reads import measure_reads
 from mplus_ray.bench.serve.run import FULL, QUICK, summary
-from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth, killed, overhead
-from mplus_ray.bench.serve.server import Place, Server, first_json, serving
+from mplus_ray.bench.serve.samples import ServeBenchError
+from mplus_ray.bench.serve.server import Place, Server
 from mplus_ray.bench.serve.show import show
 from mplus_ray.bench.serve.speed import measure_eight, measure_grid, measure_overhead
 from mplus_ray.bench.serve.tiers import one_prepared
@@ -39,6 +35,8 @@ from tests.api_world import ApiWorld, endless_model
 from tests.api_world import serving as serving_api
 
 TENANTS = 8
+
+
 LINES = "Nadia Kelm keeps a tortoise. It is older than her house, and it bites. Nobody minds.\n"
 
 
@@ -73,88 +71,6 @@ def founder(api: ApiWorld, place: Place, texts: Texts) -> Founder:
 @pytest.fixture(scope="module")
 def members(founder: Founder) -> list[Member]:
     return founder.found([f"tenant-{number}" for number in range(TENANTS)], characters=160)
-
-
-def sample(began: float, ended: float, tokens: int = 3, error: str = "") -> Sample:
-    """An answer whose words come in the second half of its time."""
-    if error:
-        return Sample(began, ended, error=error)
-    return Sample(began, ended, (began + ended) / 2, ended, tokens)
-
-
-# What many samples come to.
-
-
-def test_times_and_rates_are_of_answers_only() -> None:
-    load = Load([sample(0, 2), sample(0, 4, tokens=5), sample(0, 90, error="503: full")], 4.0)
-    assert load.first_token_ms()["p50"] == pytest.approx(1500)
-    assert load.first_token_ms()["n"] == 2
-    assert load.rates() == {"p50": 2.0, "p99": 2.0, "total": 2.0, "n": 2}
-    assert load.errors == {"503: full": 1}
-
-
-def test_slow_answers_are_what_the_99th_percentile_of_rates_is_about() -> None:
-    rates = Load([sample(0, 2, tokens=t) for t in (2, *[11] * 9)], 2.0).rates()
-    assert rates["p50"] == 10.0
-    assert 1.0 <= rates["p99"] < 3.0
-
-
-def test_an_empty_answer_is_there_when_it_ends() -> None:
-    empty = Sample(1.0, 3.0)
-    assert empty.to_first == 2.0
-    assert empty.rate is None
-
-
-@pytest.mark.parametrize("samples", [[], [sample(0, 1, error="500: broken")]])
-def test_a_load_without_answers_is_an_error(samples: list[Sample]) -> None:
-    with pytest.raises(ServeBenchError, match=r"no question of \d was answered"):
-        Load(samples, 1.0).first_token_ms()
-
-
-def test_overhead_is_of_pairs_and_leaves_out_what_failed() -> None:
-    service = [sample(0, 0.030), sample(0, 0.050), sample(0, 9, error="503")]
-    found = overhead(service, [sample(0, 0.020), sample(0, 0.020), sample(0, 0.020)])
-    assert found["p50"] == pytest.approx(20)
-    assert found["service"] == pytest.approx(40)
-    assert found["bare"] == pytest.approx(20)
-    assert found["first_token_p50"] == pytest.approx(10)
-    assert found["n"] == 2
-    with pytest.raises(ServeBenchError, match="both ways"):
-        overhead(service[2:], [sample(0, 1)])
-
-
-def test_a_kill_is_charged_with_what_was_in_flight_and_with_what_was_not() -> None:
-    samples = [
-        sample(0, 9),
-        sample(9, 11, error="503: lost"),
-        sample(9.5, 10, error="503: lost"),
-        sample(10.5, 12, error="503: none there"),
-        sample(10.5, 15.5),
-        sample(11.5, 14.5),
-        sample(9, 14),
-    ]
-    found = killed(samples, [10.0])
-    assert found["failed"] == 3
-    assert found["in_flight"] == 2
-    assert found["under_way"] == 3
-    assert found["back_seconds"] == pytest.approx(3.0)
-    assert found["asked"] == 7
-
-
-def test_the_longest_of_several_kills_counts_and_each_needs_an_answer() -> None:
-    samples = [sample(1, 3), sample(11, 21)]
-    assert killed(samples, [0.0, 10.0])["back_seconds"] == pytest.approx(6.0)
-    with pytest.raises(ServeBenchError, match="not followed"):
-        killed(samples, [0.0, 12.0])
-
-
-def test_growth_is_of_medians_of_thirds() -> None:
-    assert growth([100, 900, 100, 5, 5, 5, 110, 110, 0]) == pytest.approx(0.1)
-    with pytest.raises(ServeBenchError, match="no thirds"):
-        growth([1, 2])
-
-
-# Over HTTP, with the API of this process behind a real server.
 
 
 def run(url: str, part: Any) -> Any:
@@ -312,137 +228,6 @@ def test_budgets_hold_one_prepared_memory_and_half_of_all(
     assert device > max(each.device for each in one)
 
 
-# Parsing.
-
-
-async def lines(text: str) -> AsyncIterator[str]:
-    for line in text.split("\n"):
-        yield line
-
-
-def test_events_are_read_as_they_may_be_written() -> None:
-    text = 'event: token\ndata: {"a":1}\n\n: ping\n\ndata:[1,\ndata: 2]\n\nevent: x\ndata: 3'
-
-    async def read() -> list[tuple[str, Any]]:
-        return [each async for each in events(lines(text))]
-
-    # The last one has no end, so it is not complete.
-    assert asyncio.run(read()) == [("token", {"a": 1}), ("message", [1, 2])]
-
-
-def test_counters_are_summed_over_labels() -> None:
-    text = '# HELP a_total x\na_total{reader="1"} 2\na_total{reader="2"} 3.0\nb 1e3\n'
-    assert counters(text) == {"a_total": 5.0, "b": 1000.0}
-
-
-def test_clients_beside_a_block_end_with_it() -> None:
-    ended = []
-
-    async def client() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.append(True)
-
-    async def fail() -> None:
-        async with at_work(client(), client()):
-            await asyncio.sleep(0)
-            raise ServeBenchError("it failed")
-
-    with pytest.raises(ServeBenchError, match="it failed"):  # itself, not a group of one
-        asyncio.run(fail())
-    assert len(ended) == 2
-
-
-def test_an_object_is_read_when_it_is_complete() -> None:
-    text = json.dumps({"url": "http://127.0.0.1:1", "operator_key": "o"}, indent=2).splitlines(True)
-    assert [first_json(text[:n]) is None for n in range(len(text))] == [True] * len(text)
-    assert first_json(text) == {"url": "http://127.0.0.1:1", "operator_key": "o"}
-
-
-# Processes.
-
-
-def test_memory_is_of_what_runs_and_by_role(tmp_path: Path) -> None:
-    rollup = "00-ff ---p 0 00:00 0 [rollup]\nRss: 900 kB\nPss: {} kB\nPss_File: {} kB\n"
-    for pid, sizes in ((7, (100, 60)), (8, (10, 0))):
-        (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "smaps_rollup").write_text(rollup.format(*sizes))
-    processes = [
-        Process(7, "ray::ServeReplica:mplus:Readers "),
-        Process(8, "raylet --x"),
-        Process(9, "ended"),
-    ]
-    found = memory_of(processes, proc=tmp_path)
-    assert (found.total, found.own) == (110 << 10, 50 << 10)
-    assert found.by_role == {"readers": 100 << 10, "other": 10 << 10}
-    mine = memory_of([Process(os.getpid(), "pytest")])
-    assert mine.total > mine.own > 1 << 20
-
-
-def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = "import sys; print('error: no such checkpoint', file=sys.stderr); sys.exit(3)"
-    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", broken)
-    with pytest.raises(ServeBenchError, match="ended while it started:\nerror: no such checkpoint"):
-        enter(Place(tmp_path / "data", "unused", 1))
-
-
-def test_a_service_that_is_never_ready_is_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", "import time; time.sleep(60)")
-    monkeypatch.setattr(mplus_ray.bench.serve.server, "_READY_SECONDS", 0.1)
-    place = Place(tmp_path / "data", "unused", 1)
-    with pytest.raises(ServeBenchError, match="was not ready"):
-        enter(place)
-    assert not place.processes()
-
-
-def test_nothing_is_left_of_a_service_that_leaves_something(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    careless = (
-        "import json, os, subprocess, sys, time\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
-        "told = {'url': 'http://127.0.0.1:1', 'ledger': os.environ.get('MPLUS_LEDGER_URL')}\n"
-        "print(json.dumps(told, indent=2), flush=True)\n"
-        "time.sleep(60)"
-    )
-    monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", careless)
-    monkeypatch.setattr(mplus_ray.bench.serve.server, "_STOP_SECONDS", 1.0)
-    monkeypatch.setenv("MPLUS_LEDGER_URL", "postgresql://elsewhere")
-    place = Place(tmp_path / "data", "unused", 1)
-    assert "MPLUS_LEDGER_URL" not in place.environment
-    began = time.monotonic()
-    with serving(place) as server:
-        assert server.url == "http://127.0.0.1:1"
-        assert server.operator_key is None
-        assert len(place.processes()) == 2
-        with pytest.raises(ServeBenchError, match="0 processes look like the one reader"):
-            server.reader()
-    assert not place.processes()
-    assert time.monotonic() - began < 30
-
-
-def test_processes_are_found_by_their_environment(tmp_path: Path) -> None:
-    own = {**os.environ, "MPLUS_DATA": str(tmp_path)}
-    sleep = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(sleep, env=own, stdin=subprocess.PIPE) as process:
-        assert [p.pid for p in processes_with("MPLUS_DATA", str(tmp_path))] == [process.pid]
-        process.communicate()
-    assert not processes_with("MPLUS_DATA", str(tmp_path))
-
-
-def enter(place: Place) -> None:
-    with serving(place):
-        pytest.fail("it was ready")
-
-
-# The whole.
-
-
 def test_the_figures_have_the_form_that_is_compared(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,8 +284,3 @@ def test_the_figures_have_the_form_that_is_compared(
 def test_the_extents_are_what_was_asked_for() -> None:
     assert (FULL.tenants, FULL.minutes, FULL.reads) == (32, 30.0, 10_000)
     assert (QUICK.tenants, QUICK.minutes, QUICK.reads) == (32, 1.0, 200)
-
-
-def test_options_of_a_question_go_into_its_request() -> None:
-    assert Asking("t", "k", "q?").options == {}
-    assert of_length(5) == {"max_tokens": 5, "temperature": 100.0}
