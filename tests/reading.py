@@ -38,8 +38,12 @@ def write_questions(folder: Path, name: str = "questions.jsonl") -> Path:
     return folder / name
 
 
-def write_backbone(folder: Path) -> Path:
-    """Two layers of random weights, as `save_pretrained` writes them, and a tokenizer of bytes."""
+def write_backbone(folder: Path, tied: bool = True) -> Path:
+    """Two layers of random weights, as `save_pretrained` writes them, and a tokenizer of bytes.
+
+    Args:
+        tied: whether the output projection is the embedding.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
@@ -53,7 +57,7 @@ def write_backbone(folder: Path) -> Path:
         head_dim=8,
         bos_token_id=1,
         eos_token_id=2,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
     )
     model = LlamaForCausalLM(config)
     for parameter in model.parameters():

@@ -33,28 +33,22 @@ def _recomputed(layer: Layer, step: Callable[..., Any], *inputs: Any) -> Any:
     return checkpoint(step, layer, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-    """[B, n, H, e] over [B, m, G, e] → [B, n, H, e].
-
-    Args:
-        bias: [B, 1, n, m], added to the scores; None: causal from the end, m ≥ n.
-    """
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """[B, n, H, e] over [B, m, G, e], causal from the end, m ≥ n → [B, n, H, e]."""
     # The fused kernel's gradients take three times as long on a CPU as these two products.
     if queries.device.type == "cpu":
-        return plain_attention(queries, keys, values, bias)
-    return fused_attention(queries, keys, values, bias)
+        return plain_attention(queries, keys, values)
+    return fused_attention(queries, keys, values)
 
 
-def plain_attention(
-    queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None
-) -> Tensor:
-    """`attend`, with all scores in memory."""
+def plain_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """What `attend` computes, by two products with all scores in memory."""
     (count, n, heads, e), (m, groups) = queries.shape, keys.shape[1:3]
     q = (queries * e**-0.5).transpose(1, 2).reshape(count, groups, -1, e)
     k, v = keys.permute(0, 2, 3, 1), values.transpose(1, 2)
     scores = (q @ k).view(count, heads, n, m)
-    hidden = float("-inf")
-    scores = scores.masked_fill(~_seen(n, m, q), hidden) if bias is None else scores + bias
+    seen = torch.ones(n, m, dtype=torch.bool, device=q.device).tril(m - n)
+    scores = scores.masked_fill(~seen, float("-inf"))
     weights = scores.softmax(-1).to(v.dtype).view(count, groups, -1, m)
     return (weights @ v).view(count, heads, n, e).transpose(1, 2)
 
@@ -62,7 +56,11 @@ def plain_attention(
 def fused_attention(
     queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """`attend`, by PyTorch's kernels."""
+    """Attention by PyTorch's kernels, [B, n, H, e] over [B, m, G, e] → [B, n, H, e].
+
+    Args:
+        bias: [B, 1, n, m], added to the scores; None: causal from the end, m ≥ n.
+    """
     from torch.nn.attention.bias import causal_lower_right  # brings torch's compiler with it
 
     # The flash kernel takes no mask, so causal from the end is said in words; nor does it cast what
@@ -73,11 +71,6 @@ def fused_attention(
         mask = bias.to(q.dtype)
     k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
-
-
-def _seen(n: int, m: int, like: Tensor) -> Tensor:
-    """[n, m] which of m positions each of the last n sees."""
-    return torch.ones(n, m, dtype=torch.bool, device=like.device).tril(m - n)
 
 
 def advance(network: Network, layer: Layer, prefix: Tensor, x: Tensor) -> Tensor:

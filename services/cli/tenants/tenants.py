@@ -8,48 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption
+from mplus_ray.services.cli.tenants.limits import takes_limits
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits
+    from mplus_ray.pipeline.ledger.tenant import Tenant
 
 app = typer.Typer(help="Create, list, change and delete tenants.", no_args_is_help=True)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", show_default=False)]
-
-
-def _limit(option: str, help: str, metavar: str = "N|none") -> Any:  # noqa: A002
-    return typer.Option(option, metavar=metavar, help=help, show_default=False)
-
-
-_DEFAULT = "none is what the service allows by default."
-DocumentsOption = Annotated[str | None, _limit("--max-documents", "Documents it may have.")]
-BytesOption = Annotated[str | None, _limit("--max-bytes", "Bytes its rows may take.")]
-ColdOption = Annotated[
-    str | None,
-    _limit(
-        "--cold-after",
-        "Idle for so long, `mplus sweep` drops its rows; they are made again from text.",
-        "SECONDS|none",
-    ),
-]
-DocumentRateOption = Annotated[
-    str | None, _limit("--documents-per-minute", f"Documents it may hand in; {_DEFAULT}")
-]
-TokenRateOption = Annotated[
-    str | None, _limit("--tokens-per-minute", f"Tokens of them; {_DEFAULT}")
-]
-QuestionsOption = Annotated[
-    str | None, _limit("--concurrent-questions", f"Questions at once; {_DEFAULT}")
-]
-ThresholdOption = Annotated[
-    str | None,
-    _limit(
-        "--threshold",
-        "Confidence below which the service gives no answer: 0 answers always, none is the "
-        "checkpoint's own.",
-        "0…1|none",
-    ),
-]
 _COLUMNS = ("tenant", "documents", "chunks", "tokens", "step", "bytes")
 
 
@@ -94,8 +60,10 @@ def list_tenants(data: DataOption = None, json: JsonOption = None) -> None:
 
 
 @app.command("create")
+@takes_limits
 def create(
     name: NameArgument,
+    limits: Any,
     seed: Annotated[
         int | None, typer.Option(help="By default a hash of the name.", show_default=False)
     ] = None,
@@ -115,13 +83,6 @@ def create(
             show_default=False,
         ),
     ] = None,
-    max_documents: DocumentsOption = None,
-    max_bytes: BytesOption = None,
-    cold_after: ColdOption = None,
-    documents_per_minute: DocumentRateOption = None,
-    tokens_per_minute: TokenRateOption = None,
-    concurrent_questions: QuestionsOption = None,
-    threshold: ThresholdOption = None,
     data: DataOption = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
@@ -132,15 +93,6 @@ def create(
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
-    limits = _limits(
-        max_documents=max_documents,
-        max_bytes=max_bytes,
-        cold_after=cold_after,
-        documents_per_minute=documents_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        concurrent_questions=concurrent_questions,
-        threshold=threshold,
-    )
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         try:
             system.existing_tenant(name)
@@ -156,15 +108,10 @@ def create(
 
 
 @app.command("set")
+@takes_limits
 def set_limits(
     name: NameArgument,
-    max_documents: DocumentsOption = None,
-    max_bytes: BytesOption = None,
-    cold_after: ColdOption = None,
-    documents_per_minute: DocumentRateOption = None,
-    tokens_per_minute: TokenRateOption = None,
-    concurrent_questions: QuestionsOption = None,
-    threshold: ThresholdOption = None,
+    limits: Any,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -174,17 +121,8 @@ def set_limits(
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
-    changed = _limits(
-        max_documents=max_documents,
-        max_bytes=max_bytes,
-        cold_after=cold_after,
-        documents_per_minute=documents_per_minute,
-        tokens_per_minute=tokens_per_minute,
-        concurrent_questions=concurrent_questions,
-        threshold=threshold,
-    )
     with Embedded(Settings.read(data)) as system:
-        system.existing_tenant(name).set_limits(**changed)
+        system.existing_tenant(name).set_limits(**limits)
         tenant = system.ledger.tenant(name).tenant
     settings = _settings(tenant)
     write_json(json, {"tenant": name, **settings})
@@ -217,34 +155,6 @@ def delete(
         delete_tenant(system.stores, name)
     write_json(json, {"tenant": name, "deleted": True})
     human(json).print(f"{name} is gone", markup=False)
-
-
-def _limits(**texts: str | None) -> TenantLimits:
-    """The limits that were given, as numbers; None for those that are lifted."""
-    from mplus_ray.pipeline.ledger.tenant import TenantLimits
-
-    limits = TenantLimits()
-    for name, text in texts.items():
-        if text is not None:
-            limits[name] = _number(f"--{name.replace('_', '-')}", text)  # type: ignore[literal-required]
-    return limits
-
-
-def _number(option: str, text: str) -> float | int | None:
-    from mplus_ray.model.errors import InvalidInputError
-
-    if text == "none":
-        return None
-    if option == "--threshold":
-        try:
-            return float(text)
-        except ValueError:
-            raise InvalidInputError(
-                f"{option} {text}: give a number from 0 to 1, or none"
-            ) from None
-    if not text.isdecimal() or int(text) >= 2**63:
-        raise InvalidInputError(f"{option} {text}: give a whole number, or none for no limit")
-    return int(text)
 
 
 def _settings(tenant: Tenant) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.memory_view import MemoryView
@@ -20,7 +20,7 @@ from mplus_ray.model.training.loop import saves
 from mplus_ray.model.training.loop.loss_curves import Records
 from mplus_ray.model.training.recipe import MemoryPhase, Recipe
 from mplus_ray.model.training.run import CHECKPOINT, train
-from tests.checkpoints import write_tokenizer
+from tests.reading import write_backbone
 from tests.training import order, trainer, write_texts
 from tests.unit.model.training.test_recipes import FOLDER
 
@@ -35,25 +35,7 @@ def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def backbone(tmp_path: Path) -> Path:
-    """Two layers of random weights, as `save_pretrained` writes them, and a tokenizer of bytes."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=320,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    model = LlamaForCausalLM(config)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3 if parameter.dim() > 1 else 0.1)
-    model.save_pretrained(tmp_path / "llama")
-    write_tokenizer(tmp_path / "llama")
-    return tmp_path / "llama"
+    return write_backbone(tmp_path / "llama", tied=False)
 
 
 def _recipe(tmp_path: Path, backbone: Path, steps: int) -> Recipe:

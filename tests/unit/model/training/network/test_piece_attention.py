@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 
 from mplus_ray.model.training.network.apart_pass import Segments, mask_of
-from mplus_ray.model.training.network.passes import plain_attention
 from mplus_ray.model.training.network.piece_attention import Piece, attend_pieces, pieces_of
 
 START, HEADS, GROUPS, WIDTH = 3, 6, 2, 8
@@ -46,11 +46,13 @@ def test_pieces_are_attention_with_a_mask() -> None:
     m = START + BLOCKS.shape[1] + n
     shapes = (count, n, HEADS, WIDTH), (count, m, GROUPS, WIDTH), (count, m, GROUPS, WIDTH)
     q, k, v = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes)
-    mask = torch.zeros(count, n, m, dtype=torch.float64).masked_fill(~_mask(), float("-inf"))
     inside = (QUESTIONS >= 0)[:, :, None, None].double()
     above = torch.randn(count, n, HEADS, WIDTH, dtype=torch.float64) * inside
 
-    whole = plain_attention(q, k, v, mask[:, None])
+    own, keys, values = (x.transpose(1, 2) for x in (q, k, v))
+    mask = _mask()[:, None]
+    whole = F.scaled_dot_product_attention(own, keys, values, attn_mask=mask, enable_gqa=True)
+    whole = whole.transpose(1, 2)
     parts = attend_pieces(q, k, v, pieces_of(QUESTIONS, SEES, BLOCKS, START))
 
     torch.testing.assert_close(parts, whole * inside)

@@ -1,0 +1,56 @@
+"""Every limit of a tenant is an option of `mplus tenants create` and of `set`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.ledger.tenant import LIMITS
+from mplus_ray.services.cli.tenants.tenants import app
+
+ONE_OF_EACH = {name: "0.5" if name == "threshold" else "7" for name in LIMITS}
+
+
+def run(*arguments: str | Path) -> str:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def options(values: dict[str, str]) -> list[str]:
+    given = []
+    for name, value in values.items():
+        given += [f"--{name.replace('_', '-')}", value]
+    return given
+
+
+def test_each_is_set_and_lifted(tmp_path: Path) -> None:
+    data = ["--data", tmp_path / "data"]
+    run("create", "anna", *data)
+    said = run("set", "anna", *options(ONE_OF_EACH), *data)
+    shown = dict(line.split() for line in said.splitlines())
+    assert shown == ONE_OF_EACH
+    said = run("set", "anna", *options(dict.fromkeys(LIMITS, "none")), *data)
+    assert {line.split()[1] for line in said.splitlines()} == {"none"}
+
+
+def test_they_are_set_when_a_tenant_is_made(tmp_path: Path) -> None:
+    data = ["--data", tmp_path / "data"]
+    run("create", "anna", *options(ONE_OF_EACH), *data)
+    said = run("set", "anna", "--max-bytes", "none", *data)
+    shown = dict(line.split() for line in said.splitlines())
+    assert shown == {**ONE_OF_EACH, "max_bytes": "none"}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--max-bytes", "a whole number"), ("--threshold", "a number from 0 to 1")]
+)
+def test_what_is_no_limit_is_refused_by_its_option(tmp_path: Path, option: str, said: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"{option} much: give {said}"):
+        run("create", "anna", option, "much", "--data", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
