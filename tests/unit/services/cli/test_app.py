@@ -28,7 +28,6 @@ from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services.cli import app as cli
 from mplus_ray.services.cli.output import printable, write_json
-from mplus_ray.services.cli.tenants.tenants import _limits
 from mplus_ray.services.moments import iso, parse_time
 from mplus_ray.services.settings import Settings
 from tests.unit.fakes import FakeTokenizer
@@ -179,21 +178,6 @@ class TestMoments:
     def test_what_is_no_time_is_named(self, text: str) -> None:
         with pytest.raises(InvalidInputError, match="neither a step nor a time"):
             parse_time(text)
-
-
-class TestLimits:
-    def test_a_limit_is_a_number_or_none(self) -> None:
-        given = {"max_documents": "3", "max_bytes": "none", "cold_after": None, "threshold": "0.5"}
-        assert _limits(**given) == {"max_documents": 3, "max_bytes": None, "threshold": 0.5}
-
-    @pytest.mark.parametrize("text", ["-1", "1.5", "many", "", str(2**63)])
-    def test_what_is_no_limit_is_named(self, text: str) -> None:
-        with pytest.raises(InvalidInputError, match=r"--max-bytes .*whole number"):
-            _limits(max_bytes=text)
-
-    def test_a_threshold_is_any_number(self) -> None:
-        with pytest.raises(InvalidInputError, match=r"--threshold high.*from 0 to 1"):
-            _limits(threshold="high")
 
 
 class TestLooking:

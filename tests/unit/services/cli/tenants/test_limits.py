@@ -14,8 +14,8 @@ from mplus_ray.services.cli.tenants.tenants import app
 ONE_OF_EACH = {name: "0.5" if name == "threshold" else "7" for name in LIMITS}
 
 
-def run(*arguments: str | Path) -> str:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(app, list(arguments))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == 0, done.output
@@ -30,7 +30,7 @@ def options(values: dict[str, str]) -> list[str]:
 
 
 def test_each_is_set_and_lifted(tmp_path: Path) -> None:
-    data = ["--data", tmp_path / "data"]
+    data = ["--data", str(tmp_path / "data")]
     run("create", "anna", *data)
     said = run("set", "anna", *options(ONE_OF_EACH), *data)
     shown = dict(line.split() for line in said.splitlines())
@@ -40,7 +40,7 @@ def test_each_is_set_and_lifted(tmp_path: Path) -> None:
 
 
 def test_they_are_set_when_a_tenant_is_made(tmp_path: Path) -> None:
-    data = ["--data", tmp_path / "data"]
+    data = ["--data", str(tmp_path / "data")]
     run("create", "anna", *options(ONE_OF_EACH), *data)
     said = run("set", "anna", "--max-bytes", "none", *data)
     shown = dict(line.split() for line in said.splitlines())
@@ -48,9 +48,15 @@ def test_they_are_set_when_a_tenant_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), [("--max-bytes", "a whole number"), ("--threshold", "a number from 0 to 1")]
+    ("option", "text", "said"),
+    [
+        *(("--max-bytes", text, "a whole number") for text in ("-1", "1.5", "many", "", 2**63)),
+        ("--threshold", "high", "a number from 0 to 1"),
+    ],
 )
-def test_what_is_no_limit_is_refused_by_its_option(tmp_path: Path, option: str, said: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{option} much: give {said}"):
-        run("create", "anna", option, "much", "--data", tmp_path / "data")
+def test_what_is_no_limit_is_refused_by_its_option(
+    tmp_path: Path, option: str, text: object, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=f"{option} {text}: give {said}"):
+        run("create", "anna", f"{option}={text}", "--data", str(tmp_path / "data"))
     assert not (tmp_path / "data").exists()
