@@ -97,10 +97,7 @@ def kind_of(data: bytes, name: str) -> str:
         return named  # its parser says what is wrong with it
     if found is not None and not (found == "html" and named in _SOURCES):
         return found
-    if what := foreign(data):
-        raise DocumentError(
-            f"{name} is not {_a(suffix)} file: by its content it is {what}", Refusal.MISNAMED
-        )
+    refuse_foreign(data, name)
     if named is None:
         return _unnamed(data, name, suffix)
     if named in OFFICE and (told := _export(data, suffix)) is not None:
@@ -136,8 +133,25 @@ def foreign(start: bytes) -> str | None:
     return next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
 
 
-def _a(suffix: str) -> str:
-    return f"a {suffix}" if suffix else "a text"
+def refuse_foreign(start: bytes, name: str) -> None:
+    """Refuse what its first bytes say to be something that holds no text.
+
+    Raises:
+        DocumentError: it is an image, a program, an archive of another kind, or the like.
+    """
+    what = foreign(start)
+    if what is None:
+        return
+    suffix = Path(name).suffix.lower()
+    if suffix in KINDS:
+        raise DocumentError(
+            f"{name} is not a {suffix} file: by its content it is {what}", Refusal.MISNAMED
+        )
+    raise DocumentError(
+        f"{name} is {what}, a format that is not supported; hand in the text that it holds, in one "
+        f"of {', '.join(sorted(SUFFIXES))}",
+        Refusal.UNSUPPORTED,
+    )
 
 
 def _ole_kind(data: bytes) -> str | None:

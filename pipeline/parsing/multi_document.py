@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
-from mplus_ray.pipeline.parsing.kinds import KINDS, MANY, content_kind, foreign
+from mplus_ray.pipeline.parsing.kinds import KINDS, MANY, content_kind, refuse_foreign
 from mplus_ray.pipeline.parsing.parse import MAX_BYTES, parse_bytes
 from mplus_ray.pipeline.parsing.records.csv import read_csv
 from mplus_ray.pipeline.parsing.records.json import read_json
@@ -60,11 +60,8 @@ def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
     if named == "zip" and found != "zip":
         found = content_kind(_whole(file, name)) if found else None
         file.seek(0)
-    if found is None and (what := foreign(start)) and named != "parquet":
-        suffix = Path(name).suffix
-        raise DocumentError(
-            f"{name} is not a {suffix} file: by its content it is {what}", Refusal.MISNAMED
-        )
+    if found is None and named != "parquet":
+        refuse_foreign(start, name)
     kind = found if found is not None and found != "html" else named
     if kind == "zip":
         yield from read_zip(file, name, partial(_read_member, ocr=ocr))

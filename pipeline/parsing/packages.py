@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -60,3 +61,19 @@ def part_of(archive: zipfile.ZipFile, part: str, most: int = MAX_UNPACKED) -> by
     except (*BROKEN, zlib.error, OSError):
         return None
     return data if len(data) <= most else None
+
+
+def repacked(
+    archive: zipfile.ZipFile,
+    changed: Mapping[str, bytes],
+    is_kept: Callable[[str], bool] = lambda part: True,
+) -> bytes:
+    """The package with other bytes for some of its parts; those that are not kept are left out."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as target:
+        for part in archive.namelist():
+            if part in changed:
+                target.writestr(part, changed[part])
+            elif is_kept(part) and (kept := part_of(archive, part)) is not None:
+                target.writestr(part, kept)
+    return buffer.getvalue()

@@ -37,6 +37,8 @@ class Refusal(StrEnum):
     LINK = "link that leads out of the folder, or nowhere"
     SPECIAL = "no regular file"
     HIDDEN = "its name begins with a dot"
+    UNSEEN = "hidden"
+    NO_VALUE = "formula without a stored value; save it from a spreadsheet program"
 
 
 @dataclass(frozen=True)

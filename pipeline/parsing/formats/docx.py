@@ -11,15 +11,15 @@ from typing import Any
 from lxml import etree
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.formats.hidden.word import WordLooks
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
-from mplus_ray.pipeline.parsing.packages import BROKEN
+from mplus_ray.pipeline.parsing.packages import BROKEN, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
 
 _PARTS = re.compile(r"word/(document\d*|footnotes|endnotes|header\d*|footer\d*|comments)\.xml")
-_MARKS = (b"vanish", b"noBreakHyphen", b"vertAlign", b":sym ", b':sz w:val="1"', b':sz w:val="2"')
-_HALF_POINT_SIZES = frozenset(["0", "1", "2"])  # nobody reads them
-_OFF = frozenset(["0", "false", "off"])
+_STYLES = "word/styles.xml"
+_MARKS = (b"noBreakHyphen", b"vertAlign", b":sym ")
 
 
 def legible(data: bytes, name: str) -> bytes:
@@ -31,10 +31,14 @@ def legible(data: bytes, name: str) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = {part: archive.read(part) for part in archive.namelist() if _PARTS.match(part)}
+            styles = archive.read(_STYLES) if _STYLES in archive.namelist() else None
+            looks = WordLooks(styles, parts.values())
             changed = {
-                part: _changed(content) for part, content in parts.items() if _marked(content)
+                part: _changed(content, looks)
+                for part, content in parts.items()
+                if looks.may_hide or any(mark in content for mark in _MARKS)
             }
-            return _replaced(archive, changed) if changed else data
+            return repacked(archive, changed, _is_read) if changed else data
     except (*BROKEN, zlib.error, OSError, etree.XMLSyntaxError) as error:
         raise DocumentError(
             f"{name} is a damaged or unsupported docx ({error}); open it and save it again, or "
@@ -43,33 +47,22 @@ def legible(data: bytes, name: str) -> bytes:
         ) from error
 
 
-def _marked(content: bytes) -> bool:
-    return any(mark in content for mark in _MARKS)
+def _is_read(part: str) -> bool:
+    return part.endswith((".xml", ".rels"))
 
 
-def _replaced(archive: zipfile.ZipFile, changed: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as target:
-        for part in archive.infolist():
-            if part.filename in changed:
-                target.writestr(part.filename, changed[part.filename])
-            elif part.filename.endswith((".xml", ".rels")):
-                target.writestr(part.filename, archive.read(part))
-    return buffer.getvalue()
-
-
-def _changed(content: bytes) -> bytes:
+def _changed(content: bytes, looks: WordLooks) -> bytes:
     root = etree.fromstring(content, xml_parser())
     if root is None:
         return content
     for run in list(root.iter("{*}r")):
-        properties = run.find("{*}rPr")
-        if properties is not None and _is_hidden(properties):
+        if looks.may_hide and looks.hides(run):
             run.getparent().remove(run)
             continue
+        properties = run.find("{*}rPr")
         shift = properties.find("{*}vertAlign") if properties is not None else None
         _rewrite(run, _value(shift) if shift is not None else "")
-    return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
 
 
 def _rewrite(run: Any, shift: str) -> None:
@@ -102,14 +95,6 @@ def _symbol(node: Any) -> str:
     except (ValueError, OverflowError):
         return ""
     return letter if letter.isprintable() else ""
-
-
-def _is_hidden(properties: Any) -> bool:
-    vanish = properties.find("{*}vanish")
-    if vanish is not None and _value(vanish) not in _OFF:
-        return True
-    size = properties.find("{*}sz")
-    return size is not None and _value(size) in _HALF_POINT_SIZES
 
 
 def _value(node: Any) -> str:

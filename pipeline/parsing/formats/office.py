@@ -10,15 +10,17 @@ import anydoc
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.formats.cell_comments import cell_comments
 from mplus_ray.pipeline.parsing.formats.docx import legible
-from mplus_ray.pipeline.parsing.formats.hidden_text import (
-    without_hidden_odf,
-    without_hidden_rtf,
-)
+from mplus_ray.pipeline.parsing.formats.hidden.book import shown_pages
+from mplus_ray.pipeline.parsing.formats.hidden.open_document import without_hidden_odf
+from mplus_ray.pipeline.parsing.formats.hidden.rtf import without_hidden_rtf
+from mplus_ray.pipeline.parsing.formats.hidden.slides import without_hidden_slides
+from mplus_ray.pipeline.parsing.formats.hidden.workbook import without_hidden_cells
 from mplus_ray.pipeline.parsing.formats.office_title import declared_title
 from mplus_ray.pipeline.parsing.kinds import OLE
 from mplus_ray.pipeline.parsing.packages import check_package
-from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount
 from mplus_ray.pipeline.parsing.sentences import row_sentence
 from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 
@@ -26,6 +28,7 @@ from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
 _PACKAGES = frozenset(["docx", "pptx", "xlsx", "odt", "ods", "odp", "epub"])
 _OPEN = frozenset(["odt", "ods", "odp"])
 _SHEETS = frozenset(["xlsx", "ods"])  # also of the binary formats before them
+_MOST_REPEATED = 200  # characters of a cell over many rows that each of them tells
 _MOST_INLINE = 500  # characters of a cell beyond which a table is layout
 
 
@@ -44,7 +47,7 @@ def parse_office(data: bytes, name: str, kind: str) -> ParsedDocument:
     packed = not data.startswith(OLE)  # else it is of the binary formats, or encrypted
     if packed and kind in _PACKAGES:
         check_package(data, name, kind)
-    source = _legible(data, name, kind) if packed else data
+    source, left_out = _legible(data, name, kind) if packed else (data, ())
     try:
         document = anydoc.to_document(source, cast(Any, kind))
     except anydoc.EncryptedError as error:
@@ -58,18 +61,24 @@ def parse_office(data: bytes, name: str, kind: str) -> ParsedDocument:
             Refusal.DAMAGED,
         ) from error
     reader = _Reader(document, sheets=kind in _SHEETS)
-    text, sections = reader.read()
+    text, sections = reader.read(cell_comments(data) if packed and kind == "xlsx" else [])
     title = declared_title(data, kind, name) or (sections[0].title if sections else None)
-    return ParsedDocument(title=title or Path(name).stem, text=text, sections=sections)
+    return ParsedDocument(title or Path(name).stem, text, sections, left_out=left_out)
 
 
-def _legible(data: bytes, name: str, kind: str) -> bytes:
-    """The file without what nobody sees."""
+def _legible(data: bytes, name: str, kind: str) -> tuple[bytes, tuple[RefusalCount, ...]]:
+    """The file without what nobody sees, and which parts of it that were."""
+    if kind in _OPEN:
+        return without_hidden_odf(data)
+    if kind == "pptx":
+        return without_hidden_slides(data)
+    if kind == "xlsx":
+        return without_hidden_cells(data)
+    if kind == "epub":
+        return shown_pages(data, name), ()
     if kind == "docx":
-        return legible(data, name)
-    if kind == "rtf":
-        return without_hidden_rtf(data)
-    return without_hidden_odf(data) if kind in _OPEN else data
+        return legible(data, name), ()
+    return without_hidden_rtf(data) if kind == "rtf" else data, ()
 
 
 class _Reader:
@@ -83,9 +92,11 @@ class _Reader:
         self._cited: list[str] = []  # notes of the block at hand
         self._builder = TextBuilder()
 
-    def read(self) -> tuple[str, Any]:
+    def read(self, comments: list[str]) -> tuple[str, Any]:
         self._blocks(self._document.blocks)
         self._tell_notes(list(self._notes))  # that nothing refers to
+        for comment in comments:
+            self._builder.paragraph(comment)
         return self._builder.finish()
 
     def _blocks(self, blocks: list[anydoc.Block]) -> None:
@@ -127,6 +138,8 @@ class _Reader:
                 self._blocks(cell.blocks)
             return
         rows = [[self._slot(slot) for slot in row] for row in table.grid]
+        if self._sheets:
+            _repeat_merged(table, rows)
         if self._sheets and table.header_rows == 1 and len(rows) > 1:
             header = [one_line(cell) for cell in rows[0]]
             lines = [row_sentence(header, row) for row in rows[1:]]
@@ -183,6 +196,16 @@ class _Reader:
             if (note := self._notes.pop(identity, None)) is not None:
                 body = " ".join(map(self._flat, note.blocks))
                 self._builder.paragraph(f"[{self._numbers[identity]}] {body}")
+
+
+def _repeat_merged(table: anydoc.Table, rows: list[list[str]]) -> None:
+    """Say the value of a cell that spans rows in each of them, so that every row tells it."""
+    for number, row in enumerate(table.grid):
+        for column, slot in enumerate(row):
+            above, left = slot.origin_row, slot.origin_col
+            if slot.kind == "covered" and left == column and above is not None and above < number:
+                text = rows[above][column]
+                rows[number][column] = text if len(text) <= _MOST_REPEATED else ""
 
 
 def _cells(table: anydoc.Table) -> Iterator[anydoc.Cell]:

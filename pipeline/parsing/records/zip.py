@@ -16,6 +16,7 @@ from mplus_ray.pipeline.parsing.packages import BROKEN, check_sizes
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.parsing.refusals import Refusal
 
+_ENCRYPTED = 1  # the bit of a member's flags
 _MEMBER = 64 * 2**20  # unpacked bytes of one member
 
 ReadMember = Callable[[BinaryIO, str], Iterator[Record]]
@@ -73,6 +74,12 @@ def _records(
 
 
 def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.flag_bits & _ENCRYPTED:
+        raise DocumentError(
+            f"{member.filename} is encrypted; unpack the archive with its password, and hand in "
+            "what was in it",
+            Refusal.ENCRYPTED,
+        )
     try:
         with archive.open(member) as opened:
             data = opened.read(_MEMBER + 1)

@@ -39,7 +39,7 @@ def parse_pdf(data: bytes, name: str, ocr: Ocr | None = None) -> ParsedDocument:
         raise DocumentError(
             f"{name} is not a PDF: its content does not begin with %PDF-", Refusal.MISNAMED
         )
-    # A document without pages leaves the code of the failure before: this one is no failure of ours.
+    # A document without pages leaves the code of the failure before: this is no file of ours.
     pdfium_c.FPDF_LoadDocument(b"", None)
     try:
         document = pdfium.PdfDocument(data)
@@ -86,7 +86,7 @@ def _texts(document: pdfium.PdfDocument, pages: list[PageLines], ocr: Ocr | None
     texts = [page_text(lines) for lines in without_running_heads(kept)]
     if ocr is not None:
         for number, lines in enumerate(kept):
-            if not lines:
+            if not lines or _is_unreadable(pages[number]):
                 page = document[number]
                 texts[number] = ocr(page).strip()
                 page.close()
@@ -113,7 +113,7 @@ def _is_unreadable(page: PageLines) -> bool:
 
 
 def _nothing_read(pages: list[PageLines], name: str) -> DocumentError:
-    if any(_is_unreadable(page) for page in pages):
+    if any(page.unmapped for page in pages):
         return DocumentError(
             f"{name}: its fonts do not say which characters they show, only glyph numbers; pass "
             "--ocr, or run OCR on it first",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,16 +11,15 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from mplus_ray.pipeline.parsing.formats.hidden.colours import WHITE, Colour, alike
+
 _INVISIBLE = 3  # the rendering mode, of recognized text behind a scan too
 _WHITE = 250  # of 255
-_PAPER = (255, 255, 255)
-_NEAR = 5  # of 255: colours that nobody tells apart
 _OPAQUE = 250  # of 255
+_FLAT = 12  # of 255: shades of one colour, as it is drawn
+_MOST_PIXELS = 4_000_000  # of a page that is drawn
 _MOST_OBJECTS = 20_000  # of one page that are looked at
 _SCAN = 0.5  # of a page's area that an image covers, behind which text may be invisible
-
-
-Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,14 @@ class Hiding:
             return not self.is_scan
         return self._is_of_its_ground(place, box)
 
+    @cached_property
+    def _sheet(self) -> tuple[float, float, float, float]:
+        """What is shown of the page, by its own boxes or those of the document."""
+        left, bottom, right, top = self._page.get_bbox()
+        return left, bottom, right, top
+
     def _is_on_page(self, box: raw.FS_RECTF) -> bool:
-        left, bottom, right, top = self._page.get_mediabox()
+        left, bottom, right, top = self._sheet
         across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
         return left - 1 <= across <= right + 1 and bottom - 1 <= up <= top + 1
 
@@ -74,19 +79,49 @@ class Hiding:
         *colour, opacity = (part.value for part in parts)
         if opacity == 0:
             return True
-        if min(colour) < _WHITE and not any(_alike(colour, fill) for fill in self._fills):
+        if min(colour) < _WHITE and not any(alike(colour, fill) for fill in self._fills):
             return False
-        return _alike(colour, self._ground(box))
+        ground = self._ground(box)
+        return (ground is None or alike(colour, ground)) and self._is_blank(box)
 
     def _ground(self, box: raw.FS_RECTF) -> Colour | None:
         """The colour of the topmost thing there; None: a picture or the like."""
         across, up = (box.left + box.right) / 2, (box.bottom + box.top) / 2
-        ground: Colour | None = _PAPER
+        ground: Colour | None = WHITE
         for one in self._drawn:
             left, bottom, right, top = one.box
             if left <= across <= right and bottom <= up <= top and one.is_filled:
                 ground = one.colour
         return ground
+
+    def _is_blank(self, box: raw.FS_RECTF) -> bool:
+        """Whether the page, as it is shown, is of one colour there.
+
+        Patterns, which PDFium takes for white, and what lies behind in forms are seen only so.
+        """
+        picture = self._picture
+        high, wide = picture.shape[:2]
+        left, bottom, right, top = self._sheet
+        across, up = wide / max(right - left, 1.0), high / max(top - bottom, 1.0)
+        columns = sorted(((box.left - left) * across, (box.right - left) * across))
+        rows = sorted(((top - box.top) * up, (top - box.bottom) * up))
+        if self._page.get_rotation():
+            return True  # the picture is turned
+        part = picture[
+            max(int(rows[0]), 0) : max(math.ceil(rows[1]), 1),
+            max(int(columns[0]), 0) : max(math.ceil(columns[1]), 1),
+        ]
+        return not part.size or int(part.max()) - int(part.min()) <= _FLAT
+
+    @cached_property
+    def _picture(self) -> Any:
+        """The page in grey, a pixel a point. [rows, columns]"""
+        width, height = self._page.get_size()
+        scale = min(1.0, (_MOST_PIXELS / max(width * height, 1.0)) ** 0.5)
+        bitmap = self._page.render(scale=scale, grayscale=True, may_draw_forms=False)
+        pixels = bitmap.to_numpy().copy()
+        bitmap.close()
+        return pixels.reshape(pixels.shape[0], pixels.shape[1])
 
     @cached_property
     def _drawn(self) -> list[_Drawn]:
@@ -137,9 +172,3 @@ def _fill(drawn: Any, kind: int) -> tuple[bool, Colour | None]:
     if opacity < _OPAQUE:
         return opacity > 0, None
     return True, (red, green, blue)
-
-
-def _alike(colour: Sequence[int], other: Colour | None) -> bool:
-    return other is not None and all(
-        abs(a - b) <= _NEAR for a, b in zip(colour, other, strict=True)
-    )

@@ -11,7 +11,7 @@ from reportlab.lib.colors import black, navy, white
 from reportlab.pdfgen.canvas import Canvas
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.formats.hidden_text import without_hidden_rtf
+from mplus_ray.pipeline.parsing.formats.hidden.rtf import without_hidden_rtf
 from mplus_ray.pipeline.parsing.parse import parse_bytes
 
 _NS = "urn:oasis:names:tc:opendocument:xmlns"
