@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install 
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo backbone test check bench eval-quick format lint types unit integration security release-checks clean
+.PHONY: help demo backbone test check bench figures eval-quick format lint types unit integration security release-checks clean
 .NOTPARALLEL:
 
 help:  ## this list
@@ -31,8 +31,8 @@ check: format lint types unit  ## format, lint, types and unit tests
 bench: $(STAMP)  ## speed of memorizing and answering on this machine
 	$(BIN)/mplus bench model
 
-figures: $(STAMP)  ## docs/FIGURES.md anew: what fits into an hour, with machine and commit
-	$(BIN)/mplus bench figures
+figures: backbone  ## docs/FIGURES.md and README's figures anew, in an hour; DATA=FILE.jsonl: questions
+	$(BIN)/mplus bench figures --readme README.md $(if $(DATA),--data "$(DATA)")
 
 eval-quick: $(STAMP)  ## what the default checkpoint remembers, finds and knows, in minutes
 	$(BIN)/mplus eval quick

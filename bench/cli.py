@@ -64,7 +64,7 @@ def bench_ingest(
 ) -> None:
     """Documents arriving: how fast they become memory, how soon, and for how many at once.
 
-    20 minutes; with --quick three.
+    Half an hour; with --quick minutes.
     """
     from mplus_ray.bench.ingest.run import main
     from mplus_ray.services.cli.output import write_json
@@ -217,19 +217,37 @@ def bench_figures(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The page, as Markdown.")
     ] = Path("docs/FIGURES.md"),
+    readme: Annotated[
+        Path | None,
+        typer.Option(
+            "--readme",
+            metavar="FILE",
+            help="A page with a place for the few figures that say most, between two comments.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE.jsonl",
+            help="Passages with questions for `mplus bench rag`; by default the few that ship.",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
     """What fits into an hour of all of these, as one page of tables."""
-    from mplus_ray.bench.figures import MEASUREMENTS, measure, write_page
+    from mplus_ray.bench.figures.run import main
     from mplus_ray.services.cli.output import stderr, write_json
 
     console = stderr()
-    outcomes = measure(MEASUREMENTS, checkpoint, lambda text: console.print(text, markup=False))
-    write_page(out, outcomes)
-    write_json(json, {" ".join(one.measurement.command): one.figures for one in outcomes})
-    if failed := [one for one in outcomes if one.error]:
-        console.print(f"{len(failed)} of {len(outcomes)} failed; the page says why", markup=False)
+    outcomes = main(out, readme, data, checkpoint, lambda text: console.print(text, markup=False))
+    write_json(json, {one.measurement.name: one.figures for one in outcomes})
+    if failed := [one.measurement.name for one in outcomes if one.error]:
+        said = f"failed: {', '.join(failed)} ({len(failed)} of {len(outcomes)}); the page says why"
+        console.print(said, markup=False)
         raise typer.Exit(1)
 
 

@@ -65,13 +65,13 @@ FULL = Extent(
     long=1_000_000,
 )
 QUICK = Extent(
-    characters=96_000,
+    characters=24_000,
     rounds=2,
     idle=20,
     loaded=15,
-    small=500,
+    small=200,
     small_tenants=100,
-    long=100_000,
+    long=20_000,
 )
 
 

@@ -27,6 +27,7 @@ from mplus_ray.model import Answer, MPlus
 from mplus_ray.model.corpus.facts import Fact, draw_fact
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.data.facts import FACT_TRIES
+from mplus_ray.model.evaluation.scoring.intervals import wilson
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.services.settings import Settings
@@ -196,15 +197,6 @@ def _answers(
             max_tokens=16,
         )
         yield from zip(answers, some, strict=True)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Bounds that hold the true share with 95 % (Wilson, 1927)."""
-    z = 1.96
-    share, scale = hits / n, 1 + z * z / n
-    middle = (share + z * z / (2 * n)) / scale
-    half = z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5 / scale
-    return middle - half, middle + half
 
 
 def _fitting_fact(mplus: MPlus, rng: Random) -> Fact:

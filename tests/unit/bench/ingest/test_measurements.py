@@ -17,7 +17,7 @@ from mplus_ray.bench.fixture import installation, tenant
 from mplus_ray.bench.ingest.figures import Marks, flatness, part_rates
 from mplus_ray.bench.ingest.latency import measure_idle, measure_loaded
 from mplus_ray.bench.ingest.long import measure_long
-from mplus_ray.bench.ingest.short import measure_short, wilson
+from mplus_ray.bench.ingest.short import measure_short
 from mplus_ray.bench.ingest.small import measure_small
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import measure_throughput, tokenized, workload
@@ -192,11 +192,6 @@ def test_a_fact_is_told_with_and_without_its_title(tmp_path):
 def test_facts_that_fit_into_no_chunk_are_refused(model):
     with pytest.raises(InvalidInputError, match="chunks of 16 tokens"):
         measure_short(model, Corpus(np.zeros(100, np.int64)), 1, (0,))
-
-
-def test_bounds_of_a_share():
-    assert wilson(50, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
-    assert wilson(0, 100) == pytest.approx((0.0, 0.0370), abs=1e-4)
 
 
 def soaked(folder: Path, model: MPlus, wishes: int) -> tuple[Arrivals, list[str]]:
