@@ -150,17 +150,24 @@ def bench_rag(
     ] = SHIPPED,
     limit: Annotated[int, typer.Option(help="Questions asked, at most.", min=1)] = 100,
     tokens: Annotated[
-        int, typer.Option(help="Of the memory; other passages of the file fill it up.", min=0)
-    ] = 20_000,
+        int | None,
+        typer.Option(
+            help="Of the memory; other passages of the file fill it up. By default 20,000, or all "
+            "that it has if that is less.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
     """Answers from memory against the same passages in a prompt: how soon, how many, how right."""
     from mplus_ray.bench.rag.run import main
+    from mplus_ray.bench.rag.texts import TOKENS
     from mplus_ray.services.cli.evaluation.inputs import progress
     from mplus_ray.services.cli.output import write_json
 
-    with progress("memorizing", tokens) as advance:
+    with progress("memorizing", tokens or TOKENS) as advance:
         result = main(checkpoint, data, limit, tokens, advance)
     write_json(json, result)
 

@@ -69,9 +69,9 @@ def measurements(data: Path | None = None) -> list[Measurement]:
     Args:
         data: passages with questions for `mplus bench rag`; None for those that ship.
     """
-    rag = ["bench", "rag", "--limit", "100", "--tokens", "20000"]
+    rag = ["bench", "rag"]
     if data is not None:
-        rag += ["--data", str(data)]
+        rag += ["--limit", "100", "--tokens", "20000", "--data", str(data)]
     retention = "eval retention --tokens 0,10000 --questions 40 --tenants 2".split()
     return [
         Measurement("rag", "From memory, or from passages in the prompt", tuple(rag), 15),

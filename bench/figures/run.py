@@ -22,7 +22,7 @@ from mplus_ray.model.evaluation.data.questions import read_questions
 
 _NO_DATA = (
     "`mplus bench rag` on a file of questions: none was given (`make figures DATA=FILE.jsonl`), "
-    "so it asked the few that ship."
+    "so it asked the few that ship, whose passages are a memory of 1,700 tokens."
 )
 
 

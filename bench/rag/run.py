@@ -62,7 +62,7 @@ def main(
     checkpoint: str | None,
     data: Path,
     questions: int,
-    tokens: int,
+    tokens: int | None,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
     """Measure and print; returns the figures.
@@ -70,7 +70,7 @@ def main(
     Args:
         data: passages with questions, see `model.evaluation.data.questions`.
         questions: asked, at most.
-        tokens: of the memory.
+        tokens: of the memory; None: 20,000, or all that the file has if that is less.
         on_tokens: called with tokens that were memorized.
     """
     mplus = MPlus.load(checkpoint or Settings.read().checkpoint)

@@ -13,6 +13,8 @@ from mplus_ray.model.memory.memory import Memory
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 
+TOKENS = 20_000  # of a memory, unless others are asked for
+
 
 @dataclass(frozen=True)
 class ToldChunk:
@@ -50,14 +52,15 @@ def tell_passages(
     mplus: MPlus,
     passages: list[Passage],
     questions: int,
-    tokens: int,
+    tokens: int | None,
     on_tokens: Callable[[int], None],
 ) -> Told:
     """Memorize the passages that are asked about, and others until there are so many tokens.
 
     Args:
         questions: drawn at random, at most.
-        tokens: of the memory, at least; passages without a question asked fill it up.
+        tokens: of the memory, at least; passages without a question asked fill it up. None:
+            20,000, or all that the file has if that is less.
         on_tokens: called with the tokens of each pass.
 
     Raises:
@@ -71,14 +74,14 @@ def tell_passages(
     rng.shuffle(others)
     chunks: list[ToldChunk] = []
     pairs = [(q, number) for number, passage in enumerate(asked) for q in passage.questions]
-    total = 0
+    total, least = 0, TOKENS if tokens is None else tokens
     for number, passage in enumerate([*asked, *others]):
-        if number >= len(asked) and total >= tokens:
+        if number >= len(asked) and total >= least:
             break
         found = _chunks(mplus, passage, number)
         chunks += found
         total += sum(len(chunk.ids) for chunk in found)
-    if total < tokens:
+    if tokens is not None and total < tokens:
         raise InvalidInputError(
             f"the passages have {total:,} tokens, less than the {tokens:,} asked for; give a "
             "larger file, or ask for fewer tokens"

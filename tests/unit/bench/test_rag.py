@@ -63,3 +63,9 @@ def test_one_passage_in_memory_is_the_passage_in_the_prompt(checkpoint, data):
 def test_too_little_text_is_said(checkpoint, data):
     with pytest.raises(InvalidInputError, match="larger file"):
         main(str(checkpoint), data, 10, 10_000)
+
+
+def test_without_a_size_a_small_file_is_all_of_the_memory(checkpoint, data):
+    result = main(str(checkpoint), data, 10, None)
+    assert result["questions"] == 2
+    assert result["memory_tokens"] > 50

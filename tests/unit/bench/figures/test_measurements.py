@@ -80,4 +80,4 @@ def test_a_checkpoint_goes_to_those_that_take_one() -> None:
 def test_questions_go_to_the_comparison_with_passages(tmp_path: Path) -> None:
     shipped, given = measurements(), measurements(tmp_path)
     assert [a.command for a in given[1:]] == [b.command for b in shipped[1:]]
-    assert given[0].command == (*shipped[0].command, "--data", str(tmp_path))
+    assert given[0].command[-2:] == ("--data", str(tmp_path))
