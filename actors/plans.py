@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
+from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.store.file_refs import Shard, State
 
 
@@ -82,6 +84,7 @@ class ReadPlan:
         seed: decides which rows each step drops.
         precision: that the rows are kept in: bfloat16, float32, float16 or int8.
         shards: files of the rows, in the order of their steps.
+        only: steps that a filter leaves, of which nothing but these may be read; None: no filter.
     """
 
     tenant: str
@@ -93,16 +96,26 @@ class ReadPlan:
     step: int
     shards: tuple[Shard, ...]
     forgotten: tuple[tuple[int, int], ...] = ()
+    only: StepRanges | None = None
 
     @property
     def holds_nothing(self) -> bool:
-        """Whether no step of it may be read: nothing was memorized, or all of it is forgotten."""
+        """Whether no step of it may be read: nothing was memorized, all of it is forgotten, or a
+        filter leaves none."""
+        if self.only is not None:
+            forgotten = StepRanges.of(self.forgotten).mask(self.step)
+            return not (self.only.mask(self.step) & ~forgotten).any()
         at = 0
         for first, end in sorted(self.forgotten):
             if first > at:
                 break
             at = max(at, end)
         return at >= self.step
+
+    @property
+    def seen(self) -> tuple[Hashable, ...]:
+        """What tells it from other plans of which a question would see something else."""
+        return self.tenant, self.head, self.step, self.forgotten, self.only
 
     def reads(self, file: str) -> bool:
         """Whether it needs this file; one that an older plan needed may have been merged away."""

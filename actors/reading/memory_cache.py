@@ -160,7 +160,7 @@ class Memories:
         rows = self.residency.get((plan.tenant, plan.head))
         if not isinstance(rows, _Rows) or not continues(rows.plan, plan, self._far):
             return None, None
-        view = self.residency.get(_view_key(plan))
+        view = self.residency.get(plan.seen)
         return rows, view if isinstance(view, View) else None
 
     def _add_rows(self, plan: ReadPlan, cost: Bytes) -> _Rows:
@@ -172,7 +172,7 @@ class Memories:
         return rows
 
     def _add_view(self, rows: _Rows, plan: ReadPlan) -> View:
-        view = View(key=_view_key(plan), cost=self.footprint.view(plan), parent=rows, plan=plan)
+        view = View(key=plan.seen, cost=self.footprint.view(plan), parent=rows, plan=plan)
         self.residency.add(view)
         self.residency.pin(view)  # by the thread that makes it
         rows.views.append(view)
@@ -221,12 +221,11 @@ class Memories:
 
 
 def _order(rows: _Rows, view: View) -> None:
-    """The newest step of a memory is not stale, the others are."""
+    """The newest step of a memory is not stale; the others are, and what a filter leaves of one."""
+    if view.plan.only is not None:
+        view.stale = True
+        return
     for other in rows.parts:
-        if isinstance(other, View) and other is not view:
+        if isinstance(other, View) and other is not view and other.plan.only is None:
             view.stale |= other.plan.step > view.plan.step
             other.stale |= other.plan.step <= view.plan.step
-
-
-def _view_key(plan: ReadPlan) -> tuple[Any, ...]:
-    return plan.tenant, plan.head, plan.step, plan.forgotten

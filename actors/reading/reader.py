@@ -93,7 +93,7 @@ class Reader:
 
     def _view(self, plan: ReadPlan) -> MemoryView:
         opened = self._opened(plan)
-        key = (plan.tenant, plan.head, plan.step, plan.forgotten)
+        key = plan.seen
         if key not in self._views:
             while len(self._views) >= _VIEWS:
                 self._views.popitem(last=False)

@@ -25,6 +25,7 @@ from mplus_ray.model.generation.words import Words
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.membership import steps_of
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.rope import rotate
 from mplus_ray.model.retrieval.retriever import Candidates
@@ -41,14 +42,17 @@ class MemoryView:
         memory: Memory,
         forgotten: Sequence[tuple[int, int]] = (),
         words: Words | None = None,
+        only: StepRanges | None = None,
     ) -> None:
         """
         Args:
             forgotten: steps [first, end) whose rows are not to be read, nor named as a source.
             words: of the checkpoint's tokenizer, where words vote for blocks.
+            only: if given, the steps whose rows may be read; the memory is as if the others were
+                forgotten.
         """
         self.memory = memory
-        self.forgotten = tuple(forgotten)
+        self._readable = _readable(memory.step, forgotten, only)
         self.network = network
         config = network.config
         self.words = words
@@ -162,11 +166,12 @@ class MemoryView:
         return pool if self.network.config.pool_attended else pool[:, :0]
 
     def _known(self, ids: Ids) -> Ids:
-        """Without the rows that are to be forgotten."""
-        size = self.network.config.num_tokens
-        for first, end in self.forgotten:
-            ids = ids[(ids < first * size) | (ids >= end * size)]
-        return ids
+        """Without the rows that are not to be read."""
+        if self._readable is None:
+            return ids
+        steps = ids // self.network.config.num_tokens
+        # Rows that every memory begins with have no step; they say nothing of a document.
+        return ids[(steps < 0) | self._readable[steps.clip(0)]]
 
     def _encode_bos(self, index: int) -> Tensor:
         layer = self.network.layers[index]
@@ -184,3 +189,13 @@ class MemoryView:
         cos, sin = self.network.rotary.tables(end, rows)
         keys = rotate(rows[:, 0], cos[places], sin[places])
         return keys.transpose(0, 1).contiguous(), rows[:, 1].transpose(0, 1).contiguous()
+
+
+def _readable(
+    steps: int, forgotten: Sequence[tuple[int, int]], only: StepRanges | None
+) -> NDArray[np.bool_] | None:
+    """[steps], true where a step may be read; None if all may."""
+    if not forgotten and only is None:
+        return None
+    readable = ~StepRanges.of(forgotten).mask(steps)
+    return readable if only is None else readable & only.mask(steps)

@@ -48,6 +48,8 @@ from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.maintenance.head_files import purge
 from mplus_ray.pipeline.writing.engine import Stores
 
+_DETAILS = ("session", "tags", "occurred_at", "expires_at")  # where a document has them
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -171,6 +173,7 @@ def _documents(connection: Connection, scope: TenantScope) -> Iterator[dict[str,
             "metadata": row.metadata,
             "created": row.created,
             "memorized": row.memorized,
+            **{name: getattr(row, name) for name in _DETAILS if getattr(row, name)},
             "chunks": [[span.start, span.end, span.tokens] for span in spans],
             "text": row.text,
         }

@@ -37,7 +37,8 @@ Hex = Annotated[str, Field(pattern=r"^[0-9a-f]*$", max_length=64)]
 Small = Annotated[int, Field(ge=0, lt=2**31)]
 # Of no time after the year 9999, which has no name.
 Seconds = Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)]
-
+# Of what a document tells of; the first year has a name as well.
+Instant = Annotated[float, Field(ge=-62_135_596_800, le=253_402_300_799, allow_inf_nan=False)]
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 
@@ -69,6 +70,7 @@ class TenantRecord(_Record):
     tokens_per_minute: Count | None = None
     concurrent_questions: Count | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    ttl: Seconds | None = None
     bytes_per_step: Count
     geometry: dict[str, Any]
 
@@ -124,6 +126,10 @@ class DocumentRecord(_Record):
     metadata: dict[str, Any]
     created: Seconds
     memorized: Seconds | None
+    session: str | None = None
+    tags: list[str] = []
+    occurred_at: Instant | None = None
+    expires_at: Instant | None = None
     chunks: Annotated[list[list[Small]], Field(min_length=1)]
     text: str
 

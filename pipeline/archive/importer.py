@@ -26,6 +26,7 @@ from mplus_ray.pipeline.archive.format import (
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
+from mplus_ray.pipeline.ledger.filters.index import details_of, index_document
 from mplus_ray.pipeline.ledger.heads.head import add_files
 from mplus_ray.pipeline.ledger.heads.snapshots import check_name
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads, snapshots
@@ -262,6 +263,7 @@ def _fill(
         }
         scope.insert(connection, documents, [{**fields, **counted}])
         remember(connection, scope, number, Sketch.of(record.text))
+        index_document(connection, scope, number, record.metadata, details_of(record))
         spans = [
             {"step": at, "document": number, "start": start, "end": end, "tokens": tokens}
             for at, (start, end, tokens) in enumerate(record.chunks, step)

@@ -15,7 +15,7 @@ from mplus_ray.pipeline.ledger.migrations import HEAD
 
 _WAIT_SECONDS = 30.0  # for another process's transaction
 _SCRUB_SECONDS = 5.0  # for readers to let go of the log of old pages
-_WITH_CONTENT = "documents, chunks, likenesses, forgets, failures, jobs, answers"
+_WITH_CONTENT = "documents, chunks, likenesses, attributes, forgets, failures, jobs, answers"
 _VERSION = text("SELECT version_num FROM alembic_version")
 
 _SECRETS = ("password", "passfile", "sslpassword", "sslkey")  # of a URL's query

@@ -64,6 +64,7 @@ tenants = Table(
     Column("geometry", JSON, nullable=False),
     Column("created", Float, nullable=False),
     Column("used", Float, nullable=False),
+    Column("ttl", Float),  # seconds after which a document is forgotten that says nothing else
     Column("wanted", Float),  # since when somebody waits for a memory that was dropped
     Column("origin", _ID),  # of a fork: the tenant that it goes back to, there or not
 )
@@ -86,6 +87,11 @@ documents = Table(
     Column("created", Float, nullable=False),
     Column("memorized", Float),
     Column("forget", _ID),  # the request that is removing it
+    Column("session", String(200)),
+    Column("tags", JSON, nullable=False, server_default="[]"),
+    Column("occurred_at", Float),  # none: when it was taken in
+    Column("expires_at", Float),
+    Index("documents_by_expiry", "tenant", "expires_at"),
     Index("documents_by_content", "tenant", "sha256"),
     Index("documents_by_step", "tenant", "first_step", unique=True),
     Index(
@@ -106,6 +112,24 @@ likenesses = Table(
     Column("band", BigInteger, primary_key=True, autoincrement=False),
     Column("document", _ID, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
     Index("likenesses_by_document", "document"),
+)
+
+# What filters look at: sessions, tags and metadata, an entry of a list in a row of its own.
+attributes = Table(
+    "attributes",
+    metadata,
+    _tenant(key=True),
+    Column("name", String(300), primary_key=True),
+    # Compared by code points in either database.
+    Column(
+        "value",
+        String(300).with_variant(String(300, collation="C"), "postgresql"),
+        primary_key=True,
+    ),
+    Column("document", _ID, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Float),  # of a value that is one
+    Index("attributes_by_number", "tenant", "name", "number"),
+    Index("attributes_by_document", "document"),
 )
 
 chunks = Table(
@@ -222,7 +246,10 @@ forgets = Table(
     Column("masked", Float, nullable=False),
     Column("rebuilt", Float),
     Column("purged", Float),
+    Column("reason", String(16), nullable=False, server_default="asked"),  # replaced, expired
+    Column("batch", _ID),  # that it was asked for with others
     Index("forgets_by_key", "tenant", "key"),
+    Index("forgets_by_batch", "tenant", "batch"),
 )
 
 failures = Table(

@@ -34,6 +34,7 @@ class TenantLimits(TypedDict, total=False):
     tokens_per_minute: int | None
     concurrent_questions: int | None
     threshold: float | None
+    ttl: float | None
 
 
 LIMITS = tuple(TenantLimits.__annotations__)
@@ -54,6 +55,8 @@ class Tenant:
             that it may ask; None is what the installation allows.
         threshold: of an answer's confidence, from 0 (never abstain) to 1; None is the
             checkpoint's own.
+        ttl: seconds after which its documents are forgotten, but for those that say when; None is
+            never.
         bytes_per_step: what a step's rows take, for `max_bytes`.
         geometry: whatever its creator wants to know of the model's shape.
         created, used: seconds since the epoch.
@@ -77,6 +80,7 @@ class Tenant:
     tokens_per_minute: int | None = None
     concurrent_questions: int | None = None
     threshold: float | None = None
+    ttl: float | None = None
     bytes_per_step: int = 0
     geometry: dict[str, Any] = field(default_factory=dict, hash=False)
     created: float = 0.0

@@ -109,8 +109,11 @@ class TenantLog:
         """
         return accept(self.scope, entries)
 
-    def find_known(self, named: Sequence[tuple[str, str]]) -> list[tuple[Accepted, int] | None]:
-        """Which of these (key, text) the log has already, each with its tokens; in their order."""
+    def find_known(
+        self, named: Sequence[tuple[str, ParsedDocument]]
+    ) -> list[tuple[Accepted, int] | None]:
+        """Which of these documents, by their keys, the log has already, and has nothing new to say
+        of; each with its tokens, in their order."""
         return find_known(self.scope, named)
 
     def sources_below(self, folder: str) -> list[tuple[str, str]]:

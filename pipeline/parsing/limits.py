@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.parsing.document import Details
 
 MAX_KEY = 1000  # bytes; what an index of either database takes
 MAX_METADATA_BYTES = 64 * 1024  # as JSON
 MAX_METADATA_DEPTH = 8
 MAX_METADATA_KEYS = 1000  # of all levels together
 MAX_SECTIONS = 20_000
+MAX_TAGS, MAX_TAG = 100, 200  # tags of a document, and characters of one or of a session's name
 _SEPARATORS = re.compile(r"[/\\]")
 
 
@@ -43,6 +45,24 @@ def check_key(key: str) -> None:
 def has_dots(name: str) -> bool:
     """Whether a path with this name in it would lead elsewhere."""
     return any(part in (".", "..") for part in _SEPARATORS.split(name))
+
+
+def check_details(details: Details) -> None:
+    """Refuse a session or tags that no filter could name.
+
+    Raises:
+        InvalidInputError: one is empty, too long or not printable, or there are too many tags.
+    """
+    if len(details.tags) > MAX_TAGS:
+        raise InvalidInputError(
+            f"it has {len(details.tags):,} tags; {MAX_TAGS} are allowed: put the rest into metadata"
+        )
+    named = [("session", details.session)] if details.session is not None else []
+    for kind, name in [*named, *(("tag", tag) for tag in details.tags)]:
+        if not name.strip() or not name.isprintable() or len(name) > MAX_TAG:
+            raise InvalidInputError(
+                f"{name[:80]!r} cannot be a {kind}; use 1 to {MAX_TAG} printable characters"
+            )
 
 
 def check_metadata(metadata: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.ledger.documents.description import COLUMNS, Description
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     NearDuplicate,
@@ -22,12 +23,14 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     remember_all,
 )
 from mplus_ray.pipeline.ledger.documents.quota import Room
-from mplus_ray.pipeline.ledger.schema import chunks, documents
+from mplus_ray.pipeline.ledger.filters.index import reindex_document, rows_of
+from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents, heads
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.pipeline.parsing.limits import (
     MAX_SECTIONS,
+    check_details,
     check_key,
     check_metadata,
     has_dots,
@@ -45,6 +48,7 @@ class Accepted:
         new: whether it was appended now.
         replaced: id of the forget request of the older version it takes the place of.
         alike: another document that says the same, or nearly; of a new document.
+        updated: whether it was there, and what is said of it (metadata, tags, times) is new.
     """
 
     document: str
@@ -54,6 +58,7 @@ class Accepted:
     new: bool
     replaced: str | None = None
     alike: NearDuplicate | None = None
+    updated: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,20 +108,21 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
 
 
 def find_known(
-    scope: TenantScope, named: Sequence[tuple[str, str]]
+    scope: TenantScope, named: Sequence[tuple[str, ParsedDocument]]
 ) -> list[tuple[Accepted, int] | None]:
     """Documents that the log has already, see `TenantLog.find_known`."""
     c = documents.c
     keys = {key for key, _ in named}
     query = scope.select(
-        documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.tokens
+        documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.tokens, *COLUMNS
     ).where(c.key.in_(keys), c.forget.is_(None))
     with scope.reading() as connection:
         found = {row.key: row for row in connection.execute(query)}
     known: list[tuple[Accepted, int] | None] = []
-    for key, text in named:
+    for key, document in named:
         row = found.get(key)
-        if row is None or row.sha256 != hashlib.sha256(text.encode()).hexdigest():
+        sha256 = hashlib.sha256(document.text.encode()).hexdigest()
+        if row is None or row.sha256 != sha256 or Description.of(row).changed_by(document):
             known.append(None)
             continue
         accepted = Accepted(row.id, row.key, row.first_step, row.chunk_count, new=False)
@@ -134,6 +140,13 @@ class _Current:
     first_step: int
     chunk_count: int
     metadata_bytes: int
+    created: float
+    description: Description
+
+    @property
+    def occurred(self) -> float:
+        occurred_at = self.description.details.occurred_at
+        return self.created if occurred_at is None else occurred_at
 
 
 @dataclass(frozen=True)
@@ -150,9 +163,11 @@ class _Draft:
         return Sketch.of(self.entry.document.text)
 
     def found(self, current: Mapping[str, _Current]) -> Accepted | None:
-        """What the log has of the same content under its key."""
+        """What the log has of the same content under its key, with nothing else to say of it."""
         at = current.get(self.name)
         if at is None or at.sha256 != self.sha256:
+            return None
+        if at.description.changed_by(self.entry.document) is not None:
             return None
         return Accepted(at.id, at.key, at.first_step, at.chunk_count, new=False)
 
@@ -189,13 +204,18 @@ class _Group:
         self._pending: list[Pending] = []
         self._documents: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
+        self._attributes: list[dict[str, Any]] = []
 
-    def add(self, draft: _Draft) -> Accepted | QuotaError:
+    def add(self, draft: _Draft) -> Outcome:
         """Find it, append it, or put it in the place of an older version."""
         if found := draft.found(self._current):
             return found
         spans, text = draft.entry.spans, draft.entry.document.text
         old = self._current.get(draft.name)
+        if old is not None and old.sha256 == draft.sha256:
+            return self._update(old, draft)
+        if old is not None and (reason := _is_older(old, draft)):
+            return InvalidInputError(reason)
         try:
             replaced_room = (old.chunk_count, old.metadata_bytes) if old else None
             self._room.take(len(spans), draft.metadata_bytes, replaced_room)
@@ -203,10 +223,12 @@ class _Group:
             return error
         alike = self._alike(draft)
         replaced = self._replace(old)
-        values = _values(draft.entry.document, storable(draft.entry.source), draft, spans)
-        identity, first = values["id"], self._step
         self._used = self._scope.clock()
-        self._documents.append({**values, "first_step": first, "created": self._used})
+        said = Description.new(draft.entry.document, self._used, self._room.ttl)
+        values = {**_values(draft), "first_step": self._step, "created": self._used}
+        identity, first = values["id"], self._step
+        self._documents.append({**values, **said.columns})
+        self._attributes += rows_of(identity, said.metadata, said.details)
         self._chunks += [
             {"step": step, "document": identity, **asdict(span)}
             for step, span in enumerate(spans, first)
@@ -214,12 +236,34 @@ class _Group:
         self._step += len(spans)
         bands = tuple(draft.sketch.bands)
         self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
+        sizes = first, len(spans), draft.metadata_bytes
         self._current[draft.name] = _Current(
-            identity, draft.name, draft.sha256, first, len(spans), draft.metadata_bytes
+            identity, draft.name, draft.sha256, *sizes, self._used, said
         )
         return Accepted(
             identity, draft.name, first, len(spans), new=True, replaced=replaced, alike=alike
         )
+
+    def _update(self, old: _Current, draft: _Draft) -> Outcome:
+        """Say something else of a document whose text stays."""
+        said = old.description.changed_by(draft.entry.document)
+        assert said is not None, "what has nothing new to say was found"
+        try:
+            size = check_metadata(said.shown)
+            self._room.take(old.chunk_count, size, (old.chunk_count, old.metadata_bytes))
+        except (InvalidInputError, QuotaError) as error:
+            return error
+        self._flush()  # it may be of this group
+        connection, scope = self._connection, self._scope
+        mine = scope.update(documents).where(documents.c.id == old.id)
+        connection.execute(mine.values(metadata_bytes=size, **said.columns))
+        reindex_document(connection, scope, old.id, said.metadata, said.details)
+        # Whoever kept what a filter leaves has to look again.
+        connection.execute(scope.update(heads).values(version=heads.c.version + 1))
+        self._used = scope.clock()
+        self._current[old.key] = replace(old, metadata_bytes=size, description=said)
+        place = old.first_step, old.chunk_count
+        return Accepted(old.id, old.key, *place, new=False, updated=True)
 
     def close(self) -> None:
         """Nothing follows."""
@@ -245,7 +289,8 @@ class _Group:
         self._scope.insert(self._connection, chunks, self._chunks)
         bands = {new.id: new.bands for new in self._pending}
         remember_all(self._connection, self._scope, bands)
-        self._documents, self._chunks, self._pending = [], [], []
+        self._scope.insert(self._connection, attributes, self._attributes)
+        self._documents, self._chunks, self._pending, self._attributes = [], [], [], []
 
 
 def next_step(connection: Connection, scope: TenantScope) -> int:
@@ -275,6 +320,7 @@ def _draft(entry: Entry) -> _Draft | InvalidInputError:
             )
         name = _name(entry)
         metadata_bytes = check_metadata(entry.document.metadata)
+        check_details(entry.document.details)
     except InvalidInputError as error:
         return error
     sha256 = hashlib.sha256(entry.document.text.encode()).hexdigest()
@@ -286,23 +332,35 @@ def _current(
 ) -> dict[str, _Current]:
     c = documents.c
     query = scope.select(
-        documents, c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.metadata_bytes
+        documents,
+        *(c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.metadata_bytes, c.created),
+        *COLUMNS,
     ).where(c.key.in_({draft.name for draft in drafts}), c.forget.is_(None))
-    return {row.key: _Current(*row) for row in connection.execute(query)}
+    found = connection.execute(query)
+    return {row.key: _Current(*row[:7], Description.of(row)) for row in found}
 
 
-def _values(
-    document: ParsedDocument, source: str, draft: _Draft, spans: Sequence[Span]
-) -> dict[str, Any]:
-    sections = [asdict(section) for section in document.sections]
+def _is_older(old: _Current, draft: _Draft) -> str | None:
+    """Why a text does not take the place of another: it tells of an earlier time."""
+    occurred_at = draft.entry.document.details.occurred_at
+    if occurred_at is None or occurred_at >= old.occurred:
+        return None
+    return (
+        f"{draft.name[:80]!r} is there with a text of a later time, so this one, of an earlier, "
+        "does not take its place; hand it in under another id to have both"
+    )
+
+
+def _values(draft: _Draft) -> dict[str, Any]:
+    """Of a new document's row, what depends on it alone."""
+    document, spans = draft.entry.document, draft.entry.spans
     return {
         "id": uuid.uuid4().hex,
         "key": draft.name,
-        "source": source,
+        "source": storable(draft.entry.source),
         "title": storable(document.title),
         "sha256": draft.sha256,
         "text": document.text,
-        "metadata": {**document.metadata, "sections": sections},
         "metadata_bytes": draft.metadata_bytes,
         "chunk_count": len(spans),
         "tokens": sum(span.tokens for span in spans),

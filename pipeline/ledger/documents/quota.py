@@ -37,6 +37,11 @@ class Room:
         count, steps, metadata = connection.execute(query).one()
         return cls(limits, int(count), int(steps), int(metadata))
 
+    @property
+    def ttl(self) -> float | None:
+        """Seconds after which the tenant's documents are to be forgotten."""
+        return None if self._limits.ttl is None else float(self._limits.ttl)
+
     def take(self, steps: int, metadata: int, replaced: tuple[int, int] | None = None) -> None:
         """Have a document of so many steps, and so many bytes of metadata, take up room.
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 from mplus_ray.model.errors import InvalidInputError, SwappedError
 from mplus_ray.model.store.file_refs import Shard
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
+from mplus_ray.pipeline.ledger.filters.index import details_of, index_document
 from mplus_ray.pipeline.ledger.heads.head import (
     Serving,
     add_files,
@@ -109,6 +110,7 @@ def _copy_log(connection: Connection, source: TenantScope, target: TenantScope, 
         new = uuid.uuid4().hex
         target.insert(connection, documents, [_document(row, new, spans)])
         remember(connection, target, new, Sketch.of(row.text))
+        index_document(connection, target, new, row.metadata, details_of(row))
         target.insert(connection, chunks, [{**s._mapping, "document": new} for s in spans])
 
 

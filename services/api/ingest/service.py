@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from mplus_ray.model.errors import DocumentError, QuotaError, RateLimitedError
 from mplus_ray.pipeline.ingest.ingestor import GROUP_CHARACTERS, GROUP_DOCUMENTS, entry_of
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, Entry, TenantLog
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name
 from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.services.api.deps import Deps
@@ -146,7 +147,7 @@ class IngestService:
 
         Returns what a limit or a quota keeps out, and which.
         """
-        known = log.find_known([_key_and_text(arrived) for arrived in group])
+        known = log.find_known([_named(arrived) for arrived in group])
         done: dict[int, tuple[Accepted, int] | Exception] = {}
         ready: list[tuple[int, Entry, int]] = []
         end = len(group)
@@ -193,5 +194,5 @@ class IngestService:
         return entry_of(document, arrived.source, arrived.key, self._deps.tokenizer)
 
 
-def _key_and_text(arrived: Arrived) -> tuple[str, str]:
-    return arrived.key or id_of_name(arrived.source), arrived.load().text
+def _named(arrived: Arrived) -> tuple[str, ParsedDocument]:
+    return arrived.key or id_of_name(arrived.source), arrived.load()
