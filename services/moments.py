@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.parsing.details import parse_time
 
 if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -16,25 +17,6 @@ _DIGITS = 19  # of a step that the ledger can count
 def iso(seconds: float | None) -> str | None:
     """Seconds since the epoch as ISO 8601 in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def parse_time(text: str, zone: tzinfo | None = None) -> float:
-    """ISO 8601 as seconds since the epoch.
-
-    Args:
-        zone: of a time that names no offset; None: this machine's.
-
-    Raises:
-        InvalidInputError: it is no time.
-    """
-    try:
-        time = datetime.fromisoformat(text)
-        return (time if time.tzinfo else time.replace(tzinfo=zone)).timestamp()
-    except (ValueError, OverflowError):
-        raise InvalidInputError(
-            f"{text[:100]!r} is neither a step nor a time; give a whole number, or a time such as "
-            "2026-03-01T12:00 or 2026-03-01T12:00:00+00:00"
-        ) from None
 
 
 def step_of(
@@ -62,4 +44,8 @@ def step_of(
     number = as_of.strip()
     if number.removeprefix("-").isdecimal() and len(number) < _DIGITS:
         return int(number)
-    return log.step_at(parse_time(number, zone))
+    try:
+        time = parse_time(number, zone)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"neither a step nor a time: {error}") from None
+    return log.step_at(time)

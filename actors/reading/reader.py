@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from mplus_ray.actors.messages import AskResult, SearchResult
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _VIEWS = 4  # kept; the pool on the device is what a view costs
 
-_ViewKey = tuple[str, str, int, tuple[tuple[int, int], ...]]
-
 
 class Reader:
     """Memories of the tenants it has opened; a later plan of the same head adds what is new."""
@@ -29,7 +27,7 @@ class Reader:
         self._model = model
         self._files = files
         self._tenants: dict[str, tuple[ReadPlan, OpenMemory]] = {}
-        self._views: OrderedDict[_ViewKey, MemoryView] = OrderedDict()
+        self._views: OrderedDict[tuple[Hashable, ...], MemoryView] = OrderedDict()
 
     def open(self, plan: ReadPlan) -> int:
         """Open a tenant's memory as the plan says; returns its steps.

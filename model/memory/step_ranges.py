@@ -33,8 +33,7 @@ class StepRanges:
         return cls(np.stack([bounds[begins, 0], reached[ends]], axis=1).tobytes())
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        for first, end in self._bounds().tolist():
-            yield first, end
+        return iter([(first, end) for first, end in self._bounds().tolist()])
 
     def __len__(self) -> int:
         """How many ranges."""

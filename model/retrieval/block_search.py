@@ -65,10 +65,7 @@ def vote(block_query: BlockQuery) -> Tensor:
     index = block_query.store.index
     few = np.flatnonzero(block_query.known)
     if len(few) <= _FEW and len(few) * _ONE_IN < block_query.steps:
-        votes = torch.full((block_query.steps,), -torch.inf, device=block_query.store.device)
-        if len(few):
-            votes[few] = votes_of(block_query.queries, block_query.store, few)
-        return votes
+        return _votes_for(block_query, few)
     if index is None or block_query.steps < index.start or not block_query.known.any():
         return exact_votes(block_query)
     block_query.store.extend_index(block_query.steps)
@@ -78,6 +75,14 @@ def vote(block_query: BlockQuery) -> Tensor:
     else:
         votes = _from_copies(block_query, index)
     return exact_votes(block_query) if votes is None else votes
+
+
+def _votes_for(block_query: BlockQuery, steps: Ids) -> Tensor:
+    """Exact votes for these steps, and -inf for the others."""
+    votes = torch.full((block_query.steps,), -torch.inf, device=block_query.store.device)
+    if len(steps):
+        votes[steps] = votes_of(block_query.queries, block_query.store, steps)
+    return votes
 
 
 def exact_votes(block_query: BlockQuery, first: int = 0) -> Tensor:

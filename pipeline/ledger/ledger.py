@@ -20,7 +20,7 @@ from mplus_ray.pipeline.ledger.deferred_writes import DeferredWrites
 from mplus_ray.pipeline.ledger.heads.fork import copy_past
 from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
 from mplus_ray.pipeline.ledger.marked_tenants import MarkedTenants, insert_tenant
-from mplus_ray.pipeline.ledger.schema import leases, shards, states, tenants
+from mplus_ray.pipeline.ledger.schema import documents, leases, shards, states, tenants
 from mplus_ray.pipeline.ledger.tenant import (
     RETENTIONS,
     Tenant,
@@ -249,6 +249,14 @@ class Ledger:
         with self._database.writing() as connection:
             freed = connection.execute(update(leases).where(held).values(owner="", expires=0.0))
         return freed.rowcount
+
+    def forget_expired(self) -> int:
+        """Have the documents forgotten whose time is over, of all tenants; returns how many."""
+        due = (documents.c.expires_at <= self._clock()) & documents.c.forget.is_(None)
+        query = active().where(tenants.c.id.in_(select(documents.c.tenant).where(due)))
+        with self._database.reading() as connection:
+            found = [self._log(to_tenant(row)) for row in connection.execute(query)]
+        return sum(log.forgets.expire() for log in found)
 
     def idle_tenants(self) -> list[TenantLog]:
         """Tenants without use for longer than their `cold_after`."""

@@ -91,7 +91,7 @@ documents = Table(
     Column("tags", JSON, nullable=False, server_default="[]"),
     Column("occurred_at", Float),  # none: when it was taken in
     Column("expires_at", Float),
-    Index("documents_by_expiry", "tenant", "expires_at"),
+    Index("documents_by_expiry", "expires_at"),
     Index("documents_by_content", "tenant", "sha256"),
     Index("documents_by_step", "tenant", "first_step", unique=True),
     Index(

@@ -195,5 +195,7 @@ def check_limits(limits: Mapping[str, Any]) -> None:
             continue
         if name == "threshold" and not 0 <= limit <= 1:
             raise InvalidInputError(f"{limit} is no threshold; use 0 … 1, or leave it out")
+        if name == "ttl" and not 0 < limit < 1e11:
+            raise InvalidInputError(f"{limit} is no ttl; use seconds above 0, or leave it out")
         if not 0 <= limit < 2**63:
             raise InvalidInputError(f"{limit} is no limit; use 0 or more, or leave it out")

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from sqlalchemy import func
 
+from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.documents.append import (
@@ -33,6 +34,8 @@ from mplus_ray.pipeline.ledger.documents.idempotency import Answered
 from mplus_ray.pipeline.ledger.documents.jobs import Jobs
 from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, read_passages
 from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_of
+from mplus_ray.pipeline.ledger.filters.filter import Filter
+from mplus_ray.pipeline.ledger.filters.matching import steps_of
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
@@ -181,17 +184,23 @@ class TenantLog:
         with self.scope.reading() as connection:
             return find_document(connection, self.scope, key)
 
-    def documents(self, limit: int | None = None, after: str | None = None) -> list[Document]:
+    def documents(
+        self,
+        limit: int | None = None,
+        after: str | None = None,
+        wanted: Filter | None = None,
+    ) -> list[Document]:
         """Documents in the log's order, also those that are being forgotten.
 
         Args:
             after: the internal id of the last document of the page before this one.
+            wanted: only those that it leaves.
 
         Raises:
             InvalidInputError: `after` is gone; begin again.
         """
         with self.scope.reading() as connection:
-            return list_documents(connection, self.scope, limit, after)
+            return list_documents(connection, self.scope, limit, after, wanted)
 
     def page(
         self,
@@ -199,6 +208,7 @@ class TenantLog:
         cursor: str | None = None,
         state: DocumentState | None = None,
         q: str | None = None,
+        wanted: Filter | None = None,
     ) -> DocumentPage:
         """Documents in the log's order, a page of them.
 
@@ -206,12 +216,13 @@ class TenantLog:
             cursor: the `next_cursor` of the page before; good also when its document is gone.
             state: only those in it.
             q: only those with this in their title or id, in whatever case.
+            wanted: only those that it leaves.
 
         Raises:
             InvalidInputError: the cursor is none.
         """
         with self.scope.reading() as connection:
-            return read_page(connection, self.scope, limit, cursor, state, q)
+            return read_page(connection, self.scope, limit, cursor, state, q, wanted)
 
     def passages(self, key: str, from_step: int = 0, limit: int | None = None) -> list[Passage]:
         """A document cut as it is memorized, in order; empty while it is being forgotten.
@@ -242,13 +253,22 @@ class TenantLog:
         return str(text)
 
     def step_at(self, time: float) -> int:
-        """The step after the last document that was memorized at `time` (seconds)."""
-        end = func.max(documents.c.first_step + documents.c.chunk_count)
-        query = self.scope.select(documents, func.coalesce(end, 0)).where(
-            documents.c.memorized <= time
+        """How many steps the memory had at `time` (seconds since the epoch)."""
+        d = documents.c
+        # Up to the first that came later, so that a clock which went backwards changes nothing.
+        later = self.scope.select(documents, func.min(d.first_step)).where(
+            d.memorized.is_(None) | (d.memorized > time)
         )
+        end = self.scope.select(documents, func.max(d.first_step + d.chunk_count))
         with self.scope.reading() as connection:
-            return int(connection.execute(query).scalar_one())
+            step = connection.execute(later).scalar_one()
+            step = connection.execute(end).scalar_one() if step is None else step
+        return int(step or 0)
+
+    def steps_left(self, wanted: Filter) -> StepRanges:
+        """The steps of the documents that a filter leaves, in the serving head's numbering."""
+        with self.scope.reading() as connection:
+            return steps_of(connection, self.scope, wanted)
 
     def touch(self) -> None:
         """Note that the tenant is in use, so that it stays warm."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError
 from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.abstention import check_threshold, judge
@@ -61,6 +62,7 @@ def ask(
     on_text: Callable[[str], None] = lambda piece: None,
     as_of: int | None = None,
     threshold: float | None = None,
+    wanted: Filter | None = None,
     **sampling: Any,
 ) -> Reply:
     """Answer from a tenant's memory.
@@ -70,6 +72,7 @@ def ask(
         threshold: below this confidence the answer is withheld; None: the tenant's setting, else
             the checkpoint's. 0 withholds nothing.
         as_of: answer from the memory as it was after so many steps.
+        wanted: the documents that the answer may draw on; None: all.
         sampling: as `model.generation.sampling.Sampling` takes it.
 
     Raises:
@@ -89,8 +92,9 @@ def ask(
 
     for attempt in attempts():
         with attempt:
+            log.forgets.expire()
             serving = log.heads.serving()
-            plan = read_plan(log, serving, as_of)
+            plan = read_plan(log, serving, as_of, wanted)
             # What was said cannot be taken back, so whatever is tried after that is silent.
             shown = _unheard if said else show
             try:

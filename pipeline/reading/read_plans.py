@@ -11,7 +11,8 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, func
@@ -23,19 +24,19 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
 )
 from mplus_ray.pipeline.ledger.documents.append import next_step
+from mplus_ray.pipeline.ledger.filters.filter import Filter
+from mplus_ray.pipeline.ledger.filters.matching import steps_of
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
+    from mplus_ray.model.memory.step_ranges import StepRanges
     from mplus_ray.pipeline.ledger.ledger import Ledger
-    from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 
 _POLL_SECONDS = 0.02
+_KEPT_FILTERS = 32  # of a tenant
 _KEPT_TENANTS = 256  # tenants; a plan names each of a memory's files
 _USE_NOTED_EVERY = 60.0  # seconds, or a tenth of what makes a tenant cold
 _LONGEST_RETRY = 30.0
@@ -47,12 +48,28 @@ class _Kept:
 
     Attributes:
         whole: steps that the memory had before it was dropped; 0 if it has them all.
+        expires: when the next document is to be forgotten (seconds since the epoch).
+        filters: the steps that filters leave, those asked for last.
     """
 
     head: str
     version: int
     plan: ReadPlan
     whole: int
+    expires: float | None
+    filters: OrderedDict[Filter, StepRanges] = field(default_factory=OrderedDict)
+
+    def left(self, connection: Connection, scope: TenantScope, wanted: Filter) -> StepRanges:
+        """The steps that a filter leaves. They change with the version only: a document that is
+        not memorized yet has none that the plan reads."""
+        found = self.filters.get(wanted)
+        if found is None:
+            found = steps_of(connection, scope, wanted)
+            self.filters[wanted] = found
+            while len(self.filters) > _KEPT_FILTERS:
+                with suppress(KeyError):  # another thread was faster
+                    self.filters.popitem(last=False)
+        return found
 
 
 class Plans:
@@ -78,6 +95,7 @@ class Plans:
         min_step: int | None = None,
         as_of: int | None = None,
         timeout: float = 0.0,
+        wanted: Filter | None = None,
     ) -> ReadPlan:
         """The tenant's memory as it is now, or as it was after `as_of` steps.
 
@@ -85,6 +103,7 @@ class Plans:
             min_step: what the memory has to have at least; more than the log has stands for all
                 of it where something was forgotten, which numbers the steps anew.
             timeout: seconds to wait for that, and for a memory that was dropped.
+            wanted: the documents that may be read; None: all.
 
         Raises:
             NotYetError: it has not come so far in time.
@@ -94,7 +113,7 @@ class Plans:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return self._look(log, min_step, as_of)
+                return self._look(log, min_step, as_of, wanted)
             except NotYetError:
                 if time.monotonic() >= deadline:
                     raise
@@ -106,12 +125,13 @@ class Plans:
         min_step: int | None = None,
         as_of: int | None = None,
         timeout: float = 0.0,  # noqa: ASYNC109
+        wanted: Filter | None = None,
     ) -> ReadPlan:
-        """Wait for a step, holding a thread only while the ledger is read."""
+        """Wait for a step, holding a thread only while the ledger is read; see `plan`."""
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return await asyncio.to_thread(self._look, log, min_step, as_of)
+                return await asyncio.to_thread(self._look, log, min_step, as_of, wanted)
             except NotYetError:
                 if time.monotonic() >= deadline:
                     raise
@@ -122,10 +142,23 @@ class Plans:
         with self._lock:
             self._kept.pop(tenant, None)
 
-    def _look(self, log: TenantLog, min_step: int | None, as_of: int | None) -> ReadPlan:
+    def _look(
+        self, log: TenantLog, min_step: int | None, as_of: int | None, wanted: Filter | None
+    ) -> ReadPlan:
+        while (plan := self._seen(log, min_step, as_of, wanted)) is None:
+            log.forgets.expire()
+        return plan
+
+    def _seen(
+        self, log: TenantLog, min_step: int | None, as_of: int | None, wanted: Filter | None
+    ) -> ReadPlan | None:
+        """None if a document's time is over, so that it has to be masked first."""
         with log.scope.reading() as connection:
             row = serving_row(connection, log.scope)
             kept = self._current(log, row, connection)
+            if kept.expires is not None and kept.expires <= log.scope.clock():
+                return None
+            only = None if wanted is None else kept.left(connection, log.scope, wanted)
             needed = kept.whole
             if min_step is not None and min_step > kept.plan.step:
                 needed = max(needed, _reachable(connection, log.scope, min_step))
@@ -139,13 +172,14 @@ class Plans:
                 "again in a moment",
                 min(_LONGEST_RETRY, 1.0 + lacking // 50),
             )
-        if as_of is None:
+        if as_of is None and only is None:
             return kept.plan
-        if not 0 <= as_of <= kept.plan.step:
+        step = kept.plan.step if as_of is None else as_of
+        if not 0 <= step <= kept.plan.step:
             raise InvalidInputError(
                 f"step {as_of} is not in 0 … {kept.plan.step}, what is memorized"
             )
-        return replace(kept.plan, step=as_of)
+        return replace(kept.plan, step=step, only=only)
 
     def _current(self, log: TenantLog, row: Row[Any], connection: Connection) -> _Kept:
         """The plan of the head that serves, in the transaction that saw its version."""
@@ -158,7 +192,8 @@ class Plans:
         serving = read_head(connection, log.scope, serving=True)
         assert serving is not None, "one row of it was read in this transaction"
         plan = read_plan(log, serving)
-        found = _Kept(row.id, row.version, plan, _whole(connection, log.scope, plan.step))
+        whole, expires = _whole(connection, log.scope, plan.step), _expires(connection, log.scope)
+        found = _Kept(row.id, row.version, plan, whole, expires)
         with self._lock:
             self._kept[tenant] = found
             self._kept.move_to_end(tenant)
@@ -217,6 +252,13 @@ def serving_row(connection: Connection, scope: TenantScope) -> Row[Any]:
     return row
 
 
+def _expires(connection: Connection, scope: TenantScope) -> float | None:
+    """When the next document is to be forgotten."""
+    query = scope.select(documents, func.min(documents.c.expires_at))
+    found = connection.execute(query.where(documents.c.forget.is_(None))).scalar_one()
+    return None if found is None else float(found)
+
+
 def _whole(connection: Connection, scope: TenantScope, step: int) -> int:
     """How many steps were memorized once, if the head lacks some of them; otherwise 0.
 
@@ -237,8 +279,16 @@ def _whole(connection: Connection, scope: TenantScope, step: int) -> int:
     return int(connection.execute(dated).scalar_one())
 
 
-def read_plan(log: TenantLog, serving: Serving, as_of: int | None = None) -> ReadPlan:
+def read_plan(
+    log: TenantLog,
+    serving: Serving,
+    as_of: int | None = None,
+    wanted: Filter | None = None,
+) -> ReadPlan:
     """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
+
+    Args:
+        wanted: the documents that may be read; None: all.
 
     Raises:
         InvalidInputError: the memory was never at that step.
@@ -256,4 +306,5 @@ def read_plan(log: TenantLog, serving: Serving, as_of: int | None = None) -> Rea
         step=head.step if as_of is None else as_of,
         shards=serving.shards,
         forgotten=serving.masks,
+        only=None if wanted is None else log.steps_left(wanted),
     )

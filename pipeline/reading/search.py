@@ -9,6 +9,7 @@ from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 from mplus_ray.model.index.stems import shared_words
 from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.read_plans import read_plan
@@ -65,10 +66,12 @@ def search(
     limit: int = 10,
     as_of: int | None = None,
     min_score: float | None = None,
+    wanted: Filter | None = None,
 ) -> SearchReply:
     """Search a tenant's memory.
 
     Args:
+        wanted: the documents that are searched; None: all.
         as_of: the memory as it was after so many steps.
         min_score: hits with a lower score are left out.
 
@@ -81,7 +84,8 @@ def search(
         log.touch()
     for attempt in attempts():
         with attempt:
-            plan = read_plan(log, log.heads.serving(), as_of)
+            log.forgets.expire()
+            plan = read_plan(log, log.heads.serving(), as_of, wanted)
             try:
                 result = reader.search(plan, query, limit)
             except DamagedFileError as error:

@@ -24,6 +24,7 @@ def catch_up(engine: Engine, logs: Sequence[TenantLog], on_step: OnStep = quiet)
     """
     for log in logs:
         engine.check(log)
+        log.forgets.expire()
     with ExitStack() as leases:
         # In one order, so that two callers with the same tenants do not wait for each other.
         ordered = sorted(logs, key=lambda log: log.tenant.id)

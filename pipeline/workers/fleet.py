@@ -131,6 +131,7 @@ class Fleet:
         states = [(writer, self._look_after(writer)) for writer in list(self.writers)]
         staying = [w for w, state in states if state in (State.STARTING, State.WORKING)]
         try:
+            self.ledger.forget_expired()
             waiting = self.ledger.waiting()
         except MPlusError as error:  # the writers wait for it, too
             _log.warning("the backlog cannot be read: %s", error)

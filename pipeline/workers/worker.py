@@ -164,6 +164,7 @@ class Worker:
     def _waiting(self) -> list[Waiting]:
         """What this writer's weights can do, in the order of turns."""
         fingerprint = self._engine.fingerprint
+        self._engine.ledger.forget_expired()
         waiting = self._engine.ledger.waiting()
         return [one for one in waiting if one.log.tenant.fingerprint == fingerprint]
 

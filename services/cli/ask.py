@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mplus_ray.services.cli.filtering import (
+    AfterOption,
+    BeforeOption,
+    SessionOption,
+    TagOption,
+    WhereOption,
+    filter_of,
+)
 from mplus_ray.services.cli.options import (
     AsOfOption,
     CheckpointOption,
@@ -36,6 +44,11 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    session: SessionOption = None,
+    tag: TagOption = None,
+    where: WhereOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
     as_of: AsOfOption = None,
     snapshot: SnapshotOption = None,
     data: DataOption = None,
@@ -51,11 +64,12 @@ def ask(
     from mplus_ray.services.settings import Settings
 
     check_words(question)
+    wanted = filter_of(session, tag, where, after, before)
     settings, console = Settings.read(data, checkpoint), human(json)
     with opened(settings, tenant, as_of, snapshot) as (system, log, step):
         # What was printed cannot be taken back, so what may be withheld is printed when it is done.
         held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
-        held = held or read_plan(log, log.heads.serving(), step).holds_nothing
+        held = held or read_plan(log, log.heads.serving(), step, wanted).holds_nothing
 
         def show(piece: str) -> None:
             if not held:
@@ -71,6 +85,7 @@ def ask(
                 on_text=show,
                 as_of=step,
                 threshold=threshold,
+                wanted=wanted,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 seed=seed,

@@ -6,6 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mplus_ray.services.cli.filtering import (
+    AfterOption,
+    BeforeOption,
+    SessionOption,
+    TagOption,
+    WhereOption,
+    filter_of,
+)
 from mplus_ray.services.cli.options import (
     AsOfOption,
     CheckpointOption,
@@ -34,6 +42,11 @@ def search(
             show_default=False,
         ),
     ] = None,
+    session: SessionOption = None,
+    tag: TagOption = None,
+    where: WhereOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
     as_of: AsOfOption = None,
     snapshot: SnapshotOption = None,
     data: DataOption = None,
@@ -47,12 +60,13 @@ def search(
     from mplus_ray.services.settings import Settings
 
     check_words(query)
+    wanted = filter_of(session, tag, where, after, before)
     settings, console = Settings.read(data, checkpoint), human(json)
     with opened(settings, tenant, as_of, snapshot) as (system, log, step):
         reply = mending(
             system,
             log,
-            lambda: search_memory(log, system.reader, query, limit, step, min_score),
+            lambda: search_memory(log, system.reader, query, limit, step, min_score, wanted),
         )
     say_waiting(reply.waiting, tenant)
     for number, hit in enumerate(reply.hits, 1):

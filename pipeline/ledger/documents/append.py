@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, func
+from sqlalchemy import Connection, Row, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
@@ -282,7 +282,7 @@ class _Group:
         if old is None:
             return None
         self._flush()  # the older version may be of this group
-        return mark_forgotten(self._connection, self._scope, old.id, old.key).receipt.id
+        return mark_forgotten(self._connection, self._scope, old.id, old.key, "replaced").receipt.id
 
     def _flush(self) -> None:
         self._scope.insert(self._connection, documents, self._documents)
@@ -337,7 +337,12 @@ def _current(
         *COLUMNS,
     ).where(c.key.in_({draft.name for draft in drafts}), c.forget.is_(None))
     found = connection.execute(query)
-    return {row.key: _Current(*row[:7], Description.of(row)) for row in found}
+    return {row.key: _current_of(row) for row in found}
+
+
+def _current_of(row: Row[Any]) -> _Current:
+    sizes = row.first_step, row.chunk_count, row.metadata_bytes
+    return _Current(row.id, row.key, row.sha256, *sizes, row.created, Description.of(row))
 
 
 def _is_older(old: _Current, draft: _Draft) -> str | None:

@@ -15,8 +15,12 @@ from mplus_ray.model.errors import (
     SwappedError,
 )
 from mplus_ray.pipeline.chunking.headers import section_at
+from mplus_ray.pipeline.ledger.filters.filter import Filter
+from mplus_ray.pipeline.ledger.filters.index import details_of
+from mplus_ray.pipeline.ledger.filters.matching import matching
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.parsing.document import Details
 
 DocumentState = Literal["forgetting", "memorized", "waiting"]
 
@@ -37,6 +41,7 @@ class Document:
         metadata: its format, its sections, and what came with it.
         state: how far it is.
         tokens: of all its chunks.
+        details: session, tags and times, as its owner says.
     """
 
     id: str
@@ -52,6 +57,7 @@ class Document:
     created: float
     memorized: float | None
     forget: str | None
+    details: Details
 
 
 @dataclass(frozen=True)
@@ -84,10 +90,16 @@ class Passage:
 
 
 def list_documents(
-    connection: Connection, scope: TenantScope, limit: int | None, after: str | None
+    connection: Connection,
+    scope: TenantScope,
+    limit: int | None,
+    after: str | None,
+    wanted: Filter | None = None,
 ) -> list[Document]:
     """Documents in the log's order, from the one after the internal id `after` on."""
     query = select_shown(scope).order_by(documents.c.first_step).limit(limit)
+    if wanted is not None:
+        query = query.where(*matching(scope, wanted))
     if after is not None:
         last = scope.select(documents, documents.c.first_step).where(documents.c.id == after)
         step = connection.execute(last).scalar_one_or_none()
@@ -183,6 +195,7 @@ def to_document(row: Row[Any], memorized: int) -> Document:
         created=row.created,
         memorized=row.memorized,
         forget=row.forget,
+        details=details_of(row),
     )
 
 

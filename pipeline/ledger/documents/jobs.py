@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Subquery, case, func, union_all
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
-from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, to_receipt
+from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, batches, to_receipt
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
@@ -46,9 +46,9 @@ class Job:
         state: waiting, running (part of it is memorized, or the memory is rebuilt already), done,
             or failed, if no document of it was accepted.
         created: seconds since the epoch.
-        documents: that were accepted; of a forget request, the one.
+        documents: that were accepted, or that are to be forgotten.
         memorized: of these, how many are answerable, or will never be because they are to be
-            forgotten; of a forget request, whether nothing is left.
+            forgotten; of a forget request, of how many nothing is left.
         failed: sources that were not accepted.
         receipt: of a forget request.
         id: by which the client asks for it.
@@ -100,6 +100,7 @@ class Jobs:
         with self._scope.reading() as connection:
             ids = [storable(job_id)]
             found = self._batches(connection, ids) or self._forgets(connection, ids)
+            found = found or self._forgets_by_filter(connection, ids)
         if not found:
             raise JobNotFoundError(f"there is no job {job_id[:40]!r}")
         return found[0]
@@ -127,7 +128,11 @@ class Jobs:
                 same = (every.c.created == at.created) & (every.c.id < at.id)
                 newest = newest.where((every.c.created < at.created) | same)
             ids = [row.id for row in connection.execute(newest.limit(limit))]
-            found = [*self._batches(connection, ids), *self._forgets(connection, ids)]
+            found = [
+                *self._batches(connection, ids),
+                *self._forgets(connection, ids),
+                *self._forgets_by_filter(connection, ids),
+            ]
         return sorted(found, key=lambda job: ids.index(job.id))
 
     def _every(self) -> Subquery:
@@ -136,7 +141,13 @@ class Jobs:
         recent = forgets.c.purged.is_(None) | (forgets.c.purged > since)
         asked = self._scope.select(forgets, forgets.c.id, forgets.c.requested.label("created"))
         batches = self._scope.select(jobs, jobs.c.id, jobs.c.created)
-        return union_all(batches, asked.where(recent)).subquery()
+        together = (
+            self._scope.select(forgets, forgets.c.batch, func.min(forgets.c.requested))
+            .where(recent, forgets.c.batch.is_not(None))
+            .group_by(forgets.c.batch)
+        )
+        alone = asked.where(recent, forgets.c.batch.is_(None))
+        return union_all(batches, alone, together).subquery()
 
     def _batches(self, connection: Connection, ids: Sequence[str]) -> builtins.list[Job]:
         scope, d = self._scope, documents.c
@@ -162,7 +173,10 @@ class Jobs:
 
     def _forgets(self, connection: Connection, ids: Sequence[str]) -> builtins.list[Job]:
         query = self._scope.select(forgets).where(forgets.c.id.in_(ids))
-        return [_forgetting(row) for row in connection.execute(query)]
+        return [_forgetting(to_receipt(row)) for row in connection.execute(query)]
+
+    def _forgets_by_filter(self, connection: Connection, ids: Sequence[str]) -> builtins.list[Job]:
+        return [_forgetting(receipt) for receipt in batches(connection, self._scope, ids)]
 
     def _let_go(self, connection: Connection) -> None:
         """Delete batches of more than a week ago that lack nothing."""
@@ -188,10 +202,9 @@ def _batch(row: Row[Any]) -> Job:
     return Job(row.id, "ingest", state, row.created, row.documents, memorized, failed)
 
 
-def _forgetting(row: Row[Any]) -> Job:
-    receipt = to_receipt(row)
+def _forgetting(receipt: Receipt) -> Job:
     state: JobState = "waiting"
     if receipt.rebuilt is not None:
         state = "running" if receipt.purged is None else "done"
-    done = int(state == "done")
-    return Job(row.id, "forget", state, receipt.requested, 1, done, (), receipt)
+    done = receipt.documents if state == "done" else 0
+    return Job(receipt.id, "forget", state, receipt.requested, receipt.documents, done, (), receipt)

@@ -21,6 +21,8 @@ from mplus_ray.pipeline.ledger.documents.documents import (
     to_passage,
     unknown_document,
 )
+from mplus_ray.pipeline.ledger.filters.filter import Filter
+from mplus_ray.pipeline.ledger.filters.matching import matching
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document_id import storable
@@ -49,6 +51,7 @@ def read_page(
     cursor: str | None = None,
     state: DocumentState | None = None,
     q: str | None = None,
+    wanted: Filter | None = None,
 ) -> DocumentPage:
     """A page of documents, see `TenantLog.page`."""
     memorized = head_step(connection, scope)
@@ -61,6 +64,8 @@ def read_page(
         named = (documents.c.title, documents.c.key)
         title, key = (column.icontains(storable(q), autoescape=True) for column in named)
         query = query.where(title | key)
+    if wanted is not None:
+        query = query.where(*matching(scope, wanted))
     found = [to_document(row, memorized) for row in connection.execute(query)]
     page = found[: min(limit, fitting([_size(document) for document in found]))]
     more = len(found) > len(page)

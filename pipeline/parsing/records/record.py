@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.checks import checked
-from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.details import DETAILS, read_details
+from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import unix_lines
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -18,6 +20,7 @@ MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again
 _TEXT_NAMES = ("text", "content", "body")
 _OWN_NAMES = frozenset(["id", "title", "metadata"])
+_STRICT = "ndjson"  # what is sent to the service: there a field that cannot be read is a mistake
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class Record:
 
 
 def parse_json(data: bytes, number: int, name: str, title: str, kind: str) -> Record:
-    """`{"id"?, "title"?, "text", "metadata"?}`; other fields become metadata.
+    """`{"id"?, "title"?, "text", "metadata"?}`, with what `read_details` reads; other fields become
+    metadata.
 
     Args:
         name: of the record, for errors.
@@ -96,8 +100,23 @@ def _document(fields: dict[str, Any], name: str, title: str, kind: str) -> Parse
     metadata = fields.get("metadata")
     if not isinstance(metadata, dict | None):
         raise DocumentError(f'{name}: "metadata" is no object', Refusal.MALFORMED)
-    rest = {key: fields[key] for key in fields.keys() - _OWN_NAMES - {named}}
-    return document_of(fields[named], given or title, {**rest, **(metadata or {})}, name, kind)
+    details, read = _details(fields, name, strict=kind == _STRICT)
+    rest = {key: fields[key] for key in fields.keys() - _OWN_NAMES - {named, *read}}
+    document = document_of(fields[named], given or title, {**rest, **(metadata or {})}, name, kind)
+    return replace(document, details=details)
+
+
+def _details(fields: Mapping[str, Any], name: str, strict: bool) -> tuple[Details, tuple[str, ...]]:
+    """What is said of it, and the names that it was read from. Whoever made a file may have meant
+    something else by them; then they are metadata, as other fields are."""
+    if fields.keys().isdisjoint(DETAILS):
+        return Details(), ()
+    try:
+        return read_details(fields, time.time()), DETAILS
+    except InvalidInputError as error:
+        if not strict:
+            return Details(), ()
+        raise DocumentError(f"{name}: {error}", Refusal.MALFORMED) from error
 
 
 def _hint(fields: Mapping[str, Any]) -> str:

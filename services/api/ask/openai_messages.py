@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
 from mplus_ray.services.api.ask.service import AskQuery
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
 from mplus_ray.services.api.problems.errors import UnknownModelError
@@ -60,7 +62,23 @@ def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
         citations=citations,
         threshold=chat.threshold,
         irrevocable=True,
+        wanted=_wanted(chat),
     )
+
+
+def _wanted(chat: ChatRequest) -> Filter | None:
+    """The documents that a chat request means, by its metadata and its filter together."""
+    wanted = chat.filter.wanted if chat.filter else None
+    if not chat.metadata:
+        return wanted
+    named = wanted or Filter()
+    others = {name: value for name, value in chat.metadata.items() if name != "session"}
+    sessions = named.sessions
+    if (session := chat.metadata.get("session")) is not None:
+        if sessions and session not in sessions:
+            raise InvalidInputError("metadata and filter name two sessions; give one of them")
+        sessions = (session,)
+    return replace(named, sessions=sessions, metadata=named.metadata + conditions_of(others))
 
 
 def to_turns(messages: Sequence[Message]) -> tuple[Turn, ...]:

@@ -8,6 +8,7 @@ from datetime import UTC
 
 from mplus_ray.actors.messages import SearchRequest, Turn
 from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.search import SearchReply, to_reply
@@ -29,6 +30,7 @@ class SearchQuery:
         min_step: wait for a memory of at least so many steps.
         as_of: a step or a time; None for now.
         snapshot: the name of one; None for none.
+        wanted: the documents that are searched; None for all.
     """
 
     text: str
@@ -37,6 +39,7 @@ class SearchQuery:
     min_step: int | None = None
     as_of: int | str | None = None
     snapshot: str | None = None
+    wanted: Filter | None = None
 
 
 class Searches:
@@ -73,7 +76,7 @@ class Searches:
             as_of = await asyncio.to_thread(step_of, log, query.as_of, query.snapshot, UTC)
         for attempt in attempts():
             with attempt:
-                plan = await self._answers.plan(log, query.min_step, as_of)
+                plan = await self._answers.plan(log, query.min_step, as_of, query.wanted)
                 try:
                     result = await self._deps.readers.search(
                         SearchRequest(plan, query.text, query.limit)

@@ -16,6 +16,7 @@ from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 from mplus_ray.model.generation.answer import Answer, Usage
 from mplus_ray.model.generation.turn_kind import TurnKind
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -48,6 +49,7 @@ class AskQuery:
             the checkpoint's. 0 withholds nothing.
         irrevocable: pieces cannot be taken back where they go, so an empty memory sends none.
         snapshot: the name of one; None for none.
+        wanted: the documents that the answer may draw on; None for all.
     """
 
     turns: tuple[Turn, ...]
@@ -59,6 +61,7 @@ class AskQuery:
     whole: bool = False
     threshold: float | None = None
     irrevocable: bool = False
+    wanted: Filter | None = None
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ class Answers:
         heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in attempts():
             with attempt:
-                plan = await self.plan(log, question.min_step, as_of)
+                plan = await self.plan(log, question.min_step, as_of, question.wanted)
                 told: AskResult | None = None
                 silent = question.irrevocable and plan.holds_nothing
                 silent = silent and withholds(log.tenant, question.threshold)
@@ -222,10 +225,16 @@ class Answers:
             return None
         return await asyncio.to_thread(step_of, log, question.as_of, question.snapshot, UTC)
 
-    async def plan(self, log: TenantLog, min_step: int | None, as_of: int | None) -> ReadPlan:
+    async def plan(
+        self,
+        log: TenantLog,
+        min_step: int | None,
+        as_of: int | None,
+        wanted: Filter | None = None,
+    ) -> ReadPlan:
         """What a reader is to see, see `pipeline.reading.read_plans.Plans.wait`."""
         seconds = self._deps.limits.catch_up_seconds
-        return await self._plans.wait(log, min_step, as_of, seconds)
+        return await self._plans.wait(log, min_step, as_of, seconds, wanted)
 
     async def mend(self, log: TenantLog, error: DamagedFileError) -> None:
         """Have a damaged file made again, once at a time, and read anew afterwards."""

@@ -64,6 +64,7 @@ def _taken(accepted: Accepted, tokens: int, head: int) -> Taken:
         end_step=end,
         tokens=tokens,
         known=not accepted.new,
+        updated=accepted.updated,
         replaced=accepted.replaced is not None,
         like=accepted.alike.key if accepted.alike else None,
     )

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from starlette.datastructures import UploadFile
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError, RateLimitedError
 from mplus_ray.pipeline.ledger.tenant import Tenant
+from mplus_ray.pipeline.parsing.details import DETAILS, read_details
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 from mplus_ray.pipeline.parsing.limits import check_key
@@ -96,9 +98,12 @@ def as_arrived(document: NewDocument) -> Arrived:
             key,
             "json",
         )
+        details = read_details(document.model_dump(include=set(DETAILS)), time.time())
     except DocumentError as error:
         return Arrived(key, key, error)
-    return Arrived(key, key, parsed)
+    except InvalidInputError as error:
+        return Arrived(key, key, DocumentError(str(error), Refusal.MALFORMED))
+    return Arrived(key, key, replace(parsed, details=details))
 
 
 def default_key(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.model.errors import DocumentNotFoundError, SwappedError
+from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
 from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
@@ -31,6 +31,7 @@ from mplus_ray.services.api.schemas.documents import (
     TakenIn,
     WholeDocument,
 )
+from mplus_ray.services.api.schemas.filters import FilterText, read_filter
 from mplus_ray.services.api.streaming import Streamed, while_connected
 
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
@@ -104,11 +105,12 @@ def list_documents(
     q: Annotated[
         str | None, Query(description="In the title or the id, in whatever case.", max_length=200)
     ] = None,
+    chosen: FilterText = None,
 ) -> DocumentPage:
     """Documents in the order in which they came, a page at a time."""
     if q is not None and "\0" in q:
         return DocumentPage(documents=[], next_cursor=None)
-    page = log.page(limit, cursor, state, q)
+    page = log.page(limit, cursor, state, q, read_filter(chosen))
     documents = [_shown(document) for document in page.documents]
     return DocumentPage(documents=documents, next_cursor=page.next_cursor)
 
@@ -149,6 +151,21 @@ async def _whole(
     yield b"]}"
 
 
+@writers.delete("/v1/documents", status_code=202, responses=problems())
+def forget_documents(request: Request, log: TenantOf, chosen: FilterText = None) -> Receipt:
+    """Have all documents forgotten that a filter leaves, with one receipt. No answer draws on them
+    from now on; their job does the rest.
+    """
+    wanted = read_filter(chosen)
+    if wanted is None:
+        raise InvalidInputError(
+            "say by `filter` which documents; one that says nothing would be all of them"
+        )
+    receipt = log.forgets.request_all(wanted)
+    request.state.noted = {"receipt": receipt.id, "documents": receipt.documents}
+    return Receipt(**receipt_times(receipt), job_id=receipt.id, job_url=job_url(receipt.id))
+
+
 @writers.delete("/v1/documents/{document_id:path}", status_code=202, responses=problems(404))
 def forget_document(document_id: Id, request: Request, log: TenantOf) -> Receipt:
     """Have a document forgotten. No answer draws on it from now on; its job does the rest."""
@@ -180,6 +197,10 @@ def _shown(document: LogDocument) -> Document:
         first_step=document.first_step + 1,
         end_step=document.end,
         metadata=document.metadata,
+        session=document.details.session,
+        tags=list(document.details.tags),
+        occurred_at=iso_or_none(document.details.occurred_at),
+        expires_at=iso_or_none(document.details.expires_at),
     )
 
 

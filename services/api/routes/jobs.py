@@ -43,7 +43,9 @@ def receipt_times(receipt: Receipt) -> dict[str, Any]:
     """When each stage of forgetting was done, as it is shown."""
     return {
         "id": receipt.id,
-        "document_id": receipt.document,
+        "document_id": receipt.document or None,
+        "documents": receipt.documents,
+        "reason": receipt.reason,
         "requested": iso(receipt.requested),
         "masked": iso(receipt.masked),
         "rebuilt": iso_or_none(receipt.rebuilt),

@@ -86,6 +86,7 @@ def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
             tokens_per_minute=rates.tokens,
             concurrent_questions=rates.questions,
             threshold=tenant.threshold,
+            ttl=tenant.ttl,
         ),
         precision=tenant.precision,
         retention=tenant.retention,

@@ -59,6 +59,7 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
         snapshot=query.snapshot,
         citations=query.wanted_citations,
         threshold=query.threshold,
+        wanted=query.wanted,
     )
     if not query.stream:
         reply = await while_connected(request, answers.reply(log, question))

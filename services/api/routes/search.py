@@ -30,6 +30,7 @@ async def search(body: Search, request: Request, log: TenantOf) -> Response:
         min_step=body.min_step,
         as_of=body.as_of,
         snapshot=body.snapshot,
+        wanted=body.filter.wanted if body.filter else None,
     )
     reply = await while_connected(request, searches.search(log, query))
     request.state.noted = {"step": reply.step}

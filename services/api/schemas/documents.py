@@ -27,6 +27,26 @@ class NewDocument(Request):
     )
     title: str | None = Field(None, max_length=1000, examples=["Maren"])
     metadata: dict[str, Any] | None = Field(None, examples=[{"author": "Ilse"}])
+    session: Text | None = Field(
+        default=None, description="What it belongs to, such as one conversation.", examples=["s-17"]
+    )
+    tags: list[Text] | None = Field(default=None, examples=[["news"]])
+    occurred_at: Text | None = Field(
+        default=None,
+        description="When what it tells of happened; ISO 8601, UTC if it names no offset. By "
+        "default when it is taken in.",
+        examples=["2026-02-27"],
+    )
+    expires_at: Text | None = Field(
+        default=None, description="When it is to be forgotten; ISO 8601.", examples=["2027-01-01"]
+    )
+    ttl: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1e11,
+        allow_inf_nan=False,
+        description="The same, in seconds from now; by default as the tenant is set.",
+    )
 
 
 class NewDocuments(Request):
@@ -45,6 +65,9 @@ class Taken(Response):
     end_step: int
     tokens: int
     known: bool = Field(description="The tenant had it already; nothing was added.")
+    updated: bool = Field(
+        False, description="It was there, and what is said of it (metadata, tags, times) is new."
+    )
     replaced: bool = Field(
         False, description="An older document of this id had another text and is forgotten."
     )
@@ -139,6 +162,10 @@ class Document(Response):
             "first_step": 1,
             "end_step": 1,
             "metadata": {"author": "Ilse", "format": "json"},
+            "session": None,
+            "tags": [],
+            "occurred_at": None,
+            "expires_at": None,
         }
     )
 
@@ -152,6 +179,12 @@ class Document(Response):
     first_step: int = Field(description="Its steps are first_step … end_step, counted from 1.")
     end_step: int
     metadata: dict[str, Any]
+    session: str | None
+    tags: list[str]
+    occurred_at: Time | None = Field(
+        description="When what it tells of happened, if that is known."
+    )
+    expires_at: Time | None = Field(description="When it is to be forgotten.")
 
 
 class DocumentPage(Response):
@@ -187,7 +220,12 @@ class ReceiptTimes(Response):
     """
 
     id: str
-    document_id: str
+    document_id: str | None = Field(description="Null of several.")
+    documents: int = Field(1, description="How many it is about.")
+    reason: Literal["asked", "replaced", "expired"] = Field(
+        "asked",
+        description="Somebody asked; another text took its place; or its time was over.",
+    )
     requested: Time
     masked: Time
     rebuilt: Time | None

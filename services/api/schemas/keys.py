@@ -74,6 +74,14 @@ class TenantSettings(Request):
     tokens_per_minute: Limit | None = None
     concurrent_questions: Limit | None = None
     threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    ttl: float | None = Field(
+        None,
+        gt=0,
+        lt=1e11,
+        allow_inf_nan=False,
+        description="Seconds after which a document is forgotten that does not say when; of those "
+        "that are handed in from now on.",
+    )
 
 
 class NewTenant(TenantSettings):

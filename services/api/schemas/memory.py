@@ -42,6 +42,9 @@ class TenantLimits(Response):
     threshold: float | None = Field(
         description="Confidence below which answers are withheld; null: the model's own, 0: never."
     )
+    ttl: float | None = Field(
+        description="Seconds after which a document is forgotten that does not say when."
+    )
 
 
 class Memory(Response):
@@ -68,6 +71,7 @@ class Memory(Response):
                 "tokens_per_minute": 5000000,
                 "concurrent_questions": 32,
                 "threshold": None,
+                "ttl": None,
             },
             "precision": "bfloat16",
             "retention": "checkpoint",

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mplus_ray.services.api.schemas.base import Response, example
+from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.query import Citation, Stop
 
 
@@ -72,6 +73,14 @@ class ChatRequest(_Lenient):
     snapshot: str | None = None
     citations: bool | int = 5
     threshold: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    metadata: dict[str, str] | None = Field(
+        None,
+        description="Draw only on documents with these values in their metadata; `session` is that "
+        "of the document. `filter` says more.",
+    )
+    filter: DocumentFilter | None = Field(
+        None, description="Draw on these documents only; as in `/v1/query`."
+    )
 
 
 class ReplyMessage(Response):

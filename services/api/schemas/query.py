@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.services.api.schemas.base import Name, Request, Response, example
+from mplus_ray.services.api.schemas.filters import DocumentFilter
 
 Stop = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Citations = Annotated[int, Field(ge=0, le=20)]
@@ -41,6 +43,9 @@ class Query(Request):
         examples=[120, "2026-03-01"],
     )
     snapshot: Name | None = Field(None, description="The same, by the name of a snapshot.")
+    filter: DocumentFilter | None = Field(
+        None, description="Draw on these documents only; by default on all."
+    )
     threshold: float | None = Field(
         None,
         ge=0,
@@ -59,6 +64,11 @@ class Query(Request):
         if isinstance(self.stop, list) and len(self.stop) > 16:
             raise ValueError("stop may name 16 strings at most")
         return self
+
+    @property
+    def wanted(self) -> Filter | None:
+        """The documents that the answer may draw on; None: all."""
+        return self.filter.wanted if self.filter else None
 
     @property
     def wanted_citations(self) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mplus_ray.services.api.schemas.base import Name, Request, Response, example
+from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.query import Passage
 
 MOST_RESULTS = 100
@@ -29,6 +30,9 @@ class Search(Request):
         le=1,
         allow_inf_nan=False,
         description="Passages with a lower score are left out.",
+    )
+    filter: DocumentFilter | None = Field(
+        None, description="Search these documents only; by default all."
     )
     min_step: int | None = Field(
         None, ge=0, lt=1 << 62, description="Wait for a memory of at least so many steps."

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mplus_ray.services.cli.filtering import (
+    AfterOption,
+    BeforeOption,
+    SessionOption,
+    TagOption,
+    WhereOption,
+    filter_of,
+)
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
@@ -38,6 +46,9 @@ def list_documents(
     after: Annotated[
         str | None, typer.Option(metavar="ID", help="Go on behind this one.", show_default=False)
     ] = None,
+    session: SessionOption = None,
+    tag: TagOption = None,
+    where: WhereOption = None,
     data: DataOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -49,10 +60,11 @@ def list_documents(
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
+    wanted = filter_of(session, tag, where, None, None)
     with Embedded(Settings.read(data)) as system:
         log = system.existing_tenant(tenant)
         last = None if after is None else log.document(find_key(log, after)).id
-        rows = [_as_json(document) for document in log.documents(limit, last)]
+        rows = [_as_json(document) for document in log.documents(limit, last, wanted)]
         failed = [_failure(f.source, f.reason) for f in log.failures.list()]
     write_json(json, {"tenant": tenant, "documents": rows, "failed": failed})
     table = Table("id", "state", "steps", "tokens", box=None)
@@ -92,11 +104,19 @@ def show(
 def forget(
     tenant: TenantOption,
     documents: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="ID…", help="As `list` shows them, or paths they came from.", show_default=False
+            metavar="[ID]…",
+            help="As `list` shows them, or paths they came from; without any, those that the "
+            "options below name.",
+            show_default=False,
         ),
-    ],
+    ] = None,
+    session: SessionOption = None,
+    tag: TagOption = None,
+    where: WhereOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
     later: Annotated[
         bool, typer.Option("--later", help="Only mask now; the next ingest does the rest.")
     ] = False,
@@ -109,22 +129,30 @@ def forget(
     No answer draws on them from the first moment on. Then the memory is made again without them,
     and text and rows are purged; the receipt says when each was done.
     """
+    from mplus_ray.model.errors import InvalidInputError
     from mplus_ray.services.cli.output import human, printable, stderr, write_json
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
 
+    wanted = filter_of(session, tag, where, after, before)
+    if (wanted is None) == (not documents):
+        raise InvalidInputError("name documents by their ids or by options, one of the two")
     with Embedded(Settings.read(data, checkpoint), write_only=True) as system:
         log = system.existing_tenant(tenant)
-        keys = [find_key(log, document, forgotten=True) for document in documents]
-        requests = [log.forgets.request(key) for key in dict.fromkeys(keys)]
-        if not later and any(request.receipt.purged is None for request in requests):
+        if wanted is not None:
+            asked = [log.forgets.request_all(wanted)]
+        else:
+            keys = [find_key(log, document, forgotten=True) for document in documents or ()]
+            asked = [log.forgets.request(key).receipt for key in dict.fromkeys(keys)]
+        if not later and any(receipt.purged is None for receipt in asked):
             stderr().print("masked: no answer draws on it any more; making the memory without it")
             _settle(system, log)
-        receipts = [log.forgets.get(request.receipt.id).receipt for request in requests]
+        receipts = [log.forgets.receipt(one) for one in asked]
     write_json(json, {"tenant": tenant, "receipts": [_receipt(receipt) for receipt in receipts]})
     for receipt in receipts:
         done = _receipt(receipt)
-        human(json).print(printable(f"{done.pop('document_id')}"), markup=False, style="bold")
+        name = done.pop("document_id") or f"{done['documents']} documents"
+        human(json).print(printable(name), markup=False, style="bold")
         for stage, at in done.items():
             human(json).print(f"  {stage:<11}{at or 'not yet'}")
 

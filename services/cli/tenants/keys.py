@@ -162,7 +162,7 @@ def _owner(
 def _moment(text: str | None) -> float | None:
     """A time, or a span from now, as seconds since the epoch."""
     from mplus_ray.pipeline.ledger.tenant_scope import now
-    from mplus_ray.services.moments import parse_time
+    from mplus_ray.pipeline.parsing.details import parse_time
 
     if text is None:
         return None

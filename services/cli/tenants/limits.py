@@ -29,6 +29,11 @@ _HELP = {
         "Confidence below which the service gives no answer: 0 answers always, none is the "
         "checkpoint's own.",
     ),
+    "ttl": (
+        "SECONDS|none",
+        "A document that does not say when is forgotten after so long; of those taken in from now "
+        "on.",
+    ),
 }
 
 

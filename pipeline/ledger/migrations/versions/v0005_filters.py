@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.Float(), nullable=True),
     ):
         op.add_column("documents", column)
-    op.create_index("documents_by_expiry", "documents", ["tenant", "expires_at"], unique=False)
+    op.create_index("documents_by_expiry", "documents", ["expires_at"], unique=False)
     op.add_column(
         "forgets",
         sa.Column("reason", sa.String(length=16), nullable=False, server_default="asked"),

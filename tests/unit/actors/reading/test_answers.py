@@ -18,6 +18,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.evaluation.abstention import evidence_of
 from mplus_ray.model.generation.confidence import FEATURES, Confidence
 from mplus_ray.model.generation.prompt import question_prompt
+from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.object_store.object_store import ObjectStore
 from tests.readers import (
     Listener,
@@ -113,6 +114,20 @@ class TestAsking:
             assert {2, 3, 4} <= {source.step for source in before.wait().answer.sources}
             told = after.wait()
         assert not {2, 3, 4} & {source.step for source in told.answer.sources}
+
+    def test_what_a_filter_leaves_out_is_neither_read_nor_named(
+        self, tenants: Tenants, plans: dict[str, ReadPlan]
+    ) -> None:
+        chosen = replace(plans["anna"], only=StepRanges.of([(1, 3)]))
+        with answering(tenants.model, tenants.files) as engine:
+            every, _ = ask(engine, asked(plans["anna"], "Who?", citations=20, max_tokens=5))
+            before = every.wait()
+            some, _ = ask(engine, asked(chosen, "Who?", citations=20, max_tokens=5))
+            assert {source.step for source in some.wait().answer.sources} == {1, 2}
+            # A filter leaves the prepared memory of other questions where it is.
+            again, _ = ask(engine, asked(plans["anna"], "Who?", citations=20, max_tokens=5))
+            assert again.wait() == before
+            assert engine.stats().device_hits == 1
 
     def test_a_listener_hears_only_text(self, tenants: Tenants, plans: dict[str, ReadPlan]) -> None:
         listener = Listener()

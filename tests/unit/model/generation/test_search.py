@@ -14,6 +14,7 @@ from mplus_ray.model.checkpoint.shipped import shipped_folder
 from mplus_ray.model.errors import CheckpointError, InvalidInputError
 from mplus_ray.model.generation.confidence import Confidence
 from mplus_ray.model.index.stems import Stems, shared_words
+from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.retrieval.relevance import FEATURES, FILE, Relevance, features_of
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
 
@@ -48,6 +49,25 @@ def test_it_finds_what_an_answer_draws_on(tmp_path: Path, form: str) -> None:
         assert 1 not in {one.step for one in found}, "it is forgotten"
         assert {one.score for one in found} == {None}, "nothing was fitted"
         assert mplus.search(view, question, limit=1) == found[:1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_filter_leaves_is_all_there_is(tmp_path: Path, form: str) -> None:
+    mplus = load(tmp_path, **FORMS[form])
+    memory = mplus.empty_memory()
+    for text in TEXTS:
+        memory = mplus.memorize(memory, text)
+    steps = memory.step
+    for left in ([0], [1, steps - 1], range(1, steps), []):
+        gone = [(step, step + 1) for step in range(steps) if step not in left]
+        forgotten = mplus.view(memory, forgotten=gone)
+        only = mplus.view(memory, only=StepRanges.of((step, step + 1) for step in left))
+        for question in ("Who sings of the owl?", "Anna"):
+            found = mplus.search(only, question, limit=5)
+            assert {one.step for one in found} <= set(left)
+            assert found == mplus.search(forgotten, question, limit=5)
+            answers = [mplus.ask(view, question, max_tokens=4) for view in (only, forgotten)]
+            assert answers[0] == answers[1]
 
 
 def test_words_find_the_passage_that_has_them(tmp_path: Path) -> None:

@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 
 from mplus_ray.model.errors import InvalidInputError, NotYetError, TenantNotFoundError
+from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete, drop_rows, sweep
+from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
 from mplus_ray.pipeline.reading.read_plans import Plans, read_plan
 from mplus_ray.pipeline.workers.worker import Worker
 from tests.logs import Clock, build_without, memorize, put, shard
@@ -307,6 +310,47 @@ class TestUse:
         clock.now += 1e6
         Plans(ledger).plan(log)
         assert ledger.notes._thread is None
+
+
+class TestFilters:
+    def test_a_plan_has_the_steps_that_a_filter_leaves(self, log: TenantLog, plans: Plans) -> None:
+        for key in "abc":
+            put(log, key, 2)
+        memorize(log, log.heads.claim("w", LEASE), [2, 4, 6])
+        wanted = Filter(ids=("a", "c"))
+        assert plans.plan(log).only is None
+        only = plans.plan(log, wanted=wanted).only
+        assert only is not None
+        assert list(only) == [(0, 2), (4, 6)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mplus_ray.pipeline.reading.read_plans.steps_of", None)
+            assert plans.plan(log, wanted=wanted).only == only, "it is kept while nothing changes"
+        log.forgets.request("a")
+        only = plans.plan(log, wanted=wanted).only
+        assert only is not None
+        assert list(only) == [(4, 6)]
+        assert plans.plan(log, wanted=Filter(ids=("nobody",))).holds_nothing
+
+    def test_what_has_expired_is_in_no_plan(
+        self, log: TenantLog, plans: Plans, clock: Clock
+    ) -> None:
+        put(log, "a", 2)
+        text = ParsedDocument("B", "b.0 b.1", details=Details(expires_at=clock.now + 5))
+        log.append(text, "b.txt", [Span(0, 3, 1), Span(4, 7, 1)], "b")
+        memorize(log, log.heads.claim("w", LEASE), [2, 4])
+        assert plans.plan(log).forgotten == ()
+        clock.now += 5
+        assert plans.plan(log).forgotten == ((2, 4),)
+        assert [one.receipt.reason for one in log.forgets.pending()] == ["expired"]
+
+    def test_a_clock_that_goes_back_moves_no_moment(self, log: TenantLog, clock: Clock) -> None:
+        lease = log.heads.claim("w", 1e6)
+        for key, now, end in (("a", 1100.0, 2), ("b", 1050.0, 4), ("c", 1200.0, 6)):
+            put(log, key, 2)
+            clock.now = now
+            memorize(log, lease, [end])
+        steps = [log.step_at(time) for time in (1000.0, 1060.0, 1100.0, 1150.0, 1200.0)]
+        assert steps == [0, 0, 4, 4, 6]
 
 
 class TestDropped:

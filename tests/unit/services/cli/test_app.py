@@ -25,10 +25,11 @@ from mplus_ray.model.evaluation import parity
 from mplus_ray.model.training.run import TrainingOrder
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.ledger import Ledger
+from mplus_ray.pipeline.parsing.details import parse_time
 from mplus_ray.pipeline.sources import open_sources
 from mplus_ray.services.cli import app as cli
 from mplus_ray.services.cli.output import printable, write_json
-from mplus_ray.services.moments import iso, parse_time
+from mplus_ray.services.moments import iso
 from mplus_ray.services.settings import Settings
 from tests.unit.fakes import FakeTokenizer
 

@@ -10,6 +10,7 @@ import pytest
 from alembic import command
 from sqlalchemy import create_engine, text
 
+from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.migrations import upgrade
 from mplus_ray.pipeline.ledger.tenant import LIMITS
@@ -23,7 +24,8 @@ pytest_plugins = ["tests.postgres"]
 ROWS = (
     "INSERT INTO tenants VALUES ('t', 'anna', 7, 'int8', 'unbounded', 'active', 3, NULL, 60.0, 9,"
     " '{}', 1.0, 2.0)",
-    "INSERT INTO documents VALUES ('d', 't', 'a', 'a.txt', 'A', 'sum', 'one two', '{}', 0, 2, 2,"
+    "INSERT INTO documents VALUES ('d', 't', 'a', 'a.txt', 'A', 'sum', 'one two',"
+    ' \'{"author": "Ilse", "year": 2020, "sections": [{"title": "x", "start": 0}]}\', 0, 2, 2,'
     " 1.0, 2.0, NULL)",
     "INSERT INTO chunks VALUES ('t', 0, 'd', 0, 3, 1), ('t', 1, 'd', 4, 7, 1)",
     "INSERT INTO heads VALUES ('h', 't', 'f1', true, 2, 1, 'aa', '[]', 'serving', 1.0, 2.0)",
@@ -56,7 +58,7 @@ def test_nothing_is_lost(old_url: str) -> None:
     log = ledger.tenant("anna")
     tenant = log.tenant
     assert (tenant.seed, tenant.precision, tenant.max_documents) == (7, "int8", 3)
-    assert [getattr(tenant, name) for name in LIMITS[3:]] == [None] * 4
+    assert [getattr(tenant, name) for name in LIMITS[3:]] == [None] * len(LIMITS[3:])
     assert [passage.text for passage in log.passages("a")] == ["one", "two"]
     assert ledger.waiting() == []
     ledger.close()
@@ -71,4 +73,17 @@ def test_what_is_new_works(old_url: str) -> None:
     _, key = ledger.credentials.create(log, ["query"])
     assert ledger.credentials.verify(key)[0].tenant == "t"
     assert log.jobs.create(["d"]).state == "done"
+    ledger.close()
+
+
+def test_filters_find_what_was_there_before(old_url: str) -> None:
+    ledger = Ledger(old_url)
+    log = ledger.tenant("anna")
+    for metadata, left in (
+        ({"author": "Ilse", "year": {"gte": 2020}}, ["a"]),
+        ({"author": "Otto"}, []),
+        ({"sections": {"exists": True}}, []),
+    ):
+        page = log.page(wanted=Filter(metadata=conditions_of(metadata)))
+        assert [one.key for one in page.documents] == left
     ledger.close()
