@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from mplus_ray.model.memory.step_order import StepOrder
 from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.store.file_refs import Shard, State
 
@@ -84,6 +85,7 @@ class ReadPlan:
         seed: decides which rows each step drops.
         precision: that the rows are kept in: bfloat16, float32, float16 or int8.
         shards: files of the rows, in the order of their steps.
+        order: in which what the steps tell of happened.
         only: steps that a filter leaves, of which nothing but these may be read; None: no filter.
     """
 
@@ -97,6 +99,7 @@ class ReadPlan:
     shards: tuple[Shard, ...]
     forgotten: tuple[tuple[int, int], ...] = ()
     only: StepRanges | None = None
+    order: StepOrder = StepOrder()
 
     @property
     def holds_nothing(self) -> bool:
@@ -115,7 +118,7 @@ class ReadPlan:
     @property
     def seen(self) -> tuple[Hashable, ...]:
         """What tells it from other plans of which a question would see something else."""
-        return self.tenant, self.head, self.step, self.forgotten, self.only
+        return self.tenant, self.head, self.step, self.forgotten, self.only, self.order
 
     def reads(self, file: str) -> bool:
         """Whether it needs this file; one that an older plan needed may have been merged away."""

@@ -96,6 +96,9 @@ class ModelConfig:
 
     # What it was trained to answer where memory does not say; None if it was not.
     refusal: str | None = None
+    # Log-odds of no refusal from which on a block that is read alone answers a question. Of several
+    # statements about the same that do, the latest is read. None: all are, whichever came first.
+    latest_odds: float | None = None
     prompt_template: str | None = None  # how a question is asked; {question} stands for it
     bos_token_id: int | None = None
     eos_token_ids: tuple[int, ...] = field(default=())
@@ -134,6 +137,8 @@ class ModelConfig:
             )
         if self.max_vote_gap is not None and not self.max_vote_gap >= 0:
             problems.append(f"max_vote_gap is {self.max_vote_gap}, expected a number from 0 on")
+        if self.latest_odds is not None and None in (self.refusal, self.max_vote_gap):
+            problems.append("latest_odds needs a refusal that was trained, and max_vote_gap")
         if not 0 <= self.header_tokens <= self.chunk_tokens // 4:
             problems.append(
                 f"header_tokens ({self.header_tokens}) is not between 0 and a quarter of "

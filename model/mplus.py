@@ -35,6 +35,7 @@ from mplus_ray.model.loading import confidence_of, device_of, dtype_of, relevanc
 from mplus_ray.model.memory import saved_memory
 from mplus_ray.model.memory.genesis import first_memory
 from mplus_ray.model.memory.memory import Memory, memorize, write_steps
+from mplus_ray.model.memory.step_order import StepOrder
 from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.network.allocator import keep_freed_memory
 from mplus_ray.model.object_store.object_store import ObjectStore
@@ -201,17 +202,19 @@ class MPlus:
         memory: Memory,
         forgotten: Sequence[tuple[int, int]] = (),
         only: StepRanges | None = None,
+        order: StepOrder = StepOrder(),  # noqa: B008
     ) -> MemoryView:
         """The memory prepared for reading; worth keeping between questions.
 
         Args:
             forgotten: steps [first, end) whose rows are not to be read, nor named as a source.
             only: if given, the steps whose rows are; those of other steps are not.
+            order: in which what the steps tell of happened.
         """
         self._check(memory)
         if not self.networks.reader.can_answer:
             raise InvalidInputError("this model was loaded with write_only; it cannot answer")
-        return MemoryView(self.networks.reader, memory, forgotten, self._words, only)
+        return MemoryView(self.networks.reader, memory, forgotten, self._words, only, order)
 
     def ask(self, memory: Memory | MemoryView, question: str, **sampling: Any) -> Answer:
         """Answer a question; keyword arguments are those of `Sampling`."""

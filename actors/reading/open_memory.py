@@ -74,7 +74,7 @@ class OpenMemory:
     def view(self, plan: ReadPlan) -> MemoryView:
         """The memory after the plan's steps, ready for questions."""
         self.reach(plan)
-        return self._model.view(self._seen(plan), plan.forgotten, plan.only).prepare()
+        return self._model.view(self._seen(plan), plan.forgotten, plan.only, plan.order).prepare()
 
     def _seen(self, plan: ReadPlan) -> Memory:
         """As far as questions can tell, the memory after the plan's steps."""

@@ -123,7 +123,9 @@ def start(
             raise InvalidInputError("the question is empty")
     device, refusal = network.device, network.config.refusal
     refusal_id = tokenizer.encode(refusal)[0] if refusal else None
-    readings, logits = begin(network, views, [torch.tensor(p, device=device) for p in prompts])
+    readings, logits = begin(
+        network, views, [torch.tensor(p, device=device) for p in prompts], refusal=refusal_id
+    )
     generations = [
         Generation(
             reading,

@@ -25,12 +25,15 @@ from mplus_ray.model.generation.words import Words
 from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.membership import steps_of
 from mplus_ray.model.memory.memory import Memory
+from mplus_ray.model.memory.step_order import StepOrder
 from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.rope import rotate
 from mplus_ray.model.retrieval.retriever import Candidates
 
 Pair = tuple[Tensor, Tensor]  # rotated keys and values, [G, rows, e] each
+
+_AS_THEY_CAME = StepOrder()
 
 
 class MemoryView:
@@ -43,6 +46,7 @@ class MemoryView:
         forgotten: Sequence[tuple[int, int]] = (),
         words: Words | None = None,
         only: StepRanges | None = None,
+        order: StepOrder = _AS_THEY_CAME,
     ) -> None:
         """
         Args:
@@ -50,12 +54,14 @@ class MemoryView:
             words: of the checkpoint's tokenizer, where words vote for blocks.
             only: if given, the steps whose rows may be read; the memory is as if the others were
                 forgotten.
+            order: of the steps in time.
         """
         self.memory = memory
         self._readable = _readable(memory.step, forgotten, only)
         self.network = network
         config = network.config
         self.words = words
+        self.order = order
         self.bos_rows = config.first_rows
         self.origin = self.bos_rows + config.retrieved_rows
         self.pool_ids = [self._known(ids) for ids in self._attended_pool()]

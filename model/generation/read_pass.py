@@ -13,6 +13,7 @@ from torch import Tensor
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.block_votes import block_votes
 from mplus_ray.model.generation.forward import Retrieve, forward
+from mplus_ray.model.generation.latest import Trained, latest_votes
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.network.decoder import Network
@@ -21,13 +22,19 @@ from mplus_ray.model.retrieval.retriever import retrieve_rows, rows_of_best_bloc
 
 @torch.no_grad()
 def begin(
-    network: Network, views: Sequence[MemoryView], prompts: Sequence[Tensor], whole: bool = False
+    network: Network,
+    views: Sequence[MemoryView],
+    prompts: Sequence[Tensor],
+    whole: bool = False,
+    refusal: int | None = None,
 ) -> tuple[list[Reading], list[Tensor]]:
     """Read one prompt against each of B memories, which may repeat.
 
     Args:
         prompts: token ids [n], n ≥ 1, on the network's device.
         whole: logits of every prompt token, not just of the last.
+        refusal: the token that a refusal begins with; with it, and where the checkpoint says from
+            which odds on, statements that were true before are left out.
 
     Returns:
         The readings, to be continued by `extend`, and logits [n or 1, vocab] of each.
@@ -38,7 +45,7 @@ def begin(
         for reading in readings:
             reading.fetch_nothing()
     elif network.config.retrieval == "blocks":
-        _retrieve_blocks(network, readings, prompts)
+        _retrieve_blocks(network, readings, prompts, refusal)
     else:
         retrieve = _retrieve_rows
     return readings, forward(network, readings, prompts, whole, retrieve)
@@ -90,12 +97,19 @@ def _retrieve_rows(reading: Reading, layer: int, queries: Tensor) -> None:
 
 
 def _retrieve_blocks(
-    network: Network, readings: Sequence[Reading], prompts: Sequence[Tensor]
+    network: Network,
+    readings: Sequence[Reading],
+    prompts: Sequence[Tensor],
+    refusal: int | None,
 ) -> None:
     """The best blocks by all layers' queries, from a pass over the question alone, or by words."""
     config = network.config
     views = [reading.view for reading in readings]
     all_votes = block_votes(network, views, prompts, config.num_ltm_blocks)
+    if refusal is not None and config.latest_odds is not None:
+        all_votes = latest_votes(
+            network, views, prompts, all_votes, Trained(refusal, config.latest_odds)
+        )
     for reading, votes in zip(readings, all_votes, strict=True):
         reading.votes = votes
         chosen = rows_of_best_blocks(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.prompt import PLAIN, QUESTION
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.index.stems import EMPTY, STEMS
+
+_CAPITAL = re.compile(r"\b[^\W\d_a-z]\w*")
 
 
 class Words:
@@ -25,6 +28,11 @@ class Words:
     def telling(self, ids: Sequence[int]) -> list[str]:
         """Words of a chunk in order, without those that every question has."""
         return [word for word in self.of_chunk(ids) if word not in EMPTY]
+
+    def names(self, ids: Sequence[int]) -> set[str]:
+        """Words that begin with a capital, which in English are names, or begin a sentence."""
+        text = self._tokenizer.decode(ids)
+        return {STEMS.one(word.casefold()) for word in _CAPITAL.findall(text)}
 
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
         """Words of a prompt without those that every prompt has, or every question."""

@@ -7,6 +7,7 @@ from typing import Unpack
 
 from sqlalchemy import func
 
+from mplus_ray.model.memory.step_order import StepOrder
 from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.database import Database
@@ -36,6 +37,7 @@ from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, r
 from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_of
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
+from mplus_ray.pipeline.ledger.filters.times import read_order
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
@@ -269,6 +271,11 @@ class TenantLog:
         """The steps of the documents that a filter leaves, in the serving head's numbering."""
         with self.scope.reading() as connection:
             return steps_of(connection, self.scope, wanted)
+
+    def order(self) -> StepOrder:
+        """In which what the steps tell of happened, by their documents' `occurred_at`."""
+        with self.scope.reading() as connection:
+            return read_order(connection, self.scope)
 
     def touch(self) -> None:
         """Note that the tenant is in use, so that it stays warm."""

@@ -26,12 +26,14 @@ from mplus_ray.model.errors import (
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
+from mplus_ray.pipeline.ledger.filters.times import read_order
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 if TYPE_CHECKING:
+    from mplus_ray.model.memory.step_order import StepOrder
     from mplus_ray.model.memory.step_ranges import StepRanges
     from mplus_ray.pipeline.ledger.ledger import Ledger
 
@@ -191,7 +193,7 @@ class Plans:
                 return kept
         serving = read_head(connection, log.scope, serving=True)
         assert serving is not None, "one row of it was read in this transaction"
-        plan = read_plan(log, serving)
+        plan = read_plan(log, serving, order=read_order(connection, log.scope))
         whole, expires = _whole(connection, log.scope, plan.step), _expires(connection, log.scope)
         found = _Kept(row.id, row.version, plan, whole, expires)
         with self._lock:
@@ -284,11 +286,13 @@ def read_plan(
     serving: Serving,
     as_of: int | None = None,
     wanted: Filter | None = None,
+    order: StepOrder | None = None,
 ) -> ReadPlan:
     """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
 
     Args:
         wanted: the documents that may be read; None: all.
+        order: of the steps in time, if it is known.
 
     Raises:
         InvalidInputError: the memory was never at that step.
@@ -307,4 +311,5 @@ def read_plan(
         shards=serving.shards,
         forgotten=serving.masks,
         only=None if wanted is None else log.steps_left(wanted),
+        order=log.order() if order is None else order,
     )

@@ -15,6 +15,7 @@ from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.heads.rechunk import rechunk
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import TENANT_TABLES, metadata
+from mplus_ray.pipeline.parsing.document import ParsedDocument
 from tests.logs import build_without, memorize, put, shard
 from tests.paths import ROOT
 
@@ -179,6 +180,8 @@ def test_a_scope_sees_its_own_tenant_only(ledger: Ledger) -> None:
     anna.jobs.create([put(anna, "a", version="2").document])
     anna.answered.claim("k", "d")
     ledger.credentials.create(anna, ["query"])
+    described = ParsedDocument("T", "text", metadata={"author": "Ilse"})
+    anna.append(described, "t.txt", [Span(0, 4, 1)], "t")
     put(anna, "long", count=8)  # enough words to be compared with others
     building = anna.heads.begin_build(lease, fingerprint="f2", reason="upgrade")
     rechunk(anna.scope, lease, building.id, (), lambda text, _: [Span(0, len(text), 1)])

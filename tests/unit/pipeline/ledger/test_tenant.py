@@ -21,6 +21,7 @@ ALL: TenantLimits = {
     "tokens_per_minute": 2**62,
     "concurrent_questions": 4,
     "threshold": 0.25,
+    "ttl": 60.0,
 }
 
 
@@ -54,6 +55,8 @@ def test_a_fork_has_them(ledger: Ledger) -> None:
     ("name", "value"),
     [
         ("threshold", 1.01),
+        ("ttl", 0.0),
+        ("ttl", float("inf")),
         ("threshold", -0.1),
         ("threshold", float("nan")),
         ("tokens_per_minute", -1),

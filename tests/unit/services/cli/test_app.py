@@ -177,7 +177,7 @@ class TestMoments:
 
     @pytest.mark.parametrize("text", ["", "soon", "12:00", "2026-13-01"])
     def test_what_is_no_time_is_named(self, text: str) -> None:
-        with pytest.raises(InvalidInputError, match="neither a step nor a time"):
+        with pytest.raises(InvalidInputError, match="is no time"):
             parse_time(text)
 
 
