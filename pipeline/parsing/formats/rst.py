@@ -9,8 +9,9 @@ from typing import Any
 
 from docutils import nodes
 from docutils.core import publish_doctree
-from docutils.parsers.rst import Directive, directives, roles
+from docutils.parsers.rst import Directive, Parser, directives, roles
 from docutils.parsers.rst.languages import en
+from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 
 from mplus_ray.pipeline.parsing.document import ParsedDocument
@@ -41,6 +42,11 @@ _UNSEEN = (
     nodes.meta,
     nodes.colspec,
 )
+# docutils searches the rest of a paragraph at each sign of markup, so its work is the product of
+# signs and letters. Beyond what people write, a document has so much of it; then it is read plainly.
+_SIGNS = frozenset("*`|_[:-/.+")
+_ORDINARY = 200_000  # of one paragraph
+_MOST_WORK = 50_000_000  # of a document's other paragraphs
 _BLOCKS = (nodes.literal_block, nodes.doctest_block, nodes.math_block)
 
 
@@ -51,13 +57,39 @@ def parse_rst(data: bytes, name: str) -> ParsedDocument:
     """
     text = decode(data, name)
     _register(text)
-    document = publish_doctree(text, settings_overrides=_SETTINGS)
+    parser = Parser(inliner=_BoundedWork().inliner)
+    document = publish_doctree(text, parser=parser, settings_overrides=_SETTINGS)
     reader = _Reader()
     reader.blocks(document.children, 1)
     found, sections = reader.builder.finish()
     title = meaningful(document.get("title", ""), name)
     first = sections[0].title if sections else Path(name).stem
     return ParsedDocument(title=title or first, text=found, sections=sections)
+
+
+class _BoundedWork:
+    """Reads markup inside paragraphs in time that is linear in the document."""
+
+    def __init__(self) -> None:
+        # Set on an object: docutils takes its patterns from the class, not from its bases.
+        self.inliner = Inliner()
+        self._parse = self.inliner.parse
+        self._left = _MOST_WORK
+        self.inliner.parse = self._parse_bounded
+        self.inliner.implicit_inline = _as_it_stands
+
+    def _parse_bounded(self, text: str, lineno: int, memo: Any, parent: Any) -> Any:
+        work = sum(letter in _SIGNS for letter in text) * len(text)
+        if work > _ORDINARY:
+            if work > self._left:
+                return [nodes.Text(text)], []
+            self._left -= work
+        return self._parse(text, lineno, memo, parent)
+
+
+def _as_it_stands(text: str, lineno: int) -> list[Any]:
+    """Addresses are text: nobody follows them."""
+    return [nodes.Text(text)] if text else []
 
 
 class _AnyDirective(Directive):

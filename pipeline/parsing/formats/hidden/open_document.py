@@ -44,16 +44,16 @@ def _shown(content: bytes, styles: bytes, found: Refusals) -> bytes:
     known = OdfStyles(root, styles)
     for node in list(root.iter(f"{TEXT}p", f"{TEXT}h", f"{TEXT}span", f"{TEXT}a")):
         if known.hides_text(node.get(f"{TEXT}style-name")):
-            _remove(node)
+            _empty(node)
     for node in list(root.iter(f"{TEXT}section")):
         if node.get(f"{TEXT}display") == "none":
-            _remove(node)
+            _empty(node)
     for node in list(root.iter(f"{TEXT}hidden-text")):
-        _remove(node)
+        _empty(node)
     for node in list(root.iter(f"{TEXT}hidden-paragraph")):
         paragraph = node.getparent()
         if node.get(f"{TEXT}is-hidden") == "true" and paragraph.tag == f"{TEXT}p":
-            _remove(paragraph)
+            _empty(paragraph)
     _remove_sheets(root, known, found)
     for number, node in enumerate(list(root.iter(f"{OFFICE}annotation"))):
         _become_note(node, number)
@@ -68,25 +68,19 @@ def _remove_sheets(root: Any, known: OdfStyles, found: Refusals) -> None:
         return
     for node in list(root.iter(f"{TABLE}table")):
         if known.hides_sheet(node.get(f"{TABLE}style-name")):
-            _remove(node)
+            node.getparent().remove(node)
             found.add(".ods sheet", Refusal.UNSEEN)
     for node in list(root.iter(f"{TABLE}table-row")):
         if node.get(f"{TABLE}visibility") == "collapse" and len(node):
-            _remove(node)
+            node.getparent().remove(node)
             found.add(".ods row", Refusal.UNSEEN)
 
 
-def _remove(node: Any) -> None:
-    """With what is in it, but not with what follows."""
-    parent, tail = node.getparent(), node.tail or ""
-    if parent is None:
-        return
-    before = node.getprevious()
-    if before is not None:
-        before.tail = (before.tail or "") + tail
-    else:
-        parent.text = (parent.text or "") + tail
-    parent.remove(node)
+def _empty(node: Any) -> None:
+    """Take out what is in it, but not what follows."""
+    tail = node.tail
+    node.clear()
+    node.tail = tail
 
 
 def _become_note(node: Any, number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from lxml import etree
@@ -42,15 +43,16 @@ class WordLooks:
         self._judges_colours = not any(map(_BEHIND.search, sources)) and _may_hide(sources)
         self.may_hide = self._judges_colours or any(map(_HIDING.search, sources))
         self._style = cache(self._resolved)
+        self._shades = cache(self._is_shading)
 
     def hides(self, run: Any) -> bool:
         """Whether nobody sees a run."""
         paragraph = _around(run, "p")
-        layers = [run.find("{*}rPr")]
-        if layers[0] is not None and (name := _value(layers[0].find("{*}rStyle"))):
+        layers = [_properties(run, "rPr")]
+        if layers[0] is not None and (name := _value(_child(layers[0], "rStyle"))):
             layers += self._style(name)
-        own = paragraph.find("{*}pPr") if paragraph is not None else None
-        name = _value(own.find("{*}pStyle")) if own is not None else ""
+        own = _properties(paragraph, "pPr") if paragraph is not None else None
+        name = _value(_child(own, "pStyle")) if own is not None else ""
         layers += self._style(name or "default paragraph")
         known = [layer for layer in layers if layer is not None]
         if _is_on(_first(known, "vanish")):
@@ -86,20 +88,24 @@ class WordLooks:
         return WHITE
 
     def _table_fill(self, node: Any, local: str) -> Fill | None:
-        properties = node.find(f"{{*}}{local}Pr")
+        properties = _properties(node, f"{local}Pr")
         if properties is None:
             return None
         if (fill := _fill(properties)) is not None:
             return fill
-        name = _value(properties.find("{*}tblStyle"))
-        for _ in range(_DEEPEST):  # whose rows may be shaded by their place
-            style = self._styles.get(name) if name else None
+        name = _value(_child(properties, "tblStyle"))
+        return "any" if name and self._shades(name) else None
+
+    def _is_shading(self, name: str) -> bool:
+        """Whether a table's style, or one that it inherits from, shades anything."""
+        for _ in range(_DEEPEST):
+            style = self._styles.get(name)
             if style is None:
-                return None
+                return False
             if style.find(".//{*}shd") is not None:
-                return "any"
+                return True
             name = _value(style.find("{*}basedOn"))
-        return "any"
+        return True
 
     def _resolved(self, name: str, properties: str = "rPr") -> tuple[Any, ...]:
         """Properties of a style and of those that it inherits from, the nearest first."""
@@ -138,7 +144,7 @@ def _may_hide(sources: list[bytes]) -> bool:
 
 def _fill(properties: Any) -> Fill | None:
     """What its shading paints; None: nothing."""
-    shading = properties.find("{*}shd")
+    shading = _child(properties, "shd")
     if shading is None:
         return None
     fill, pattern = _attribute(shading, "fill"), _value(shading)
@@ -149,16 +155,31 @@ def _fill(properties: Any) -> Fill | None:
     return hex_colour(fill) or "any"
 
 
+def _properties(node: Any, local: str) -> Any:
+    """What an element says of itself, which stands before all else that is in it."""
+    return _child(node, local, 3)
+
+
+def _child(node: Any, local: str, most: int = 64) -> Any:
+    """A child among the first ones; there are no more than so many properties."""
+    return next((child for child in islice(node, most) if _is(child, local)), None)
+
+
+def _is(node: Any, local: str) -> bool:
+    return isinstance(node.tag, str) and node.tag.endswith(f"}}{local}")
+
+
 def _first(layers: list[Any], local: str) -> Any:
     """The nearest layer's word on a property."""
     for layer in layers:
-        if (node := layer.find(f"{{*}}{local}")) is not None:
+        if (node := _child(layer, local)) is not None:
             return node
     return None
 
 
 def _around(run: Any, local: str) -> Any:
-    return next((node for node in run.iterancestors() if node.tag.endswith(f"}}{local}")), None)
+    above = islice(run.iterancestors(), _DEEPEST_RUN)
+    return next((node for node in above if _is(node, local)), None)
 
 
 def _is_on(node: Any) -> bool:

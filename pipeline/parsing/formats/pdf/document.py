@@ -14,7 +14,10 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
 from mplus_ray.pipeline.parsing.formats.pdf.layout import page_text
 from mplus_ray.pipeline.parsing.formats.pdf.page import Line, PageLines, read_page
-from mplus_ray.pipeline.parsing.formats.pdf.running_heads import without_running_heads
+from mplus_ray.pipeline.parsing.formats.pdf.running_heads import (
+    without_numbers,
+    without_running_heads,
+)
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
 from mplus_ray.pipeline.parsing.titles import meaningful
 
@@ -83,10 +86,13 @@ def _page(document: pdfium.PdfDocument, number: int) -> PageLines:
 def _texts(document: pdfium.PdfDocument, pages: list[PageLines], ocr: Ocr | None) -> list[str]:
     """What each page says."""
     kept: list[list[Line]] = [page.lines for page in pages]
-    texts = [page_text(lines) for lines in without_running_heads(kept)]
+    texts = [
+        page_text(rest or ([] if page.is_scan else without_numbers(page.lines)))
+        for page, rest in zip(pages, without_running_heads(kept), strict=True)
+    ]
     if ocr is not None:
-        for number, lines in enumerate(kept):
-            if not lines or _is_unreadable(pages[number]):
+        for number, text in enumerate(texts):
+            if not text or _is_unreadable(pages[number]):
                 page = document[number]
                 texts[number] = ocr(page).strip()
                 page.close()

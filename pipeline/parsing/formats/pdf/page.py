@@ -17,6 +17,7 @@ from mplus_ray.pipeline.parsing.formats.pdf.hidden import Hiding
 from mplus_ray.pipeline.parsing.text_builder import superscript
 
 _WIDE_GAP = 1.5  # heights of a letter between two that belong to different cells or columns
+_HEADS = 4  # lines that may be all that a scan has as text: its running heads
 _HYPHEN = 2  # PDFium's sign for a hyphen at a line's end
 _RAISED = frozenset("0123456789+-−n")
 _SMALLEST = 1.5  # points: nobody reads what is smaller
@@ -79,7 +80,7 @@ class PageLines:
     Attributes:
         mapped, unmapped: letters whose font says what they are, and others.
         height: of the page in points.
-        is_drawn, is_scan: it has no text but pictures or lines, and pictures that cover it.
+        is_drawn, is_scan: it has little text, but pictures or lines, or pictures that cover it.
         is_damaged: it could not be opened.
         lines: from top to bottom.
     """
@@ -144,7 +145,7 @@ def read_page(page: pdfium.PdfPage, forms: Any) -> PageLines:
     _end_line(found, letters, hiding, lost)
     for value in fields_of(page, forms):
         _insert(found.lines, Segment(*value))
-    if not found.lines:
+    if len(found.lines) <= _HEADS:
         found.is_drawn, found.is_scan = hiding.is_drawn, hiding.is_scan
     textpage.close()
     return found

@@ -35,6 +35,13 @@ def without_running_heads(pages: Sequence[list[Line]]) -> list[list[Line]]:
     return kept if any(kept) else list(pages)
 
 
+def without_numbers(lines: Sequence[Line]) -> list[Line]:
+    """The lines but for page numbers: what a page says that consists of its head."""
+    return [
+        line for line in lines if not _PAGE_NUMBER.fullmatch(_NUMBERS.sub("#", line.text.strip()))
+    ]
+
+
 def _kept(
     lines: list[Line], edges: dict[int, list[Key]], repeated: set[Key], seen: set[Key]
 ) -> Iterator[Line]:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
+
 from mplus_ray.pipeline.parsing.formats.pdf.page import Line, Segment
 from mplus_ray.pipeline.parsing.formats.pdf.running_heads import without_running_heads
+from mplus_ray.pipeline.parsing.parse import parse_bytes
+from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount
 
 
 def page(*texts: str) -> list[Line]:
@@ -56,3 +63,29 @@ def test_a_long_line_is_no_head() -> None:
     pages = [page(row, f"Text {n * n}", "-", f"End {n * n}") for n in (1, 2, 3)]
 
     assert all(lines[0] == row for lines in kept(*pages))
+
+
+def drawn(*texts: str, picture: bool = False) -> bytes:
+    """A PDF with a page for each."""
+    buffer = io.BytesIO()
+    canvas = Canvas(buffer, pagesize=(300, 300))
+    # A picture of noise, so that it is no blank one.
+    noise = ImageReader(io.BytesIO(b"P5 16 16 255\n" + bytes(range(256))))
+    for text in texts:
+        if picture:
+            canvas.drawImage(noise, 0, 0, 300, 300)
+        canvas.drawString(50, 280, text)
+        canvas.showPage()
+    canvas.save()
+    return buffer.getvalue()
+
+
+def test_pages_that_say_nothing_but_their_head_are_not_lost() -> None:
+    parsed = parse_bytes(drawn("Letter 1: page 1", "Letter 1: page 2", "Letter 1: page 3"), "a.pdf")
+    assert parsed.text == "Letter 1: page 1\n\nLetter 1: page 2\n\nLetter 1: page 3"
+
+
+def test_scans_under_a_head_are_scans() -> None:
+    parsed = parse_bytes(drawn("Archive", "Archive", "Archive", picture=True), "a.pdf")
+    assert parsed.text == "Archive"
+    assert parsed.left_out == (RefusalCount(".pdf page", Refusal.SCAN, 2),)
