@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mplus_ray.model.memory.step_order import StepOrder
 from mplus_ray.model.memory.step_ranges import StepRanges
@@ -99,7 +99,7 @@ class ReadPlan:
     shards: tuple[Shard, ...]
     forgotten: tuple[tuple[int, int], ...] = ()
     only: StepRanges | None = None
-    order: StepOrder = StepOrder()
+    order: StepOrder = field(default_factory=StepOrder)
 
     @property
     def holds_nothing(self) -> bool:

@@ -130,15 +130,7 @@ class ModelConfig:
         if not self.pool_attended and (self.retrieval != "blocks" or not self.has_long_term):
             problems.append("pool_attended is false, which needs retrieval of blocks")
         problems += self._impossible_rows()
-        if not 0 <= self.num_recent_blocks <= self.num_ltm_blocks:
-            problems.append(
-                f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
-                f"num_ltm_blocks ({self.num_ltm_blocks})"
-            )
-        if self.max_vote_gap is not None and not self.max_vote_gap >= 0:
-            problems.append(f"max_vote_gap is {self.max_vote_gap}, expected a number from 0 on")
-        if self.latest_odds is not None and None in (self.refusal, self.max_vote_gap):
-            problems.append("latest_odds needs a refusal that was trained, and max_vote_gap")
+        problems += self._impossible_choice()
         if not 0 <= self.header_tokens <= self.chunk_tokens // 4:
             problems.append(
                 f"header_tokens ({self.header_tokens}) is not between 0 and a quarter of "
@@ -148,6 +140,20 @@ class ModelConfig:
             problems.append("prompt_template has no {question} in it")
         if problems:
             raise CheckpointError("config.json: " + "; ".join(problems))
+
+    def _impossible_choice(self) -> list[str]:
+        """What of the choice of blocks cannot be."""
+        problems = []
+        if not 0 <= self.num_recent_blocks <= self.num_ltm_blocks:
+            problems.append(
+                f"num_recent_blocks ({self.num_recent_blocks}) is not between 0 and "
+                f"num_ltm_blocks ({self.num_ltm_blocks})"
+            )
+        if self.max_vote_gap is not None and not self.max_vote_gap >= 0:
+            problems.append(f"max_vote_gap is {self.max_vote_gap}, expected a number from 0 on")
+        if self.latest_odds is not None and None in (self.refusal, self.max_vote_gap):
+            problems.append("latest_odds needs a refusal that was trained, and max_vote_gap")
+        return problems
 
     def _impossible_rows(self) -> list[str]:
         """What `rows`, `block_positions` and `votes` ask of one another."""

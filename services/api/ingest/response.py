@@ -71,7 +71,7 @@ def _taken(accepted: Accepted, tokens: int, head: int) -> Taken:
 
 
 def refreshed(log: TenantLog, taken: TakenIn, done: bool) -> TakenIn:
-    """The same response with the state that its documents have now.
+    """A response with the state that its documents have now.
 
     Args:
         done: whether the job is, so that all of them can be asked about.
