@@ -20,6 +20,8 @@ VARIABLES = {
     "store_url": "MPLUS_STORE_URL",
     "cache_bytes": "MPLUS_CACHE_BYTES",
     "cache": "MPLUS_CACHE",
+    "cors_origins": "MPLUS_CORS_ORIGINS",
+    "cors_credentials": "MPLUS_CORS_CREDENTIALS",
     "log": "MPLUS_LOG",
     "log_level": "MPLUS_LOG_LEVEL",
 }
@@ -97,6 +99,10 @@ def _text(path: Path, name: str, value: object) -> str:
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidInputError(f"{path}: cache_bytes is {value!r}; give a number of bytes")
         return str(value)
+    if name == "cors_credentials" and isinstance(value, bool):
+        return str(value).lower()
+    if name == "cors_origins" and isinstance(value, list):
+        return ",".join(str(origin) for origin in value)
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{path}: {name} is {value!r}; give a string that is not empty")
     return str(Path(value).expanduser()) if name in _FOLDERS and value[0] == "~" else value

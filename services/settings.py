@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.config_file import with_config
+from mplus_ray.services.cross_origin import CrossOrigin, read_cross_origin
 
 DEFAULT_CHECKPOINT = "mplus-small"  # `mplus get small` makes it complete
 
@@ -23,6 +24,7 @@ class Settings:
         ledger_url: `sqlite:///…` or `postgresql+psycopg://…`.
         store_url: a path, `s3://…` or `gs://…`.
         cache_bytes: of a remote store, kept in the data directory.
+        cross_origin: which web pages may call the API.
     """
 
     data: Path
@@ -30,6 +32,7 @@ class Settings:
     ledger_url: str
     store_url: str
     cache_bytes: int = 4 << 30
+    cross_origin: CrossOrigin = field(default_factory=CrossOrigin)
 
     @property
     def ledger_path(self) -> Path | None:
@@ -50,7 +53,8 @@ class Settings:
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
         """Arguments first, then MPLUS_DATA, MPLUS_CHECKPOINT, MPLUS_LEDGER_URL,
-        MPLUS_STORE_URL and MPLUS_CACHE_BYTES, then the configuration file, then the defaults.
+        MPLUS_STORE_URL, MPLUS_CACHE_BYTES, MPLUS_CORS_ORIGINS and MPLUS_CORS_CREDENTIALS, then
+        the configuration file, then the defaults.
 
         The data directory defaults to `mplus` in the user's own (XDG_DATA_HOME, or
         ~/.local/share), so that a memory is found again from any working directory.
@@ -67,6 +71,9 @@ class Settings:
             ledger_url=environment.get("MPLUS_LEDGER_URL") or f"sqlite:///{folder / 'ledger.db'}",
             store_url=environment.get("MPLUS_STORE_URL") or str(folder / "rows"),
             cache_bytes=_bytes(environment.get("MPLUS_CACHE_BYTES"), cls.cache_bytes),
+            cross_origin=read_cross_origin(
+                environment.get("MPLUS_CORS_ORIGINS"), environment.get("MPLUS_CORS_CREDENTIALS")
+            ),
         )
 
 

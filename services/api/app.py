@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import disable_created_metrics
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from mplus_ray.pipeline.reports.memory_map import Memberships
@@ -14,10 +16,11 @@ from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi
 from mplus_ray.services.api.ask.search_service import Searches
 from mplus_ray.services.api.ask.service import Answers
+from mplus_ray.services.api.compressed_body import CompressedBody
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.service import IngestService
-from mplus_ray.services.api.limits.body_limit import BodyLimit
+from mplus_ray.services.api.limits.body_limit import BodyLimit, most_bytes
 from mplus_ray.services.api.limits.concurrency import Concurrency, Places
 from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.mcp_tools import McpTools
@@ -51,6 +54,10 @@ _ROUTERS = (
     keys.router,
     tenants.router,
 )
+
+
+_METHODS = ("GET", "HEAD", "POST", "PATCH", "DELETE")
+_EXPOSED = ("x-request-id", "retry-after", "location", "idempotency-replayed")  # to a page
 
 
 def build(deps: Deps) -> FastAPI:
@@ -98,7 +105,17 @@ def build(deps: Deps) -> FastAPI:
     app.include_router(console.router)  # last: its routes take any name
     responses.install(app)
     openapi.install(app)
+    app.add_middleware(CompressedBody, most=partial(most_bytes, deps.limits))
     app.add_middleware(BodyLimit, limits=deps.limits)
     app.add_middleware(Concurrency, places=places)
-    app.add_middleware(RequestMiddleware, figures=figures)  # outermost
+    app.add_middleware(RequestMiddleware, figures=figures)
+    if deps.cross_origin.origins:  # outermost, so that errors can be read as well
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=deps.cross_origin.origins,
+            allow_credentials=deps.cross_origin.credentials,
+            allow_methods=_METHODS,
+            allow_headers=["*"],  # clients bring headers of their own, such as x-stainless-lang
+            expose_headers=_EXPOSED,
+        )
     return app

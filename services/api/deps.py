@@ -17,6 +17,7 @@ from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.writing.engine import Stores
+from mplus_ray.services.cross_origin import CrossOrigin
 
 if TYPE_CHECKING:
     from mplus_ray.model.object_store.object_store import ObjectStore
@@ -131,6 +132,7 @@ class Deps:
         model_name: as OpenAI's clients call it.
         readers: who answer.
         limits: of requests and of tenants.
+        cross_origin: which web pages of other origins may call.
     """
 
     ledger: Ledger
@@ -147,6 +149,7 @@ class Deps:
     mend: Callable[[TenantLog], Awaitable[None]] | None = None
     spool: Path | None = None
     clock: Callable[[], float] = time.monotonic
+    cross_origin: CrossOrigin = field(default_factory=CrossOrigin)
 
     @property
     def stores(self) -> Stores:

@@ -28,11 +28,13 @@ class ClientGoneError(Exception):
 class Streamed(StreamingResponse):
     """A body from an async generator, which is closed as soon as the client has gone.
 
-    Starlette's own notices that only when it sends the next bit.
+    Starlette's own notices that only when it sends the next bit. No proxy is to hold it back
+    (nginx does by default).
     """
 
     def __init__(self, content: AsyncGenerator[bytes, None], **options: Any) -> None:
         super().__init__(content, **options)
+        self.headers["x-accel-buffering"] = "no"
         self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,12 +52,9 @@ class Streamed(StreamingResponse):
 
 
 class EventStream(Streamed):
-    """Server-sent events, which no proxy is to hold back (nginx does by default)."""
+    """Server-sent events."""
 
     media_type = "text/event-stream"
-
-    def __init__(self, content: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(content, headers={"x-accel-buffering": "no"})
 
 
 def event(data: Any, name: str | None = None) -> bytes:

@@ -71,6 +71,8 @@ def settings_of(
         "store_url": shown_store(settings.store_url),
         "cache_bytes": settings.cache_bytes,
         "cache": cache_root(with_config(environment)),
+        "cors_origins": ",".join(settings.cross_origin.origins) or "none",
+        "cors_credentials": str(settings.cross_origin.credentials).lower(),
     }
 
     def origin(name: str) -> str:

@@ -114,6 +114,7 @@ def serve(
             readership.largest, largest, reader_cpus, reader_gpus, writer_cpus, writer_gpus
         ),
         ray_address=ray_address,
+        cross_origin=settings.cross_origin,
     )
     console = stderr()
     told = _Told(json)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
+    from mplus_ray.services.cross_origin import CrossOrigin
 
 _FIGURES_SECONDS = 5.0  # for all readers to say theirs
 
@@ -31,6 +32,7 @@ class Ingress:
         model_name: str,
         mending: Needs,
         limits: Limits | None = None,
+        cross_origin: CrossOrigin | None = None,
     ) -> None:
         """Waits for a reader, which knows the model.
 
@@ -38,12 +40,14 @@ class Ingress:
             readers: handle of the `Readers` deployment.
             mending: what making damaged files again needs.
             limits: None are the API's defaults.
+            cross_origin: which web pages may call; None: none of other origins.
         """
         log_pipe.configure()
         self._installation = installation
         self._model_name = model_name
         self._mending = mending
         self._limits = limits
+        self._cross_origin = cross_origin
         self._writers: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
         self._readers = ServeReaders(readers)
@@ -57,6 +61,7 @@ class Ingress:
         from mplus_ray.pipeline.reports.metrics import WriterMetrics
         from mplus_ray.services.api.app import build
         from mplus_ray.services.api.deps import Deps, Limits
+        from mplus_ray.services.cross_origin import CrossOrigin
 
         registry, card = CollectorRegistry(), self._card
         registry.register(WriterMetrics(lambda: dict(self._writers)))
@@ -72,6 +77,7 @@ class Ingress:
             step_bytes=card.step_bytes,
             confident=card.confident,
             limits=self._limits or Limits(),
+            cross_origin=self._cross_origin or CrossOrigin(),
             registry=registry,
             mend=Mender(self._installation, self._mending),
         )

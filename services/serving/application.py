@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.installation import Installation
     from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
+    from mplus_ray.services.cross_origin import CrossOrigin
 
 NAME = "mplus"  # of the application
 READERS, INGRESS = "Readers", "Ingress"
@@ -82,6 +83,7 @@ def application(
     needs: Needs,
     mending: Needs,
     limits: Limits | None = None,
+    cross_origin: CrossOrigin | None = None,
 ) -> serve.Application:
     """Everything bound together, for `serve.run` or a cluster's Serve configuration.
 
@@ -112,7 +114,7 @@ def application(
         graceful_shutdown_timeout_s=20.0,
     )(serve.ingress()(Ingress))
     bound = readers.bind(installation)
-    return ingress.bind(installation, bound, model_name, mending, limits)
+    return ingress.bind(installation, bound, model_name, mending, limits, cross_origin)
 
 
 def _actor(needs: Needs) -> dict[str, Any]:

@@ -52,4 +52,5 @@ def build(arguments: Arguments) -> serve.Application:
         Readership(arguments.smallest, arguments.largest, budget=budget),
         needs=Needs(arguments.reader_cpus, arguments.reader_gpus),
         mending=Needs(arguments.writer_cpus, arguments.writer_gpus),
+        cross_origin=settings.cross_origin,
     )

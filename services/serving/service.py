@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.ledger import Ledger
     from mplus_ray.pipeline.workers.fleet import Fleet, Scale
     from mplus_ray.pipeline.workers.ray_worker import Needs
+    from mplus_ray.services.cross_origin import CrossOrigin
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.process.signals import Signals
 
@@ -55,6 +56,7 @@ class ServiceSpec:
         address: where it listens.
         readership: how many readers, and what each may hold.
         demand: CPUs and GPUs.
+        cross_origin: which web pages of other origins may call; None for none.
     """
 
     installation: Installation
@@ -64,6 +66,7 @@ class ServiceSpec:
     writers: Scale | None
     demand: ResourceRequest
     ray_address: str | None = None
+    cross_origin: CrossOrigin | None = None
 
 
 @dataclass
@@ -169,6 +172,7 @@ class Service:
             wanted.readership,
             needs=demand.reader,
             mending=demand.writer,
+            cross_origin=wanted.cross_origin,
         )
 
     def _wait_until_ready(self, service: Running, address: Address) -> None:

@@ -1,4 +1,4 @@
-"""The body of a request that hands documents in, whichever of its three forms it has."""
+"""The body of a request that hands documents in, whichever of its forms it has."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.deps import Deps
+from mplus_ray.services.api.ingest import text_body
 from mplus_ray.services.api.ingest.forms import form_of
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.service import IngestService
@@ -28,7 +29,10 @@ Items = AsyncGenerator[Arrived, None]
 
 _PIECE = 1 << 20
 _FIELD = "files"
-_KINDS = "application/json, multipart/form-data or application/x-ndjson"
+_KINDS = (
+    "application/json, multipart/form-data, application/x-ndjson, text/plain or text/markdown; "
+    "gzip and deflate may be round it"
+)
 
 REQUEST_BODY: dict[str, Any] = {
     "required": True,
@@ -66,25 +70,42 @@ REQUEST_BODY: dict[str, Any] = {
             "schema": {"type": "string"},
             "example": '{"id": "a", "text": "The owl is brown."}\n{"text": "Ilse sings."}\n',
         },
+        "text/plain": {"schema": {"type": "string"}, "example": "The owl is brown."},
+        "text/markdown": {"schema": {"type": "string"}, "example": "# Owls\n\nThe owl is brown.\n"},
     },
 }
 
 
 @asynccontextmanager
 async def arriving(
-    request: Request, deps: Deps, tenant: Tenant, hashed: bool
+    request: Request, deps: Deps, tenant: Tenant, hashed: bool, named: text_body.Named
 ) -> AsyncGenerator[tuple[Items, str], None]:
     """The documents of a body, and its digest if that is wanted.
 
     Lines are read as they come, unless all of them have to be hashed first.
 
+    Args:
+        named: what the URL calls a document whose body is only its text.
+
     Raises:
-        RequestValidationError: it is not what its content type says.
+        RequestValidationError: it is not what its content type says, or the URL names a document
+            whose body names it itself.
         HTTPException: of an unknown content type.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     digest = Digest()
     digest.add(kind.encode())
+    if kind not in text_body.KINDS and named != text_body.Named():
+        raise RequestValidationError(
+            [
+                {
+                    "type": "value_error",
+                    "loc": ("query",),
+                    "msg": "id and title in the URL are for text/plain and text/markdown; say "
+                    "them in the body",
+                }
+            ]
+        )
     if kind == "application/json":
         body = await request.body()
         digest.add(body)
@@ -109,6 +130,15 @@ async def arriving(
             await _spool(request.stream(), path, digest)
             async with aclosing(lines(_pieces(path))) as items:
                 yield items, digest.text
+    elif kind in text_body.KINDS:
+        body = await request.body()
+        digest.add(body)
+        digest.add(repr(named).encode())
+        sent = text_body.TextBody(body, request.headers["content-type"], named)
+        parsers = request.app.state.parsers
+        arrives = text_body.document_of_text(sent, parsers, deps.spool, tenant)
+        async with aclosing(arrives) as items:
+            yield items, digest.text
     else:
         raise HTTPException(415, f"send {_KINDS}")
 

@@ -45,7 +45,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = self._most(scope)
+        most = most_bytes(self._limits, scope)
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared) > most:
             request_id = scope["state"]["request_id"]
@@ -79,10 +79,10 @@ class BodyLimit:
 
         await self._app(scope, counted, send)
 
-    def _most(self, scope: Scope) -> int:
-        if scope["path"] != "/v1/documents":
-            return self._limits.body_bytes
-        kind = Headers(scope=scope).get("content-type", "").lower()
-        if kind.startswith(_STREAMED):
-            return self._limits.upload_bytes
-        return self._limits.json_bytes
+
+def most_bytes(limits: Limits, scope: Scope) -> int:
+    """How large the body of a request may be."""
+    if scope["path"] != "/v1/documents":
+        return limits.body_bytes
+    kind = Headers(scope=scope).get("content-type", "").lower()
+    return limits.upload_bytes if kind.startswith(_STREAMED) else limits.json_bytes

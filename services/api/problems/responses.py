@@ -26,6 +26,7 @@ from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody
 MEDIA_TYPE = "application/problem+json"
 _OPENAI_PATHS = ("/v1/chat", "/v1/models")
 _REASONS = 20  # reasons of one request
+_UNREAD = "There was an error parsing the body"  # FastAPI's words, of whatever kind
 _RETRY = 5.0  # seconds, where nobody knows better
 
 
@@ -144,7 +145,8 @@ def _http(error: HTTPException) -> ProblemDetails:
         HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method",
         HTTPStatus.BAD_REQUEST: "the body cannot be read as what its content type says",
     }
-    detail = details.get(status, str(error.detail))
+    said = str(error.detail)
+    detail = details.get(status, said) if said in (status.phrase, _UNREAD) else said
     return ProblemDetails(status, _kebab(status.phrase), detail, error.headers or {})
 
 

@@ -16,6 +16,7 @@ from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
 from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
+from mplus_ray.services.api.ingest import text_body
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
 from mplus_ray.services.api.ingest.response import job_url
 from mplus_ray.services.api.ingest.service import IngestService
@@ -58,6 +59,19 @@ async def hand_in(
     request: Request,
     log: TenantOf,
     deps: DepsOf,
+    document_id: Annotated[
+        str | None,
+        Query(
+            alias="id",
+            min_length=1,
+            max_length=1000,
+            description="Of a document that comes as text/plain or text/markdown, whose body has "
+            "no place for it.",
+        ),
+    ] = None,
+    title: Annotated[
+        str | None, Query(max_length=1000, description="Of such a document; by default its own.")
+    ] = None,
     wait: Annotated[
         str,
         Query(
@@ -82,7 +96,8 @@ async def hand_in(
     """
     intake: IngestService = request.app.state.intake
     hashed = idempotency_key is not None
-    async with arriving(request, deps, log.tenant, hashed) as (arrived, digest):
+    named = text_body.Named(document_id, title)
+    async with arriving(request, deps, log.tenant, hashed, named) as (arrived, digest):
         taken, replayed = await taken_once(intake, log, arrived, idempotency_key, digest)
     request.state.noted = {"documents": len(taken.documents), "step": taken.min_step}
     status = 202

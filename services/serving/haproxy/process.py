@@ -2,8 +2,9 @@
 
 Serve's settings trust everybody. They show figures and an admin socket to all users of this
 machine, send a line for each request to whoever collects logs here, wait an hour for a client that
-says nothing, let one client take all connections, and answer 404 while the API is not there yet.
-And HAProxy lives on, with its port, if Serve's process is killed.
+says nothing, let one client take all connections, give back any id that a client gives its request,
+and answer 404 while the API is not there yet. And HAProxy lives on, with its port, if Serve's
+process is killed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ HEADER_SECONDS = 10  # from the first to the last byte of a request's header
 IDLE_SECONDS = 15  # between two requests on a connection
 SILENT_SECONDS = 30  # in the middle of a body that is sent, or a response that is read
 _PR_SET_PDEATHSIG = 1
+_ID = "[A-Za-z0-9._-]{1,64}"  # of a request, as the API takes one from a client
 _ADDRESSES = 100_000  # whose connections are counted
 _RETRY_SECONDS = 2
 _DETAILS = {
@@ -61,6 +63,8 @@ def hardened(config: str, folder: Path, connections: int) -> str:
         f"    stick-table type ipv6 size {_ADDRESSES} expire 1m store conn_cur\n"
         "    tcp-request connection track-sc0 src\n"
         f"    tcp-request connection reject if {{ sc0_conn_cur gt {connections} }}\n"
+        "    http-request del-header x-request-id unless { req.fhdr_cnt(x-request-id) eq 1 }"
+        f" {{ req.fhdr(x-request-id) -m reg ^{_ID}$ }}\n"
     )
     config = _once(config, r"^(frontend http_frontend\n *bind .*\n)", rf"\1{each}", "frontends")
     none = r"^ *http-request return status 404 .*$"

@@ -113,6 +113,8 @@ def test_each_setting_says_where_it_is_from(environment: dict[str, str]) -> None
         "store_url": "default",
         "cache_bytes": "default",
         "cache": "default",
+        "cors_origins": "default",
+        "cors_credentials": "default",
         "log": str(path),
         "log_level": "default",
     }

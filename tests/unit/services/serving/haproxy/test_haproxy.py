@@ -64,6 +64,7 @@ class TestHardened:
         assert timeouts == {"http-request": "10", "http-keep-alive": "15", "client": "30"}
         frontend = found[found.index("frontend http_frontend") : found.index("backend default")]
         assert "tcp-request connection reject if { sc0_conn_cur gt 100 }" in frontend
+        assert "del-header x-request-id unless" in frontend
 
     def test_without_an_api_it_says_come_again(self, tmp_path: Path) -> None:
         found = hardened(_CONFIG, tmp_path, 100)
