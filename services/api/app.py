@@ -23,7 +23,8 @@ from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.limits.body_limit import BodyLimit, most_bytes
 from mplus_ray.services.api.limits.concurrency import Concurrency, Places
 from mplus_ray.services.api.limits.rate_limits import Meter
-from mplus_ray.services.api.mcp_tools import McpTools
+from mplus_ray.services.api.mcp_server.endpoint import PATHS, McpEndpoint
+from mplus_ray.services.api.mcp_server.tools import Tools
 from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.middleware import RequestMiddleware
 from mplus_ray.services.api.problems import responses
@@ -72,12 +73,13 @@ def build(deps: Deps) -> FastAPI:
     answers, intake = Answers(deps, meter, figures), IngestService(deps, meter)
     places = Places(deps.limits, figures)
     searches = Searches(deps, meter, answers)
-    tools = McpTools(deps, answers, searches, intake, places)
+    tools = Tools(deps.limits, answers, searches, intake)
+    agents = McpEndpoint(deps, tools, places)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.parsers = Parsers(deps.limits, meter)
-        async with tools.manager().run():
+        async with agents.manager().run():
             try:
                 yield
             finally:
@@ -101,7 +103,7 @@ def build(deps: Deps) -> FastAPI:
     app.state.memberships = Memberships(deps.genesis)
     for router in _ROUTERS:
         app.include_router(router)
-    app.router.routes.append(Route("/mcp", endpoint=tools))
+    app.router.routes.extend(Route(path, endpoint=agents) for path in PATHS)
     app.include_router(console.router)  # last: its routes take any name
     responses.install(app)
     openapi.install(app)

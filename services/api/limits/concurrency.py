@@ -135,7 +135,7 @@ def kind_of(method: str, path: str) -> Kind:
         return "questions"
     if path == "/v1/documents" and method == "POST":
         return "documents"
-    if path == "/mcp":
+    if path.rstrip("/") == "/mcp":
         return "tools"
     if path in _ARCHIVES or (method == "DELETE" and path.startswith("/v1/tenants/")):
         return "archives"

@@ -126,7 +126,7 @@ def list_documents(
     if q is not None and "\0" in q:
         return DocumentPage(documents=[], next_cursor=None)
     page = log.page(limit, cursor, state, q, read_filter(chosen))
-    documents = [_shown(document) for document in page.documents]
+    documents = [to_document(document) for document in page.documents]
     return DocumentPage(documents=documents, next_cursor=page.next_cursor)
 
 
@@ -137,7 +137,7 @@ def show_document(document_id: Id, log: TenantOf, passages: bool = True) -> Resp
     """A document, with its text in the passages that memory has it in."""
     key = _possible(document_id)
     found = log.document(key)
-    shown = _shown(found).model_dump()
+    shown = to_document(found).model_dump()
     if not passages or found.forget is not None:
         return JSONResponse({**shown, "passages": [] if passages else None})
     first = log.passages(key, limit=_PASSAGES)
@@ -200,7 +200,7 @@ def _possible(document_id: str) -> str:
     return document_id
 
 
-def _shown(document: LogDocument) -> Document:
+def to_document(document: LogDocument) -> Document:
     return Document(
         id=document.key,
         title=document.title,

@@ -21,7 +21,7 @@ from mplus_ray.pipeline.sources.stdin import JsonLines
 from tests.api_world import ApiWorld, serving, until
 from tests.checkpoints import write_checkpoint
 from tests.unit.pipeline.sources.test_kafka import Cluster
-from tests.unit.services.api.test_mcp_tools import call
+from tests.unit.services.api.mcp_server.test_tools import call
 
 s3 = tests.s3.s3
 

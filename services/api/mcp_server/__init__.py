@@ -1,0 +1,1 @@
+"""Memory for agents, in the Model Context Protocol over streamable HTTP."""
