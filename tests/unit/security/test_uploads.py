@@ -257,11 +257,16 @@ def test_scripts_are_text_and_stay_it(api: ApiWorld) -> None:
         assert gone not in text
 
 
+def _twice(data: bytes) -> bytes:
+    """Compressed so that it is still compressed where one coding is taken off."""
+    return gzip.compress(gzip.compress(data))
+
+
 @pytest.mark.parametrize(
     ("kind", "body"),
     [
-        ("application/json", gzip.compress(json.dumps({"text": "x" * 10_000_000}).encode())),
-        ("application/x-ndjson", gzip.compress(b'{"text": "x"}\n' * 100_000)),
+        ("application/json", _twice(json.dumps({"text": "x" * 10_000_000}).encode())),
+        ("application/x-ndjson", _twice(b'{"text": "x"}\n' * 100_000)),
         ("application/json", b"[" * 200_000),
         ("application/json", b'{"a":' * 100_000),
         ("application/json", b'{"text": "\xff\xfe"}'),
