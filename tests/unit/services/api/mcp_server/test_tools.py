@@ -139,7 +139,8 @@ def test_documents_are_listed_and_read_in_parts(api: ApiWorld) -> None:
     assert ([each["id"] for each in rest["documents"]], rest["next_cursor"]) == (["d"], None)
     _, named = call(api, headers, "list", q="title B")
     assert [each["id"] for each in named["documents"]] == ["b/c"]
-    read, start, part = "", 0, {}
+    start: int | None = 0
+    read, part = "", {}
     while start is not None:
         _, part = call(api, headers, "get", document_id="b/c", start=start, limit=2500)
         assert len(part["text"]) <= 2500
