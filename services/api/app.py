@@ -30,11 +30,13 @@ from mplus_ray.services.api.middleware import RequestMiddleware
 from mplus_ray.services.api.problems import responses
 from mplus_ray.services.api.routes import (
     chat,
+    completions,
     documents,
     health,
     jobs,
     keys,
     memory,
+    openai_responses,
     query,
     search,
     tenants,
@@ -49,6 +51,8 @@ _ROUTERS = (
     query.router,
     search.router,
     chat.router,
+    completions.router,
+    openai_responses.router,
     memory.readers,
     memory.writers,
     memory.admins,

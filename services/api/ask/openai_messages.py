@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
+from mplus_ray.services.api.ask.openai_parameters import unread
 from mplus_ray.services.api.ask.service import AskQuery
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
-from mplus_ray.services.api.problems.errors import UnknownModelError
+from mplus_ray.services.api.problems.errors import ParameterError, UnknownModelError
 from mplus_ray.services.api.schemas.documents import NewDocument
 from mplus_ray.services.api.schemas.openai import ChatRequest, Message
 
@@ -24,9 +24,10 @@ _ROLES: dict[str, Role] = {
 }
 _SPEAKERS = {"user": "User", "assistant": "Assistant"}
 _MAX_TOKENS = 256
+_MOST_WARNINGS = 50
+# What clients send back of a reply of ours, which asks for nothing.
+_ECHOED = ("refusal", "annotations", "id", "type", "include_obfuscation")
 _LEAST_TOP_P = 1e-6  # 0 means the likeliest only
-# What changes what the reply means; other parameters may be ignored without harm.
-_REFUSED = ("tools", "functions", "tool_choice", "function_call", "audio", "prediction")
 
 
 def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
@@ -38,13 +39,14 @@ def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
     """
     if chat.model != model_name:
         raise UnknownModelError(f"there is no model {chat.model[:80]!r}; this is {model_name!r}")
-    _check(chat)
+    if chat.n not in (None, 1):
+        raise ParameterError("n", "may be 1 only: a memory gives one answer")
     stops = (chat.stop,) if isinstance(chat.stop, str) else tuple(chat.stop or ())
     if len(stops) > 4:
-        raise InvalidInputError("stop may name 4 strings at most")
+        raise ParameterError("stop", "may name 4 strings at most")
     citations = 5 * chat.citations if isinstance(chat.citations, bool) else chat.citations
     if not 0 <= citations <= 20:
-        raise InvalidInputError("citations may be 0 … 20")
+        raise ParameterError("citations", "may be 0 … 20")
     if sum(each is not None for each in (chat.min_step, chat.as_of, chat.snapshot)) > 1:
         raise InvalidInputError("as_of, snapshot and min_step exclude one another")
     return AskQuery(
@@ -53,6 +55,7 @@ def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
             "max_tokens": chat.max_completion_tokens or chat.max_tokens or _MAX_TOKENS,
             "temperature": chat.temperature or 0.0,
             "top_p": 1.0 if chat.top_p is None else max(chat.top_p, _LEAST_TOP_P),
+            "top_k": chat.top_k or 0,
             "seed": (chat.seed or 0) % (1 << 63),
             "stop": stops,
         },
@@ -87,13 +90,15 @@ def to_turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
     for place, message in enumerate(messages):
         role = _ROLES.get(message.role)
         if role is None:
-            raise InvalidInputError(
-                f"messages.{place}: the role {message.role} is not supported; there are no tools "
-                "here"
+            raise ParameterError(
+                f"messages.{place}.role",
+                f"{message.role} is not supported; there are no tools here",
             )
         turns.append(Turn(role, _text(message, place)))
     if turns[-1].role != "user":
-        raise InvalidInputError("the last message has to be the user's: it is what is asked")
+        raise ParameterError(
+            "messages", "the last message has to be the user's: it is what is asked"
+        )
     return tuple(turns)
 
 
@@ -112,18 +117,28 @@ async def transcript(turns: Sequence[Turn], reply: str | None) -> AsyncGenerator
     yield as_arrived(NewDocument(id=key, text=text, title=None, metadata={"kind": "chat"}))
 
 
-def _check(chat: ChatRequest) -> None:
-    if chat.n not in (None, 1):
-        raise InvalidInputError("n may be 1 only: a memory gives one answer")
-    extra: dict[str, Any] = chat.model_extra or {}
-    refused = [name for name in _REFUSED if extra.get(name)]
-    if refused:
-        raise InvalidInputError(f"{', '.join(refused)} cannot be honoured here; leave it out")
-    if extra.get("logprobs"):
-        raise InvalidInputError("logprobs are not given here; leave them out")
-    form = extra.get("response_format") or {}
-    if not isinstance(form, dict) or form.get("type", "text") != "text":
-        raise InvalidInputError("response_format may be text only")
+def warnings_of(chat: ChatRequest) -> list[str]:
+    """What of a chat request changes nothing, in words.
+
+    Raises:
+        ParameterError: something that cannot be left unread.
+    """
+    found = unread(chat.model_extra or {}, type(chat).model_fields)
+    options = chat.stream_options
+    others = [("stream_options", options.model_extra)] if options else []
+    for place, message in enumerate(chat.messages):
+        where = f"messages.{place}"
+        others.append((where, message.model_extra))
+        if isinstance(message.content, list):
+            parts = enumerate(message.content)
+            others += [(f"{where}.content.{number}", part.model_extra) for number, part in parts]
+    for where, extra in others:
+        for name, value in (extra or {}).items():
+            if value and name in ("tool_calls", "function_call"):
+                raise ParameterError(f"{where}.{name}", "there are no tools here; leave it out")
+            if value and name not in _ECHOED:
+                found.append(f"{where}.{name[:100]} was not read")
+    return found[:_MOST_WARNINGS]
 
 
 def _text(message: Message, place: int) -> str:
@@ -133,7 +148,8 @@ def _text(message: Message, place: int) -> str:
     parts = content or []
     other = next((part.type for part in parts if part.type != "text"), None)
     if other is not None or not parts:
-        raise InvalidInputError(
-            f"messages.{place}: only text can be read, and this has {other or 'no content'}"
+        raise ParameterError(
+            f"messages.{place}.content",
+            f"only text can be read, and this has {other or 'no content'}",
         )
     return "".join(part.text for part in parts)

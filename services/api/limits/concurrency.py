@@ -20,7 +20,13 @@ from mplus_ray.services.api.problems.responses import describe, respond
 Kind = Literal["questions", "documents", "tools", "archives", "lookups"]
 
 HEALTH = ("/healthz", "/readyz")
-_QUESTIONS = ("/v1/query", "/v1/search", "/v1/chat/completions")
+_QUESTIONS = (
+    "/v1/query",
+    "/v1/search",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+)
 _ARCHIVES = ("/v1/memory/fork", "/v1/memory/export")
 _SHARE = 4  # a tenant may have one part in so many of a kind's places
 _RETRY_SECONDS = 1.0

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mplus_ray.model.errors import DocumentError, MPlusError, RetryLaterError
+from mplus_ray.model.errors import (
+    DocumentError,
+    InvalidInputError,
+    MPlusError,
+    RetryLaterError,
+)
 from mplus_ray.services.api.schemas.problems import FailedSource, Refused
 
 
@@ -33,6 +38,14 @@ class NothingTakenInError(DocumentError):
         self.refusals = refusals
         self.next_line = next_line
         self.complete = complete
+
+
+class ParameterError(InvalidInputError):
+    """A parameter of a request cannot be taken; `param` is its name."""
+
+    def __init__(self, param: str, why: str) -> None:
+        super().__init__(f"{param}: {why}")
+        self.param = param
 
 
 class UnknownModelError(MPlusError):

@@ -1,7 +1,8 @@
 """Whatever goes wrong, as one kind of response: RFC 9457 problem details.
 
 A problem never has a traceback, the text of a database, a path of this machine or anything of
-another tenant. Under /v1/chat and /v1/models errors look as OpenAI's clients expect them.
+another tenant. Under /v1/ errors look as OpenAI's clients expect them, except on routes of our own
+(`openai_paths`).
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from mplus_ray.model.errors import MPlusError, RetryLaterError, UnauthorizedError
-from mplus_ray.services.api.problems.errors import NothingTakenInError
+from mplus_ray.services.api.problems.errors import NothingTakenInError, ParameterError
+from mplus_ray.services.api.problems.openai_paths import advice, speaks_openai
 from mplus_ray.services.api.problems.statuses import UNEXPECTED, status_of
 from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
 
 MEDIA_TYPE = "application/problem+json"
-_OPENAI_PATHS = ("/v1/chat", "/v1/models")
+_TYPE = re.compile(r"body|str|int|float|bool|(list|constrained-\w+)(\[.*\])?")
 _REASONS = 20  # reasons of one request
 _UNREAD = "There was an error parsing the body"  # FastAPI's words, of whatever kind
 _RETRY = 5.0  # seconds, where nobody knows better
@@ -82,7 +84,7 @@ def describe(error: Exception) -> ProblemDetails:
 
 def respond(trouble: ProblemDetails, path: str, request_id: str) -> Response:
     """A problem as a response."""
-    if path.startswith(_OPENAI_PATHS):
+    if speaks_openai(path):
         content = openai_body(trouble).model_dump()
         return JSONResponse(content, trouble.status, dict(trouble.headers))
     body = to_problem(trouble, path, request_id).model_dump(exclude_none=True)
@@ -110,10 +112,22 @@ def install(app: FastAPI) -> None:
     """Have every error that a route lets out answered here."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        return respond(describe(error), request.url.path, request.state.request_id)
+        path = request.url.path
+        trouble = describe(error)
+        if trouble.status == HTTPStatus.NOT_FOUND and isinstance(error, HTTPException):
+            trouble = _nowhere(trouble, request.scope.get("asked", request.method), path)
+        return respond(trouble, path, request.state.request_id)
 
     for kind in (MPlusError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, answer)
+
+
+def _nowhere(trouble: ProblemDetails, method: str, path: str) -> ProblemDetails:
+    """What is to be said of a path that there is not, where OpenAI's clients ask."""
+    if not speaks_openai(path):
+        return trouble
+    detail = f"there is no {method} {path[:200]} here; {advice(path)}"
+    return replace(trouble, kind="unknown-url", detail=detail)
 
 
 def _own(error: MPlusError) -> ProblemDetails:
@@ -127,6 +141,8 @@ def _own(error: MPlusError) -> ProblemDetails:
     elif status.later:
         headers = _later(error.retry_after if isinstance(error, RetryLaterError) else _RETRY)
     found = ProblemDetails(status.code, kind, status.detail or str(error), headers)
+    if isinstance(error, ParameterError):
+        return replace(found, errors=[Reason(field=error.param, reason=str(error))])
     if isinstance(error, NothingTakenInError):
         return replace(
             found,
@@ -155,14 +171,20 @@ def openai_body(trouble: ProblemDetails) -> OpenAIError:
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     default = "invalid_request_error" if trouble.status < 500 else "server_error"
     codes = {401: "invalid_api_key", 429: "rate_limit_exceeded"}
-    first = trouble.errors[0].field if trouble.errors else None
+    first = _plain(trouble.errors[0].field) if trouble.errors else None
     body = OpenAIErrorBody(
         message=trouble.detail,
         type=kinds.get(trouble.status, default),
-        param=first.removeprefix("body.") if first else None,
+        param=first or None,
         code=codes.get(trouble.status, trouble.kind.replace("-", "_")),
     )
     return OpenAIError(error=body)
+
+
+def _plain(field: str) -> str:
+    """Where in the request, without the types that something there might have been of."""
+    parts = field.removeprefix("body.").split(".")
+    return ".".join(part for part in parts if not _TYPE.fullmatch(part))
 
 
 def _reason(found: Mapping[str, Any]) -> Reason:

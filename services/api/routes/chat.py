@@ -7,26 +7,17 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from mplus_ray.actors.messages import TextDelta
 from mplus_ray.model.errors import MPlusError
-from mplus_ray.model.generation.turn_kind import TurnKind
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.abstention import may_abstain, says_nothing
-from mplus_ray.services.api.ask.conversation import converse, whole_reply
-from mplus_ray.services.api.ask.openai_messages import new_turns, to_question, transcript
-from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
+from mplus_ray.services.api.ask.openai_talk import Said, Talk, begin
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
-from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.openapi import openai_problems
 from mplus_ray.services.api.problems.errors import UnknownModelError
 from mplus_ray.services.api.problems.responses import describe, openai_body
-from mplus_ray.services.api.routes.query import to_citation
 from mplus_ray.services.api.schemas.openai import (
     ChatChunk,
     ChatCompletion,
@@ -40,7 +31,7 @@ from mplus_ray.services.api.schemas.openai import (
     Recalled,
     ReplyMessage,
 )
-from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
+from mplus_ray.services.api.streaming import EventStream, event
 
 router = guarded(KeyScope.QUERY, tag="openai")
 
@@ -48,46 +39,33 @@ _CREATED = int(time.time())  # of the model, for clients that show it
 
 
 @dataclass(frozen=True)
-class _Talk:
-    """One chat request on its way."""
+class _Chunks:
+    """What a stream is made of."""
 
-    log: TenantLog
-    model: str
-    question: AskQuery
-    intake: IngestService
-    store: bool
-    include_usage: bool
-    held_back: bool
+    talk: Talk
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time.time()))
 
-    async def stored(self, reply: Reply) -> str | None:
-        """Memorize the new turns; returns their document's id."""
-        if not self.store:
-            return None
-        turns = new_turns(self.question.turns)
-        # Neither what was withheld nor what says nothing is something to remember.
-        answered = reply.kind is TurnKind.MEMORY and not reply.abstained
-        said = reply.text if answered and not says_nothing(reply.told) else None
-        taken = await self.intake.take_in(self.log, transcript(turns, said))
-        return taken.id
+    def piece(self, delta: Delta, said: Said | None = None) -> bytes:
+        """More of the reply; with all of it, the last piece."""
+        choice = ChunkChoice(delta=delta, finish_reason=said.finish if said else None)
+        return self._event([choice], recalled=said.recalled if said else None)
 
-    def chunk(
+    def usage(self, said: Said) -> bytes:
+        return self._event([], usage=said.usage)
+
+    def _event(
         self,
-        delta: Delta,
-        finish: Literal["stop", "length"] | None = None,
+        choices: list[ChunkChoice],
+        usage: ChatUsage | None = None,
         recalled: Recalled | None = None,
     ) -> bytes:
-        choice = ChunkChoice(delta=delta, finish_reason=finish)
         sent = ChatChunk(
-            id=self.id, created=self.created, model=self.model, choices=[choice], mplus=recalled
-        )
-        return event(_sent(sent))
-
-    def usage_chunk(self, reply: Reply) -> bytes:
-        usage = _usage(reply)
-        sent = ChatChunk(
-            id=self.id, created=self.created, model=self.model, choices=[], usage=usage
+            id=self.id,
+            created=self.talk.created,
+            model=self.talk.model,
+            choices=choices,
+            usage=usage,
+            mplus=recalled,
         )
         return event(_sent(sent))
 
@@ -107,28 +85,12 @@ async def chat(body: ChatRequest, request: Request, caller: CallerOf, deps: Deps
     """Ask in OpenAI's protocol. Where answers may be withheld, a stream begins when the
     confidence is known: this protocol cannot take words back.
     """
-    answers: Answers = request.app.state.answers
-    intake: IngestService = request.app.state.intake
-    log = caller.tenant
-    question = to_question(body, deps.model_name)
-    answers.check(question.turns, question.sampling["max_tokens"])
-    if body.store:
-        caller.key.require(KeyScope.INGEST)
-        intake.check(log, question.turns[-1].content)
-    talk = _Talk(
-        log=log,
-        model=deps.model_name,
-        question=question,
-        intake=intake,
-        store=bool(body.store),
-        include_usage=bool(body.stream_options and body.stream_options.include_usage),
-        held_back=may_abstain(log.tenant, deps.confident, question.threshold),
-    )
+    talk = begin(body, request, caller, deps)
     if body.stream:
-        pieces = await while_connected(request, peeked(converse(answers, log, question)))
-        return EventStream(_chunks(talk, pieces))
-    reply = await while_connected(request, whole_reply(answers, log, question))
-    return JSONResponse(_completion(talk, reply, await talk.stored(reply)).model_dump())
+        usage = bool(body.stream_options and body.stream_options.include_usage)
+        return EventStream(_events(_Chunks(talk), await talk.pieces(request), usage))
+    said = await talk.whole(request)
+    return JSONResponse(_completion(talk, said).model_dump())
 
 
 @router.get("/v1/models", responses=openai_problems())
@@ -145,71 +107,33 @@ def show_model(model_id: str, deps: DepsOf) -> Model:
     return Model(id=deps.model_name, created=_CREATED)
 
 
-async def _chunks(
-    talk: _Talk, pieces: AsyncGenerator[TextDelta | Reply, None]
+async def _events(
+    chunks: _Chunks, pieces: AsyncGenerator[str | Said, None], usage: bool
 ) -> AsyncGenerator[bytes, None]:
-    said = ""
-    yield talk.chunk(Delta(role="assistant", content=""))
+    yield chunks.piece(Delta(role="assistant", content=""))
     try:
         async with aclosing(pieces):
             async for each in pieces:
-                if isinstance(each, Reply):
-                    rest = each.text if talk.held_back else _rest(said, each)
-                    if rest:
-                        yield talk.chunk(Delta(content=rest))
-                    recalled = _recalled(each, await talk.stored(each))
-                    yield talk.chunk(Delta(), _finish(each), recalled)
-                    if talk.include_usage:
-                        yield talk.usage_chunk(each)
-                elif not talk.held_back:
-                    said += each.text
-                    yield talk.chunk(Delta(content=each.text))
+                if isinstance(each, str):
+                    yield chunks.piece(Delta(content=each))
+                    continue
+                yield chunks.piece(Delta(), each)
+                if usage:
+                    yield chunks.usage(each)
     except MPlusError as error:
         yield event(openai_body(describe(error)).model_dump())
     else:
         yield event("[DONE]")
 
 
-def _rest(said: str, reply: Reply) -> str:
-    """What was not streamed of a reply: all of it, if its pieces came from a reader that had
-    nothing to say before the end."""
-    return "" if said else reply.text
-
-
-def _completion(talk: _Talk, reply: Reply, stored: str | None) -> ChatCompletion:
+def _completion(talk: Talk, said: Said) -> ChatCompletion:
     return ChatCompletion(
-        id=talk.id,
+        id=f"chatcmpl-{uuid.uuid4().hex}",
         created=talk.created,
         model=talk.model,
-        choices=[Choice(message=ReplyMessage(content=reply.text), finish_reason=_finish(reply))],
-        usage=_usage(reply),
-        mplus=_recalled(reply, stored),
-    )
-
-
-def _finish(reply: Reply) -> Literal["stop", "length"]:
-    return "length" if reply.told.answer.finish_reason == "length" else "stop"
-
-
-def _usage(reply: Reply) -> ChatUsage:
-    usage = reply.told.answer.usage
-    return ChatUsage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.prompt_tokens + usage.completion_tokens,
-    )
-
-
-def _recalled(reply: Reply, stored: str | None) -> Recalled:
-    return Recalled(
-        citations=[to_citation(citation) for citation in reply.citations],
-        confidence=reply.told.confidence,
-        abstained=reply.abstained,
-        turn=reply.kind.value,
-        memory_rows=reply.told.answer.usage.memory_rows,
-        step=reply.step,
-        waiting=reply.waiting,
-        stored=stored,
+        choices=[Choice(message=ReplyMessage(content=said.text), finish_reason=said.finish)],
+        usage=said.usage,
+        mplus=said.recalled,
     )
 
 

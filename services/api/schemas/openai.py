@@ -11,55 +11,42 @@ from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.query import Citation, Stop
 
 
-class _Lenient(BaseModel):
-    """Clients of that protocol send more than we know; what does not matter is let pass."""
+class Lenient(BaseModel):
+    """Clients of that protocol send more than we know; `ask.openai_parameters` judges it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class TextPart(_Lenient):
+class TextPart(Lenient):
     """A part of a message; other types than text are refused."""
 
     type: str
     text: str = ""
 
 
-class Message(_Lenient):
+class Message(Lenient):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[TextPart] | None = None
 
 
-class StreamOptions(_Lenient):
+class StreamOptions(Lenient):
     """What a stream ends with."""
 
     include_usage: bool = False
 
 
-class ChatRequest(_Lenient):
-    """`POST /v1/chat/completions`. `min_step`, `as_of`, `snapshot`, `citations` and `threshold`
-    are as in `/v1/query`; openai's client sends them as `extra_body`.
+class OpenAIRequest(Lenient):
+    """What every protocol of OpenAI's has in common here. `min_step`, `as_of`, `snapshot`,
+    `citations`, `threshold` and `top_k` are as in `/v1/query`; openai's client sends them as
+    `extra_body`.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "model": "mplus-tiny",
-                    "messages": [{"role": "user", "content": "Where does Maren Tolva live?"}],
-                    "store": False,
-                }
-            ]
-        }
-    )
-
     model: str
-    messages: list[Message] = Field(min_length=1)
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
     seed: int | None = Field(None, ge=-(1 << 63), lt=1 << 63)
     stop: Stop | list[Stop] | None = Field(None)
     n: int | None = None
@@ -122,6 +109,9 @@ class Recalled(Response):
     step: int
     waiting: int
     stored: str | None = Field(None, description="The id of the document of a stored turn.")
+    warnings: list[str] = Field(
+        [], description="Parameters of the request that changed nothing, and why."
+    )
 
 
 class ChatCompletion(Response):
@@ -210,3 +200,23 @@ class Models(Response):
 
     object: Literal["list"] = "list"
     data: list[Model]
+
+
+class ChatRequest(OpenAIRequest):
+    """`POST /v1/chat/completions`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "mplus-tiny",
+                    "messages": [{"role": "user", "content": "Where does Maren Tolva live?"}],
+                    "store": False,
+                }
+            ]
+        }
+    )
+
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from mplus_ray.model.errors import MPlusError, StorageError
 from mplus_ray.services.api import console
 from mplus_ray.services.api.metrics import ApiMetrics
+from mplus_ray.services.api.problems.openai_paths import speaks_openai
 from mplus_ray.services.logs import JsonFormatter
 from tests.api_world import ApiWorld, bearer, serving
 from tests.paths import ROOT
@@ -115,7 +116,8 @@ class TestOpenApi:
         for _, path, operation in operations(described):
             for status in ("401", "403", "422", "500", "503"):
                 (kind,) = operation["responses"][status]["content"]
-                openai = path.startswith(("/v1/chat", "/v1/models"))
+                openai = "openai" in operation["tags"]
+                assert openai == (path.startswith("/v1/") and speaks_openai(path)), path
                 assert kind == ("application/json" if openai else "application/problem+json")
 
     def test_every_json_has_a_schema_and_most_an_example(self, described: dict[str, Any]) -> None:
@@ -251,7 +253,8 @@ class TestProblems:
     @pytest.mark.parametrize(
         ("method", "path", "status"),
         [
-            ("GET", "/v1/nothing", 404),
+            ("GET", "/v1/documents/none/nothing", 404),
+            ("GET", "/v1/query/nothing", 404),
             ("GET", "/v1/documents/", 404),
             ("PUT", "/v1/query", 405),
             ("GET", "/v1/query", 405),
