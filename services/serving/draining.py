@@ -8,6 +8,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mplus_ray.services.api.problems.openai_paths import speaks_openai
+
 _LAST_SECONDS = 1.0  # for saying that it is over
 
 
@@ -25,7 +27,7 @@ class Draining:
             await self._app(scope, receive, send)
             return
         if self._closing:
-            await _refuse(send)
+            await _refuse(scope["path"], send)
             return
         task, started = asyncio.current_task(), False
         assert task is not None
@@ -42,7 +44,7 @@ class Draining:
             if task not in self._cut or started:
                 raise
             task.uncancel()
-            await _refuse(send)
+            await _refuse(scope["path"], send)
         finally:
             self._open.discard(task)
             self._cut.discard(task)
@@ -74,17 +76,26 @@ def _without_request_id(message: Message) -> Message:
     return {**message, "headers": kept}
 
 
-async def _refuse(send: Send) -> None:
+async def _refuse(path: str, send: Send) -> None:
     problem = {
         "type": "about:blank",
         "title": "Service Unavailable",
         "status": 503,
         "detail": "the service is stopping; ask again when it is back",
     }
+    openai = {
+        "message": problem["detail"],
+        "type": "server_error",
+        "param": None,
+        "code": "stopping",
+    }
+    spoken = speaks_openai(path)
+    kind = b"application/json" if spoken else b"application/problem+json"
     headers = [
-        (b"content-type", b"application/problem+json"),
+        (b"content-type", kind),
         (b"retry-after", b"5"),
         (b"connection", b"close"),
     ]
+    body = json.dumps({"error": openai} if spoken else problem).encode()
     await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(problem).encode()})
+    await send({"type": "http.response.body", "body": body})

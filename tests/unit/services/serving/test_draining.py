@@ -32,7 +32,7 @@ class Requests:
 
         self.app = Draining(app)
 
-    def request(self) -> tuple[asyncio.Task[None], list[Message]]:
+    def request(self, path: str = "/v1/query") -> tuple[asyncio.Task[None], list[Message]]:
         sent: list[Message] = []
 
         async def receive() -> Message:
@@ -42,7 +42,7 @@ class Requests:
             sent.append(message)
 
         async def run() -> None:
-            await self.app({"type": "http"}, receive, send)
+            await self.app({"type": "http", "path": path}, receive, send)
 
         return asyncio.create_task(run()), sent
 
@@ -72,6 +72,10 @@ def test_what_is_under_way_is_finished_and_nothing_more_is_taken() -> None:
         await late
         assert problem(refused)["status"] == 503
         assert (b"retry-after", b"5") in refused[0]["headers"]
+        late, refused = requests.request("/v1/chat/completions")
+        await late
+        assert (b"content-type", b"application/json") in refused[0]["headers"]
+        assert json.loads(refused[1]["body"])["error"]["code"] == "stopping"
         assert not draining.done()
         going_on.set()
         assert await draining == 0
