@@ -27,6 +27,7 @@ class Probe:
         status: what it has to be answered with, by whomever the ids are.
         upload: the name of a file that is handed in.
         lines: body of newline-delimited JSON.
+        plain: body of plain text.
         drawn: the response is drawn or dated all over, so it is only searched.
     """
 
@@ -36,6 +37,7 @@ class Probe:
     headers: Mapping[str, str] = field(default_factory=dict)
     upload: str | None = None
     lines: str | None = None
+    plain: str | None = None
     drawn: bool = False
 
     def send(self, method: str, client: Watched, ids: Mapping[str, str]) -> httpx2.Response:
@@ -51,6 +53,9 @@ class Probe:
         if self.lines is not None:
             options["headers"]["content-type"] = "application/x-ndjson"
             options["content"] = fill(self.lines, ids).encode()
+        if self.plain is not None:
+            options["headers"]["content-type"] = "text/plain"
+            options["content"] = self.plain.encode()
         return client.send(method, fill(self.url, quoted), **options)
 
 
@@ -61,6 +66,16 @@ def fill(text: str, ids: Mapping[str, str]) -> str:
 def chat(**fields: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": "Who sings in the first text?"}]
     return {"model": "mplus-test", "messages": messages, "max_tokens": 3} | fields
+
+
+def complete(**fields: Any) -> dict[str, Any]:
+    prompt = "Who sings in the first text?"
+    return {"model": "mplus-test", "prompt": prompt, "max_tokens": 3} | fields
+
+
+def respond(**fields: Any) -> dict[str, Any]:
+    asked = "Who sings in the first text?"
+    return {"model": "mplus-test", "input": asked, "max_output_tokens": 3} | fields
 
 
 def ask(question: str, **fields: Any) -> dict[str, Any]:
@@ -123,6 +138,24 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/chat/completions", chat(as_of="$snapshot"), 422),
         Probe("/v1/chat/completions", chat(model="$tenant"), 404),
     ),
+    ("POST", "/v1/completions"): (
+        Probe("/v1/completions", complete()),
+        Probe("/v1/completions", complete(stream=True)),
+        Probe("/v1/completions", complete(stop="$title", prompt=f"Does {STEM} sing?")),
+        Probe("/v1/completions", complete(snapshot="$snapshot"), 422),
+        Probe("/v1/completions", complete(as_of="$snapshot"), 422),
+        Probe("/v1/completions", complete(model="$tenant"), 404),
+    ),
+    ("POST", "/v1/responses"): (
+        Probe("/v1/responses", respond()),
+        Probe("/v1/responses", respond(stream=True)),
+        Probe("/v1/responses", respond(stop="$title", instructions="Be as $title.")),
+        Probe("/v1/responses", respond(store=True)),
+        Probe("/v1/responses", respond(previous_response_id="$document"), 422),
+        Probe("/v1/responses", respond(snapshot="$snapshot"), 422),
+        Probe("/v1/responses", respond(as_of="$snapshot"), 422),
+        Probe("/v1/responses", respond(model="$tenant"), 404),
+    ),
     ("GET", "/v1/models"): (Probe("/v1/models"),),
     ("GET", "/v1/models/{model_id}"): (
         Probe("/v1/models/mplus-test"),
@@ -176,12 +209,19 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe(_IN, {"text": "$gone_text", "id": "$gone"}),
         Probe(_IN, {"documents": [{"text": f"{_OWN} 4.", "id": "$title"}, {"text": "$title"}]}),
         Probe(_IN, upload="$file"),
+        Probe(f"{_IN}&id=$document/plain&title=$title", plain="Our own plain text."),
         Probe(_IN, lines='{"text": "Our own line.", "id": "$document/line"}\n'),
     ),
 }
 
 # Paths that the OpenAPI document leaves out, and what of them is looked for elsewhere.
-UNDESCRIBED = {"/": "the console", "/{name}": "its files", "/openapi.json": "itself", "/mcp": "MCP"}
+UNDESCRIBED = {
+    "/": "the console",
+    "/{name}": "its files",
+    "/openapi.json": "itself",
+    "/mcp": "MCP",
+    "/mcp/": "too",
+}
 
 # Parameters and fields of text that name nothing that a tenant could have.
 NAMELESS = {
@@ -200,4 +240,4 @@ NAMELESS = {
 }
 
 # What is asked: the same of both, because a memory is to answer by the words of a question.
-QUESTIONS = {"question", "query", "content", "text"}
+QUESTIONS = {"question", "query", "content", "text", "prompt", "input"}

@@ -158,6 +158,12 @@ class TestEveryOperation:
         assert "there is no document" in said[1].text
         assert shape(said[0]) == shape(said[1])
 
+    @pytest.mark.parametrize("name", ["document", "gone", "unnamed", "job"])
+    def test_tools_do_not_read_it(self, twins: Twins, name: str) -> None:
+        said = [client.call("get", document_id=f"{ids[name]}?") for client, ids in twins]
+        assert "there is no document" in said[1].text
+        assert shape(said[0]) == shape(said[1])
+
     def test_tools_do_not_know_it(self, twins: Twins) -> None:
         """The other twin has documents by these names meanwhile, so it may well cite them."""
         _, (client, _) = twins

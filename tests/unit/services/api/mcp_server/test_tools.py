@@ -12,7 +12,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.api_world import ApiWorld, bearer, serving, until
+from tests.api_world import SECONDS, ApiWorld, bearer, serving, until
 from tests.worlds import load_model
 
 INITIALIZE = {
@@ -41,7 +41,7 @@ def talk(
     """What a client with this key hears."""
 
     async def run() -> Any:
-        async with httpx2.AsyncClient(headers=headers) as http:
+        async with httpx2.AsyncClient(headers=headers, timeout=SECONDS) as http:
             transport = streamable_http_client(f"{api.url}/mcp", http_client=http)
             async with Client(transport, mode=mode) as client:
                 return await say(client)
