@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from mplus_ray.services.api.deps import Limits
+from mplus_ray.services.api.problems.openai_paths import speaks_openai
 from tests.api_world import ApiWorld, bearer, serving
 from tests.isolation import Planted, Watched, plant, watched
 from tests.isolation_probes import PROBES
@@ -87,7 +88,7 @@ def check(case: Any, answer: httpx2.Response) -> None:
         assert "min_step" in str(case.body)
         return
     case.validate_response(answer, checks=CHECKS)
-    if answer.is_error and not case.path.startswith(("/v1/chat", "/v1/models")):
+    if answer.is_error and not speaks_openai(case.path):
         assert answer.headers["content-type"] == "application/problem+json"
         problem = answer.json()
         assert problem["status"] == answer.status_code
