@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.search import MOST_RESULTS
 
 MOST_DOCUMENTS = 200
@@ -31,7 +32,23 @@ class Memorize(Arguments):
         "so the same text is the same document.",
     )
     title: str | None = Field(None, max_length=1000, description="What to call it.")
-    metadata: dict[str, Any] | None = Field(None, description="Kept and shown with it.")
+    metadata: dict[str, Any] | None = Field(
+        None, description="Kept and shown with it; `filter` of other tools goes by it."
+    )
+    session: str | None = Field(
+        None, max_length=1000, description="What it belongs to, such as one conversation."
+    )
+    tags: list[str] | None = Field(None, description="Words that `filter` of other tools names.")
+    occurred_at: str | None = Field(
+        None, description="When what it tells of happened, ISO 8601; by default now."
+    )
+    ttl: float | None = Field(
+        None,
+        gt=0,
+        lt=1e11,
+        allow_inf_nan=False,
+        description="Forget it after so many seconds.",
+    )
     wait: bool = Field(
         True,
         description="Return when it can be asked about, after 50 s at the latest; false returns "
@@ -59,6 +76,9 @@ class Ask(Arguments):
     )
     citations: int = Field(5, ge=0, le=20, description="So many passages at most.")
     max_tokens: int = Field(64, ge=1, description="Longest answer.")
+    filter: DocumentFilter | None = Field(
+        None, description="Only documents for which all of this holds."
+    )
 
 
 class Search(Arguments):
@@ -76,6 +96,9 @@ class Search(Arguments):
         lt=1 << 62,
         description="Wait until the memory has at least so many steps.",
     )
+    filter: DocumentFilter | None = Field(
+        None, description="Only documents for which all of this holds."
+    )
 
 
 class List(Arguments):
@@ -87,6 +110,9 @@ class List(Arguments):
     )
     q: str | None = Field(
         None, max_length=200, description="Only those with this in the title or the id."
+    )
+    filter: DocumentFilter | None = Field(
+        None, description="Only documents for which all of this holds."
     )
 
 

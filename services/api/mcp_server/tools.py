@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from mplus_ray.actors.messages import Turn
 from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.services.api.ask.search_service import Searches, SearchQuery
 from mplus_ray.services.api.ask.service import Answers, AskQuery
 from mplus_ray.services.api.auth import Caller, admit
@@ -30,6 +31,7 @@ from mplus_ray.services.api.routes.query import to_answer
 from mplus_ray.services.api.routes.search import to_results
 from mplus_ray.services.api.schemas.base import Response
 from mplus_ray.services.api.schemas.documents import DocumentPage, NewDocument
+from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.query import Answer
 from mplus_ray.services.api.schemas.search import SearchResults
 
@@ -139,7 +141,7 @@ class Tools:
         )
 
     async def _memorize(self, caller: Caller, sent: given.Memorize) -> Memorized:
-        document = NewDocument(text=sent.text, title=sent.title, id=sent.id, metadata=sent.metadata)
+        document = NewDocument.model_validate(sent.model_dump(exclude={"wait"}, exclude_none=True))
         arriving = one_by_one([as_arrived(document)])
         taken = await self._intake.take_in(caller.tenant, arriving)
         done = False
@@ -165,18 +167,26 @@ class Tools:
             min_step=sent.min_step,
             citations=sent.citations,
             threshold=sent.threshold,
+            wanted=_wanted(sent.filter),
         )
         return to_answer(await self._answers.reply(caller.tenant, question))
 
     async def _search(self, caller: Caller, sent: given.Search) -> SearchResults:
-        query = SearchQuery(sent.query, sent.limit, sent.min_score, sent.min_step)
+        query = SearchQuery(
+            sent.query,
+            sent.limit,
+            sent.min_score,
+            sent.min_step,
+            wanted=_wanted(sent.filter),
+        )
         return to_results(await self._searches.search(caller.tenant, query))
 
     async def _list(self, caller: Caller, sent: given.List) -> DocumentPage:
         if sent.q is not None and "\0" in sent.q:
             return DocumentPage(documents=[], next_cursor=None)
         log = caller.tenant
-        page = await asyncio.to_thread(log.page, sent.limit, sent.cursor, None, sent.q)
+        wanted = _wanted(sent.filter)
+        page = await asyncio.to_thread(log.page, sent.limit, sent.cursor, None, sent.q, wanted)
         documents = [to_document(document) for document in page.documents]
         return DocumentPage(documents=documents, next_cursor=page.next_cursor)
 
@@ -205,6 +215,10 @@ class Tools:
         return Forgotten(
             document_id=receipt.document, receipt_id=receipt.id, job_url=job_url(receipt.id)
         )
+
+
+def _wanted(chosen: DocumentFilter | None) -> Filter | None:
+    return chosen.wanted if chosen else None
 
 
 def _possible(key: str) -> str:

@@ -128,6 +128,31 @@ def test_an_agent_that_does_not_wait_asks_with_the_step(api: ApiWorld) -> None:
     assert str(step) in why
 
 
+def test_a_filter_leaves_the_others_out(api: ApiWorld) -> None:
+    headers = api.fresh()
+    said = {"raven": ("The raven is black.", "a"), "owl": ("The owl is brown.", "b")}
+    for key, (text, session) in said.items():
+        more = {"session": session, "tags": ["bird", key], "metadata": {"by": key}}
+        failed, why = call(api, headers, "memorize", text=text, id=key, **more)
+        assert not failed, why
+    for chosen in (
+        {"session": "b"},
+        {"tags": "owl"},
+        {"ids": ["owl"]},
+        {"metadata": {"by": "owl"}},
+    ):
+        _, told = call(api, headers, "ask", question="Who is black?", filter=chosen)
+        assert {each["document_id"] for each in told["citations"]} == {"owl"}, chosen
+        _, found = call(api, headers, "search", query="Who is black?", filter=chosen)
+        assert {each["document_id"] for each in found["results"]} == {"owl"}, chosen
+        _, listed = call(api, headers, "list", filter=chosen)
+        assert [each["id"] for each in listed["documents"]] == ["owl"], chosen
+    failed, why = call(api, headers, "ask", question="Who?", filter={"sesion": "b"})
+    assert failed
+    assert "filter.sesion: there is no such argument" in why
+    assert call(api, headers, "memorize", text="x", occurred_at="yesterday")[0]
+
+
 def test_documents_are_listed_and_read_in_parts(api: ApiWorld) -> None:
     headers = api.fresh()
     text = "".join(f"Keeper {number} waits. " for number in range(300)).strip()
@@ -160,7 +185,7 @@ def test_what_goes_wrong_is_told_to_the_agent(api: ApiWorld) -> None:
         True,
         "question: Field required; query: there is no such argument; top_k: there is no such "
         "argument. The arguments of ask are: question (required), min_step, threshold, citations, "
-        "max_tokens.",
+        "max_tokens, filter.",
     )
     assert "another id" in call(api, headers, "memorize", text="x", id="../up")[1]
     assert "cursor" in call(api, headers, "list", cursor="nonsense")[1]
