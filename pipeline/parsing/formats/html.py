@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from lxml import etree, html
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode, labelled
+from mplus_ray.pipeline.parsing.formats.hidden.style_sheets import StyleSheets
 from mplus_ray.pipeline.parsing.formats.html_blocks import HtmlBlocks, is_hidden, unread
 from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.titles import meaningful
@@ -23,6 +24,8 @@ _CHARSET = re.compile(
 _XML_ENCODING = re.compile(rb"""\s*<\?xml\s[^>]{0,200}?encoding\s{0,20}=\s{0,20}["']([\w.:-]+)""")
 # Share of a page's words from which the element that it marks is its main part.
 _MAIN = {"//main": 0.2, "//article[not(ancestor::article)]": 0.5}
+
+Hides = Callable[[Any], bool]
 
 
 def parse_html(data: bytes, name: str) -> ParsedDocument:
@@ -54,7 +57,12 @@ def parse_markup(source: str, name: str) -> ParsedDocument:
             raise DocumentError(
                 f"{name}, line {entry.line}: {entry.message}; simplify the page", Refusal.TOO_LARGE
             )
-    text, sections = HtmlBlocks().read(_main_part(root))
+    sheets = StyleSheets(root)
+
+    def hides(element: Any) -> bool:
+        return is_hidden(element) or sheets.hide(element)
+
+    text, sections = HtmlBlocks(hides).read(_main_part(root, hides))
     declared = meaningful(root.findtext(".//title") or "", name)
     title = declared or (sections[0].title if sections else Path(name).stem)
     return ParsedDocument(title=title, text=text, sections=sections)
@@ -75,28 +83,28 @@ def _declared_encoding(data: bytes, name: str) -> str | None:
     return encoding
 
 
-def _main_part(root: Any) -> Any:
+def _main_part(root: Any, hides: Hides) -> Any:
     """The element that the page itself marks as its content, if most of its text is in it."""
     for path, share in _MAIN.items():
         marked = root.xpath(path)
         if len(marked) == 1:
-            size = _words(marked[0])
-            if size and size >= share * _words(root):
+            size = _words(marked[0], hides)
+            if size and size >= share * _words(root, hides):
                 return marked[0]
     return root
 
 
-def _words(root: Any) -> int:
-    return sum(len(text.split()) for text in _texts(root))
+def _words(root: Any, hides: Hides) -> int:
+    return sum(len(text.split()) for text in _texts(root, hides))
 
 
-def _texts(root: Any) -> Iterator[str]:
+def _texts(root: Any, hides: Hides) -> Iterator[str]:
     walk = etree.iterwalk(root, events=("start", "end"))
     for event, element in walk:
         if event == "end":
             if element.tail and element is not root:
                 yield element.tail
-        elif unread(element) or is_hidden(element):
+        elif unread(element) or hides(element):
             walk.skip_subtree()
         elif element.text:
             yield element.text

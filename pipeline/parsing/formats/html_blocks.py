@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +82,12 @@ class _Table:
 class HtmlBlocks:
     """Gathers blocks in document order."""
 
-    def __init__(self) -> None:
+    def __init__(self, hides: Callable[[Any], bool]) -> None:
+        """
+        Args:
+            hides: whether nobody sees an element.
+        """
+        self._hides = hides
         self._builder = TextBuilder()
         self._inline: list[str] = []
         self._verbatim = 0  # depth of open <pre> elements
@@ -99,7 +105,7 @@ class HtmlBlocks:
                 self._close(element)
                 if element.tail and element is not root:
                     self._inline.append(element.tail)
-            elif unread(element) or is_hidden(element):
+            elif unread(element) or self._hides(element):
                 walk.skip_subtree()
             else:
                 self._open(element, layouts)

@@ -43,7 +43,8 @@ _UNSEEN = (
     nodes.colspec,
 )
 # docutils searches the rest of a paragraph at each sign of markup, so its work is the product of
-# signs and letters. Beyond what people write, a document has so much of it; then it is read plainly.
+# signs and letters. A document has so much of it, beyond what people write, before its paragraphs
+# are read plainly.
 _SIGNS = frozenset("*`|_[:-/.+")
 _ORDINARY = 200_000  # of one paragraph
 _MOST_WORK = 50_000_000  # of a document's other paragraphs

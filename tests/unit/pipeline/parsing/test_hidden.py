@@ -163,3 +163,67 @@ def test_a_pdf_without_pages_says_so_whatever_was_read_before() -> None:
     data = pdf_of([b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[]/Count 0>>"])
     with pytest.raises(DocumentError, match="has no pages"):
         parse_bytes(data, "a.pdf")
+
+
+@pytest.mark.parametrize(
+    ("css", "element"),
+    [
+        (".x{display:none}", "<p class='a x'>"),
+        ("#x { color: red; DISPLAY : NONE ! important }", "<p id=x>"),
+        ("p.x, h6{visibility:hidden}", "<p class=x>"),
+        (".x.y{font-size:0}", "<p class='y x'>"),
+        (".x{opacity:0}", "<p class=x>"),
+        ("body div .x{display:none}", "<div><p class=x>"),
+        ("@media screen{.x{display:none}}", "<p class=x>"),
+        ("p{display:block}.x{display:none}", "<p class=x>"),
+        (".x{display:block}.x{display:none}", "<p class=x>"),
+        (".x{display:none!important}#x{display:block}", "<p class=x id=x>"),
+        ("/* .x{} */ .x{display:none", "<p class=x>"),
+    ],
+)
+def test_what_a_style_sheet_hides(css: str, element: str) -> None:
+    page = f"<html><head><style>{css}</style></head><body><p>Seen.</p>{element}no"
+    assert parse_bytes(page.encode(), "a.html").text == "Seen."
+
+
+@pytest.mark.parametrize(
+    ("css", "element"),
+    [
+        (".x{display:none}", "<p class=xx>"),
+        (".x{display:none}.x{display:block}", "<p class=x>"),
+        (".x{display:none}p.x{display:block}", "<p class=x>"),
+        (".x{display:none}#x{display:block}", "<p class=x id=x>"),
+        (".x{display:none}.x.is-open{display:block}", "<p class=x>"),
+        (".x{display:none}.open .x{display:block}", "<p class=x>"),
+        (".x{display:none}.x:target{display:block}", "<p class=x>"),
+        (".x{display:none}@media (min-width:40em){.x{display:block}}", "<p class=x>"),
+        ("@media print{.x{display:none}}", "<p class=x>"),
+        ("@media (max-width:40em){.x{display:none}}", "<p class=x>"),
+        ("div>.x{display:none}", "<p class=x>"),
+        (".x:first-child{display:none}", "<p class=x>"),
+        ("section .x{display:none}", "<div><p class=x>"),
+        (".x{opacity:0;transition:opacity 1s}", "<p class=x>"),
+        (".x{font-size:0}", "<div class=x><p>"),
+        ("body{visibility:hidden}", "<p>"),
+        ("@keyframes a{from{display:none}}", "<p>"),
+        (".x::before{display:none}", "<p class=x>"),
+    ],
+)
+def test_what_a_style_sheet_may_show(css: str, element: str) -> None:
+    page = f"<html><head><style>{css}</style></head><body>{element}Seen."
+    assert parse_bytes(page.encode(), "a.html").text == "Seen."
+
+
+@pytest.mark.parametrize(
+    "css",
+    [
+        "{" * 50_000,
+        "a(" * 50_000,
+        ".x .x " * 20_000 + "{display:none}",
+        ".x{display:none}" * 10_000,
+    ],
+)
+@pytest.mark.timeout(20)
+def test_a_style_sheet_that_is_odd_takes_no_longer(css: str) -> None:
+    page = f"<html><head><style>{css}</style></head><body>{'<div>' * 200}<p>Seen."
+    assert parse_bytes(page.encode(), "a.html").text == "Seen."
