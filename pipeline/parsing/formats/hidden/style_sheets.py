@@ -16,7 +16,7 @@ from typing import Any
 import tinycss2
 
 _MOST = 262_144  # characters of all style sheets of a page that are read
-_MOST_RULES = 64  # for one name, of which an element can have several
+_MOST_RULES = 24  # for one name, of which an element can have several
 _MOST_ABOVE = 256  # elements around one that are looked at
 _SCREENS = frozenset(["", "all", "screen"])
 _PROPERTIES = re.compile(r"(?<![\w-])(display|visibility|opacity|font-size)\s*:")

@@ -13,6 +13,8 @@ from lxml import etree
 from mplus_ray.pipeline.parsing.formats.hidden.colours import WHITE, Colour, alike, hex_colour
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 
+_DEFAULT = "default paragraph"
+_MOST_PROPERTIES = 64
 _OFF = frozenset(["0", "false", "off"])
 _DEEPEST = 32  # styles that inherit from one another
 _DEEPEST_RUN = 200  # elements that a run whose ground is looked for is in
@@ -26,6 +28,7 @@ _SHAPES = frozenset(["txbxContent", "textbox", "drawing", "pict", "object"])
 # Effects that make white letters visible.
 _EFFECTS = frozenset(["outline", "shadow", "emboss", "imprint", "glow", "textOutline", "textFill"])
 
+Named = dict[str, Any]
 Fill = Colour | str  # `any` where it is not known
 
 
@@ -48,34 +51,33 @@ class WordLooks:
     def hides(self, run: Any) -> bool:
         """Whether nobody sees a run."""
         paragraph = _around(run, "p")
-        layers = [_properties(run, "rPr")]
-        if layers[0] is not None and (name := _value(_child(layers[0], "rStyle"))):
-            layers += self._style(name)
-        own = _properties(paragraph, "pPr") if paragraph is not None else None
-        name = _value(_child(own, "pStyle")) if own is not None else ""
-        layers += self._style(name or "default paragraph")
-        known = [layer for layer in layers if layer is not None]
-        if _is_on(_first(known, "vanish")):
+        own = _named(_properties(paragraph, "pPr"))
+        style = _value(own.get("pStyle")) or _DEFAULT
+        direct = _named(_properties(run, "rPr"))
+        layers = [direct, self._style(style, "rPr")]
+        if name := _value(direct.get("rStyle")):
+            layers.insert(1, self._style(name, "rPr"))
+        if _is_on(_first(layers, "vanish")):
             return True
-        size = _value(_first(known, "sz"))
+        size = _value(_first(layers, "sz"))
         if size.isascii() and size.isdigit() and int(size) < _SMALLEST:
             return True
-        return self._judges_colours and self._is_of_its_ground(run, known, own, name)
+        grounds = [*layers, own, self._style(style, "pPr")]
+        return self._judges_colours and self._is_of_its_ground(run, layers, grounds)
 
-    def _is_of_its_ground(self, run: Any, layers: list[Any], own: Any, name: str) -> bool:
+    def _is_of_its_ground(self, run: Any, layers: list[Named], grounds: list[Named]) -> bool:
         colour = hex_colour(_value(_first(layers, "color")))
-        if colour is None or any(_first(layers, effect) is not None for effect in _EFFECTS):
+        if colour is None or any(not _EFFECTS.isdisjoint(layer) for layer in layers):
             return False
-        ground = self._ground(run, layers, own, name)
+        ground = self._ground(run, grounds)
         return not isinstance(ground, str) and alike(colour, ground)
 
-    def _ground(self, run: Any, layers: list[Any], own: Any, name: str) -> Fill:
+    def _ground(self, run: Any, grounds: list[Named]) -> Fill:
         """The nearest colour behind a run."""
-        if _first(layers, "highlight") is not None:
+        if _first(grounds, "highlight") is not None:
             return "any"
-        paragraphs = [own, *self._style(name or "default paragraph", "pPr")]
-        for layer in (*layers, *paragraphs):
-            if layer is not None and (fill := _fill(layer)) is not None:
+        for layer in grounds:
+            if (fill := _fill(layer.get("shd"))) is not None:
                 return fill
         for depth, node in enumerate(run.iterancestors()):
             if depth > _DEEPEST_RUN:
@@ -88,12 +90,10 @@ class WordLooks:
         return WHITE
 
     def _table_fill(self, node: Any, local: str) -> Fill | None:
-        properties = _properties(node, f"{local}Pr")
-        if properties is None:
-            return None
-        if (fill := _fill(properties)) is not None:
+        properties = _named(_properties(node, f"{local}Pr"))
+        if (fill := _fill(properties.get("shd"))) is not None:
             return fill
-        name = _value(_child(properties, "tblStyle"))
+        name = _value(properties.get("tblStyle"))
         return "any" if name and self._shades(name) else None
 
     def _is_shading(self, name: str) -> bool:
@@ -107,17 +107,16 @@ class WordLooks:
             name = _value(style.find("{*}basedOn"))
         return True
 
-    def _resolved(self, name: str, properties: str = "rPr") -> tuple[Any, ...]:
-        """Properties of a style and of those that it inherits from, the nearest first."""
-        found = []
+    def _resolved(self, name: str, properties: str) -> Named:
+        """Properties of a style, or those of the ones that it inherits from."""
+        found: Named = {}
         for _ in range(_DEEPEST):
             style = self._styles.get(name)
             if style is None:
                 break
-            if (node := style.find(f"{{*}}{properties}")) is not None:
-                found.append(node)
+            found = {**_named(style.find(f"{{*}}{properties}")), **found}
             name = _value(style.find("{*}basedOn"))
-        return tuple(found)
+        return found
 
 
 def _by_id(styles: bytes | None) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def _by_id(styles: bytes | None) -> dict[str, Any]:
         kind, is_default = _attribute(style, "type"), _attribute(style, "default")
         found[_attribute(style, "styleId")] = style
         if kind == "paragraph" and is_default in ("1", "true", "on"):
-            found["default paragraph"] = style
+            found[_DEFAULT] = style
     return found
 
 
@@ -142,9 +141,8 @@ def _may_hide(sources: list[bytes]) -> bool:
     return any(colour and (alike(colour, WHITE) or colour in grounds) for colour in letters)
 
 
-def _fill(properties: Any) -> Fill | None:
-    """What its shading paints; None: nothing."""
-    shading = _child(properties, "shd")
+def _fill(shading: Any) -> Fill | None:
+    """What a shading paints; None: nothing."""
     if shading is None:
         return None
     fill, pattern = _attribute(shading, "fill"), _value(shading)
@@ -157,24 +155,26 @@ def _fill(properties: Any) -> Fill | None:
 
 def _properties(node: Any, local: str) -> Any:
     """What an element says of itself, which stands before all else that is in it."""
-    return _child(node, local, 3)
+    first = islice(node, 3) if node is not None else ()
+    return next((child for child in first if _is(child, local)), None)
 
 
-def _child(node: Any, local: str, most: int = 64) -> Any:
-    """A child among the first ones; there are no more than so many properties."""
-    return next((child for child in islice(node, most) if _is(child, local)), None)
+def _named(properties: Any) -> Named:
+    """Properties by their names; there are no more than so many."""
+    found: Named = {}
+    for child in islice(properties, _MOST_PROPERTIES) if properties is not None else ():
+        if isinstance(child.tag, str):
+            found.setdefault(child.tag.rpartition("}")[2], child)
+    return found
 
 
 def _is(node: Any, local: str) -> bool:
     return isinstance(node.tag, str) and node.tag.endswith(f"}}{local}")
 
 
-def _first(layers: list[Any], local: str) -> Any:
+def _first(layers: list[Named], local: str) -> Any:
     """The nearest layer's word on a property."""
-    for layer in layers:
-        if (node := _child(layer, local)) is not None:
-            return node
-    return None
+    return next((layer[local] for layer in layers if local in layer), None)
 
 
 def _around(run: Any, local: str) -> Any:
