@@ -15,7 +15,7 @@ class WritePlan:
     """A tenant's head as a writer takes it over.
 
     Attributes:
-        tenant, head: ids; `head` names the line of memorizing that is continued.
+        tenant, head: ids, of the head that is continued.
         epoch: of the lease under which this writer works; part of the names of its files.
         seed, precision: of the tenant.
         step: committed steps; rows up to there exist already.
@@ -76,7 +76,7 @@ class ReadPlan:
     """A tenant's memory as a reader is to see it.
 
     Attributes:
-        head: id of the line of memorizing that the shards belong to.
+        head: id of the head that the shards belong to.
         fingerprint: of the weights that made it.
         retention: "checkpoint" or "unbounded".
         step: the memory after so many steps is wanted; the shards may go on.

@@ -47,7 +47,9 @@ class Writer:
         self._model = model
         self._files = files
         self._tenants: dict[str, _Open] = {}
-        self._resting: OrderedDict[str, tuple[str, WriterState]] = OrderedDict()  # head and tip
+        self._resting: OrderedDict[str, tuple[str, WriterState]] = (
+            OrderedDict()
+        )  # head and writer state
 
     def open(self, plan: WritePlan) -> int:
         """Take a tenant over; returns the step from which its chunks are wanted.

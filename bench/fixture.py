@@ -46,7 +46,7 @@ class RandomRows(MPlus):
     def write_steps(
         self, writer_states: Sequence[WriterState], chunks: Sequence[Sequence[int]]
     ) -> list[tuple[WriterState, RowBlock]]:
-        """The next tip and random rows of each tenant."""
+        """The next writer state and random rows of each tenant."""
         return [
             (
                 WriterState(writer_state.step + 1, link(writer_state.history, ids), self._hidden),

@@ -1,6 +1,6 @@
 """Processes that are killed while they work on a memory, and go on from what they left behind.
 
-A forge is a process that has loaded the model and forks a child for every run: the child does
+A fork server is a process that has loaded the model and forks a child for every run: the child does
 what the scenario says, and is killed before the n-th change of the storage, or by a timer. What
 a kill leaves is what the operating system has, so flushing to the disk is left out here.
 """
@@ -160,12 +160,12 @@ STAGES: dict[str, Callable[[_Scenario], Any]] = {
 }
 
 
-class Forge:
+class ForkServer:
     """Plays the scenario in forked children.
 
     Attributes:
-        shared: has the checkpoint and what other forges need as well.
-        server: URL of a ledger that is this forge's own.
+        shared: has the checkpoint and what other fork servers need as well.
+        server: URL of a ledger that is this fork server's own.
     """
 
     def __init__(self, shared: Path, server: str | None) -> None:
@@ -210,7 +210,7 @@ class Forge:
         return run
 
     def on_server(self, until: str) -> Run:
-        """A new installation on the forge's server."""
+        """A new installation on the fork server's server."""
         assert self.server is not None
         engine = sqlalchemy.create_engine(self.server)
         with engine.begin() as connection:
@@ -250,7 +250,7 @@ class Forge:
             return child
         try:
             self._live(run, kill)
-        except BaseException:  # noqa: BLE001 - whatever it is, the forge tells it
+        except BaseException:  # noqa: BLE001 - whatever it is, the fork server tells it
             (run.folder / "error").write_text(traceback.format_exc())
         finally:
             os._exit(0)
@@ -274,22 +274,22 @@ def _wait(child: int) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-def _serve(forge: Forge) -> None:
+def _serve(fork_server: ForkServer) -> None:
     """Orders come in and outcomes go out, a line of JSON each."""
     for line in sys.stdin:
         order = json.loads(line)
         if order["task"] == "undisturbed":
-            found: Any = forge.undisturbed()
+            found: Any = fork_server.undisturbed()
         else:
             stage = order["stage"]
-            run = forge.on_server(stage) if order["server"] else forge.from_image(stage)
-            found = forge.finish(run, order["kill"], order["after"])
+            run = fork_server.on_server(stage) if order["server"] else fork_server.from_image(stage)
+            found = fork_server.finish(run, order["kill"], order["after"])
             shutil.rmtree(run.folder)
         print(json.dumps(found), flush=True)
 
 
-class Forges:
-    """Some processes that each are a forge: only a process of one thread can be forked."""
+class ForkServers:
+    """Some processes that each are a fork server: only a process of one thread can be forked."""
 
     def __init__(self, shared: Path, servers: Sequence[str | None]) -> None:
         load_model(shared / "checkpoint")
@@ -309,7 +309,7 @@ class Forges:
         self._threads = ThreadPoolExecutor(len(servers))
 
     def undisturbed(self) -> dict[str, dict[str, Any]]:
-        """See `Forge.undisturbed`."""
+        """See `ForkServer.undisturbed`."""
         return self._order({"task": "undisturbed"})
 
     def killed(
@@ -337,11 +337,11 @@ class Forges:
             process.stdin.write(json.dumps(order) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-            assert line, "the forge failed; it said why"
+            assert line, "the fork server failed; it said why"
             return json.loads(line)
         finally:
             self._free.put(process)
 
 
 if __name__ == "__main__":
-    _serve(Forge(Path(sys.argv[1]), sys.argv[2] or None))
+    _serve(ForkServer(Path(sys.argv[1]), sys.argv[2] or None))

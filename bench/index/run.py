@@ -37,7 +37,7 @@ _NEVER = 1 << 60
 
 @dataclass
 class Arm:
-    """One way to elect, over all questions.
+    """One way to search, over all questions.
 
     Attributes:
         seconds: of each search.
@@ -85,7 +85,7 @@ def main(quick: bool, checkpoint: str | None, source: QuestionSource) -> dict[st
 
 
 def measure(store: RowStore, asked: list[list[Tensor]], tokens: int) -> dict[str, Any]:
-    """The figures of one memory: each way to elect beside scoring everything."""
+    """The figures of one memory: each way to search beside scoring everything."""
     arms = {}
     for name, start in (("copies", _NEVER), ("lists", 1)):
         store.index = BlockIndex(store.config, 1, start)

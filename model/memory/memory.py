@@ -75,7 +75,7 @@ class Memory:
         """The memory one step later.
 
         Args:
-            tip: of the step after this one.
+            writer_state: of the step after this one.
             rows: of its block.
             positions: pool positions to drop [L, m]; by default the seed's own draw.
         """
@@ -120,7 +120,7 @@ def write_steps(
     writer_states: Sequence[WriterState],
     chunks: Sequence[Sequence[int]],
 ) -> list[tuple[WriterState, RowBlock]]:
-    """The forward pass of `memorize`: the next tip and the new rows of each of B tenants.
+    """The forward pass of `memorize`: the next writer state and the new rows of each of B tenants.
 
     Raises:
         InvalidInputError: a chunk is empty, too long or has an id outside the vocabulary.

@@ -160,7 +160,7 @@ def rows_of_best_blocks(
     """The retrievable rows of the `count` best-voted blocks, oldest first, per layer.
 
     Only steps with a retrievable row in some layer are eligible; those of their rows that every
-    question reads anyway are attended there. The newest `recent` steps are elected unseen.
+    question reads anyway are attended there. The newest `recent` steps are chosen unseen.
 
     Args:
         retrievable: ascending.
@@ -171,8 +171,8 @@ def rows_of_best_blocks(
     least = -torch.inf if gap is None or not len(scores) else float(scores.max()) - gap
     if recent:
         scores[-recent:] = torch.inf
-    elected = scores.topk(min(count, len(candidates)), sorted=False)
-    best = elected.indices[elected.values >= least].cpu().numpy()
+    chosen = scores.topk(min(count, len(candidates)), sorted=False)
+    best = chosen.indices[chosen.values >= least].cpu().numpy()
     starts = np.sort(candidates[best]) * rows_per_block
     return [_rows_of(ids, starts, rows_per_block) for ids in retrievable]
 

@@ -1,4 +1,4 @@
-"""When an answer is withheld: the same for every door, HTTP and the command line alike."""
+"""When an answer is withheld: by HTTP and the command line alike."""
 
 from __future__ import annotations
 

@@ -126,31 +126,31 @@ class Worker:
                 room=self._slots,
                 observer=self._observer,
                 release=True,
-            ) as line,
+            ) as pipeline,
         ):
             try:
                 while not stopped():
-                    if self._is_time(line):
+                    if self._is_time(pipeline):
                         began = time.monotonic()
-                        self._look(line, chores)
+                        self._look(pipeline, chores)
                         now = time.monotonic()
                         pause = max(_LOOK_SECONDS, (now - began) / _LOOK_SHARE)
                         self._look_again = now + pause
-                    if line:
-                        steps += self._let_go(line.step())
+                    if pipeline:
+                        steps += self._let_go(pipeline.step())
                         self._renew()
                     elif done():
                         break
                     else:
                         wait(_LOOK_SECONDS)
             finally:
-                steps += self._let_go(line.finish())
+                steps += self._let_go(pipeline.finish())
         self._collect_chores()
         return steps
 
-    def _is_time(self, line: WritePipeline) -> bool:
+    def _is_time(self, pipeline: WritePipeline) -> bool:
         """Whether to look at the ledger: now and then, and when a slot is free for who waits."""
-        free = self._more and line.active < self._slots
+        free = self._more and pipeline.active < self._slots
         return free or time.monotonic() >= self._look_again
 
     def _nothing_waits(self) -> bool:
@@ -168,7 +168,7 @@ class Worker:
         waiting = self._engine.ledger.waiting()
         return [one for one in waiting if one.log.tenant.fingerprint == fingerprint]
 
-    def _look(self, line: WritePipeline, chores: ThreadPoolExecutor) -> None:
+    def _look(self, pipeline: WritePipeline, chores: ThreadPoolExecutor) -> None:
         """Claim tenants for the free slots, and take slots from those that had their share."""
         self._collect_chores()
         try:
@@ -179,10 +179,10 @@ class Worker:
             return
         free = [one for one in waiting if self._is_free(one)]
         lacking = [one for one in free if one.chunks]
-        self._make_room(line, lacking)
-        room = self._slots - line.active
-        self._claim(line, lacking[:room])
-        self._more = len(lacking) > room
+        self._free_slots(pipeline, lacking)
+        slots = self._slots - pipeline.active
+        self._claim(pipeline, lacking[:slots])
+        self._more = len(lacking) > slots
         for one in free:
             if not one.chunks:
                 self._begin_chore(chores, one.log)
@@ -191,15 +191,15 @@ class Worker:
             if count >= _COMPACT_AFTER and idle:
                 self._begin_chore(chores, log)
 
-    def _make_room(self, line: WritePipeline, lacking: Sequence[Waiting]) -> None:
+    def _free_slots(self, pipeline: WritePipeline, lacking: Sequence[Waiting]) -> None:
         """Dismiss as many as others need, of those that had their share, the longest first."""
-        visits = sorted(((line.visit(tenant), tenant) for tenant in self._held), reverse=True)
-        crowd = lacking[self._slots - line.active :]
+        visits = sorted(((pipeline.visit(tenant), tenant) for tenant in self._held), reverse=True)
+        crowd = lacking[self._slots - pipeline.active :]
         # Whoever is dismissed gives way to the next in turn, so its share depends on that one's.
         for (visit, tenant), one in zip(visits, crowd, strict=False):
             if visit < (SHORT if one.chunks <= SHORT else QUANTUM):
                 return
-            line.dismiss(tenant)
+            pipeline.dismiss(tenant)
 
     def _is_free(self, one: Waiting) -> bool:
         """Whether it may be claimed, as far as is known; claiming it finds out."""
@@ -212,7 +212,7 @@ class Worker:
         held = one.owner not in ("", self._owner) and one.expires > one.log.scope.clock()
         return not held or is_gone(one.owner)
 
-    def _claim(self, line: WritePipeline, chosen: Sequence[Waiting]) -> None:
+    def _claim(self, pipeline: WritePipeline, chosen: Sequence[Waiting]) -> None:
         """Take these over; some may be in other hands by now."""
         waiting = {one.log.tenant.id: one for one in chosen}
         # Whoever held one of them is nobody, has let it run out, or is known to be gone.
@@ -226,7 +226,7 @@ class Worker:
         for job in jobs:
             tenant = job.plan.tenant
             try:
-                line.add(job)
+                pipeline.add(job)
             except MPlusError as error:
                 self._release(job.log, job.lease)
                 self._fail(job.log, error)
@@ -236,7 +236,7 @@ class Worker:
             self._observer.opened(tenant, max(0.0, job.log.scope.clock() - since))
 
     def _let_go(self, ended: Sequence[Ended]) -> int:
-        """Give back what left the line; returns its steps."""
+        """Give back what left the pipeline; returns its steps."""
         for one in ended:
             log, tenant = one.job.log, one.job.plan.tenant
             del self._held[tenant]

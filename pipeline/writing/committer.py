@@ -1,6 +1,6 @@
-"""The end of a line: what was memorized goes to files, and the files' names into the ledger.
+"""Behind the forward pass: what was memorized goes to files, their names into the ledger.
 
-It runs behind the forward pass. What waits for it at one time shares a transaction, so it groups
+What waits for it at one time shares a transaction, so it groups
 more the slower the ledger is, and delays nobody whom nothing is before.
 """
 

@@ -98,7 +98,7 @@ class WriteJob:
 
 @dataclass(frozen=True)
 class Ended:
-    """A job that left the line.
+    """A job that left the write pipeline.
 
     Attributes:
         steps: memorized and committed in it.

@@ -59,7 +59,7 @@ def ask(
     from mplus_ray.pipeline.reading.abstention import may_abstain
     from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.pipeline.reading.read_plans import read_plan
-    from mplus_ray.services.cli.asking import check_words, mending, opened, say_waiting
+    from mplus_ray.services.cli.asking import check_words, opened, repairing, say_waiting
     from mplus_ray.services.cli.output import human, printable, show_passage, write_json
     from mplus_ray.services.settings import Settings
 
@@ -75,7 +75,7 @@ def ask(
             if not held:
                 console.print(printable(piece), end="", markup=False)
 
-        reply = mending(
+        reply = repairing(
             system,
             log,
             lambda: answer_question(

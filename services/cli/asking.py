@@ -57,7 +57,7 @@ def _prepare(system: Embedded, log: TenantLog) -> None:
         )
 
 
-def mending(system: Embedded, log: TenantLog, read: Callable[[], T]) -> T:
+def repairing(system: Embedded, log: TenantLog, read: Callable[[], T]) -> T:
     """What a reader finds, also where a damaged file has to be made again for it."""
     from mplus_ray.model.errors import DamagedFileError
     from mplus_ray.pipeline.maintenance.repair import verify

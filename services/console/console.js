@@ -79,7 +79,7 @@ function start(api, watch) {
     stop: () => asking.stop(),
     passage: (index) => asking.openPassage(index),
   });
-  byId("door").hidden = true;
+  byId("sign-in-page").hidden = true;
   byId("app").hidden = false;
   show();
   band.draw();
@@ -104,9 +104,9 @@ function signOut(refused = false) {
 }
 
 function showDoor(problem = null) {
-  byId("door").hidden = false;
-  byId("door-problem").replaceChildren();
-  if (problem) showProblem(byId("door-problem"), problem);
+  byId("sign-in-page").hidden = false;
+  byId("sign-in-problem").replaceChildren();
+  if (problem) showProblem(byId("sign-in-problem"), problem);
   byId("key").select();
 }
 

@@ -10,7 +10,7 @@ from mplus_ray.services.serving.draining import Draining
 from mplus_ray.services.serving.process import log_pipe
 from mplus_ray.services.serving.readers.client import ServeReaders
 from mplus_ray.services.serving.readers.metrics import ReaderMetrics
-from mplus_ray.services.serving.repair import Mender
+from mplus_ray.services.serving.repair import Repairer
 
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import ReaderStats
@@ -30,7 +30,7 @@ class Ingress:
         installation: Installation,
         readers: Any,
         model_name: str,
-        mending: Needs,
+        repairing: Needs,
         limits: Limits | None = None,
         cross_origin: CrossOrigin | None = None,
     ) -> None:
@@ -38,14 +38,14 @@ class Ingress:
 
         Args:
             readers: handle of the `Readers` deployment.
-            mending: what making damaged files again needs.
+            repairing: what making damaged files again needs.
             limits: None are the API's defaults.
             cross_origin: which web pages may call; None: none of other origins.
         """
         log_pipe.configure()
         self._installation = installation
         self._model_name = model_name
-        self._mending = mending
+        self._repairing = repairing
         self._limits = limits
         self._cross_origin = cross_origin
         self._writers: dict[str, str] = {}
@@ -79,7 +79,7 @@ class Ingress:
             limits=self._limits or Limits(),
             cross_origin=self._cross_origin or CrossOrigin(),
             registry=registry,
-            mend=Mender(self._installation, self._mending),
+            mend=Repairer(self._installation, self._repairing),
         )
         self._app = Draining(build(deps))
         return self._app

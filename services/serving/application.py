@@ -81,14 +81,14 @@ def application(
     model_name: str,
     readership: Readership,
     needs: Needs,
-    mending: Needs,
+    repairing: Needs,
     limits: Limits | None = None,
     cross_origin: CrossOrigin | None = None,
 ) -> serve.Application:
     """Everything bound together, for `serve.run` or a cluster's Serve configuration.
 
     Args:
-        needs: of one reader; `mending`: of making a damaged file again.
+        needs: of one reader; `repairing`: of making a damaged file again.
     """
     readers = serve.deployment(
         name=READERS,
@@ -114,7 +114,7 @@ def application(
         graceful_shutdown_timeout_s=20.0,
     )(serve.ingress()(Ingress))
     bound = readers.bind(installation)
-    return ingress.bind(installation, bound, model_name, mending, limits, cross_origin)
+    return ingress.bind(installation, bound, model_name, repairing, limits, cross_origin)
 
 
 def _actor(needs: Needs) -> dict[str, Any]:

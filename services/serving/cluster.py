@@ -51,6 +51,6 @@ def build(arguments: Arguments) -> serve.Application:
         checkpoint_name(settings.checkpoint).rpartition("/")[2],
         Readership(arguments.smallest, arguments.largest, budget=budget),
         needs=Needs(arguments.reader_cpus, arguments.reader_gpus),
-        mending=Needs(arguments.writer_cpus, arguments.writer_gpus),
+        repairing=Needs(arguments.writer_cpus, arguments.writer_gpus),
         cross_origin=settings.cross_origin,
     )

@@ -62,7 +62,7 @@ class ResourceRequest:
     @property
     def cpus(self) -> int:
         """That a Ray of one machine has to count, so that all find a place, one writer more
-        among them to mend memories."""
+        among them to repair memories."""
         readers, writers = self.readers * self.reader.cpus, (self.writers + 1) * self.writer.cpus
         return math.ceil(readers + writers) + _INGRESS_CPUS
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.workers.ray_worker import Needs
 
 
-class Mender:
+class Repairer:
     """Call it with the tenant's log."""
 
     def __init__(self, installation: Installation, needs: Needs) -> None:
@@ -47,7 +47,7 @@ class Mender:
         except RayTaskError as error:
             raise error.cause from error
         except RayError as error:
-            raise MPlusError(f"the process that mends a memory ended: {error}") from error
+            raise MPlusError(f"the process that repairs a memory ended: {error}") from error
 
 
 def _mend(installation: Installation, tenant: str) -> list[str]:

@@ -171,7 +171,7 @@ class Service:
             wanted.model_name,
             wanted.readership,
             needs=demand.reader,
-            mending=demand.writer,
+            repairing=demand.writer,
             cross_origin=wanted.cross_origin,
         )
 

@@ -21,6 +21,7 @@ import psutil
 from tests.integration.command import Command
 
 READY_SECONDS = 240.0  # on a machine that has other things to do
+HAPROXY = "haproxy.cfg"  # in its command line
 STOP_SECONDS = 10.0  # within which everything has ended
 
 
@@ -154,6 +155,17 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that in time"
         time.sleep(0.05)
+
+
+def new_tenant(server: Server, operator: httpx.Client, name: str) -> httpx.Client:
+    """A client of a tenant that is made for it, called so as far as a name may be so."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in name)[-100:].strip("-")
+    made = operator.post("/v1/tenants", json={"name": plain})
+    assert made.status_code == 201, made.text
+    wanted = {"scopes": ["query", "ingest", "admin"], "name": "test"}
+    key = operator.post(f"/v1/tenants/{plain}/keys", json=wanted)
+    assert key.status_code == 201, key.text
+    return server.client(key.json()["secret"])
 
 
 def memorize(client: httpx.Client, text: str, **fields: Any) -> dict[str, Any]:

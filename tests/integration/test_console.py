@@ -22,7 +22,7 @@ def test_a_wrong_key_is_refused_and_a_right_one_is_kept_in_the_tab_only(
     key = site.key(log, "query")
     browser.arrive(site.url)
     browser.type("#key", key[:-1] + ("a" if key[-1] != "a" else "b"), Keys.ENTER)
-    assert "not valid" in browser.one("#door-problem .problem").text
+    assert "not valid" in browser.one("#sign-in-problem .problem").text
     assert not browser.shown("#app")
     browser.replace("#key", key, Keys.ENTER)
     browser.one("#question")
@@ -44,7 +44,7 @@ def test_a_key_that_is_revoked_leads_back_to_the_door(visit: Visit) -> None:
     for key in credentials.list(visit.log):
         credentials.revoke(visit.log, key.id)
     browser.run("location.hash = 'documents'")
-    assert "not valid" in browser.one("#door-problem .problem").text
+    assert "not valid" in browser.one("#sign-in-problem .problem").text
     assert browser.run("return sessionStorage.length") == 0
 
 

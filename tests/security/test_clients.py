@@ -13,8 +13,7 @@ from importlib.util import find_spec
 import httpx
 import pytest
 
-from tests.integration.server import Server, ask, memorize, wait_for
-from tests.security.conftest import new_tenant
+from tests.integration.server import Server, ask, memorize, new_tenant, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 

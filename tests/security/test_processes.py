@@ -55,18 +55,16 @@ def title(process: psutil.Process) -> str:
     return ""
 
 
-def test_what_serve_and_the_fleet_repair(checkpoint: Path, tmp_path: Path) -> None:
+def test_what_serve_and_the_fleet_repair(server: Server, tenant: httpx.Client) -> None:
     """Meanwhile no path is said to have nothing: a client would take it for a lost document."""
-    with serving(Command(tmp_path / "data", checkpoint), err=tmp_path / "err") as server:
-        with server.client(server.keys["MPLUS_API_KEY"]) as client:
-            memorize(client, "The raven is black.", id="raven")
-            for number, name in enumerate(REPAIRED):
-                kill(the_one(server, name))
-                began = time.monotonic()
-                wait_for(lambda: shown(client), 120)
-                memorize_again(client, f"The owl has {number} feathers.")
-                print(f"{name}: {time.monotonic() - began:.1f} s")
-        assert server.process.poll() is None, server.said()
+    memorize(tenant, "The raven is black.", id="raven")
+    for number, name in enumerate(REPAIRED):
+        kill(the_one(server, name))
+        began = time.monotonic()
+        wait_for(lambda: shown(tenant), 120)
+        memorize_again(tenant, f"The owl has {number} feathers.")
+        print(f"{name}: {time.monotonic() - began:.1f} s")
+    assert server.process.poll() is None, server.said()
 
 
 def shown(client: httpx.Client) -> bool:
@@ -110,10 +108,10 @@ def test_without_ray_the_service_ends_and_says_why(
     wait_for(lambda: not set(ray_folder.iterdir()) - before)
 
 
-def test_nothing_is_left_of_a_service_that_is_killed(
+def test_what_nobody_has_swept_the_next_start_sweeps(
     checkpoint: Path, tmp_path: Path, ray_folder: Path
 ) -> None:
-    """And if whoever sweeps is killed with it, the next start sweeps."""
+    """After a service that is killed together with the process that sweeps after it."""
     before = set(ray_folder.iterdir())
     command = Command(tmp_path / "data", checkpoint)
 
@@ -121,10 +119,6 @@ def test_nothing_is_left_of_a_service_that_is_killed(
         return set(ray_folder.iterdir()) - before
 
     with serving(command, err=tmp_path / "first") as server:
-        server.process.kill()
-        server.process.wait()
-        wait_for(lambda: not server.processes() and not left(), 20)
-    with serving(command, err=tmp_path / "second") as server:
         for sweeper in psutil.Process(server.process.pid).children():
             if "ray_leftovers" in " ".join(sweeper.cmdline()):
                 kill(sweeper)
@@ -132,6 +126,6 @@ def test_nothing_is_left_of_a_service_that_is_killed(
         server.process.wait()
         stays = left()
         assert stays
-        with serving(command, err=tmp_path / "third") as other:
+        with serving(command, err=tmp_path / "second") as other:
             assert "swept" in other.said()
             assert not stays & left()

@@ -42,11 +42,11 @@ class Segments(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """What a lane of tokens may look at, and from where.
+    """What a sequence of tokens may look at, and from where.
 
     Attributes:
-        cos, sin: [B, P + … + n, e] of all that is looked at, the lane's own n tokens last.
-        bias: [B, 1, n, P + … + n], 0 or -inf; None where the lane is attended in pieces.
+        cos, sin: [B, P + … + n, e] of all that is looked at, the sequence's own n tokens last.
+        bias: [B, 1, n, P + … + n], 0 or -inf; None where the sequence is attended in pieces.
         pieces: what each piece sees, for CPUs.
     """
 
@@ -104,11 +104,11 @@ def _places(
     before: Segments | None = None,
     sees: Tensor | None = None,
 ) -> _Places:
-    """Of a lane that sees the start rows, what it is to see of the lane before it, and itself."""
+    """What a sequence that sees the start rows is to see: the one before it, and itself."""
     count, first = len(own.ids), network.config.first_rows
     start = torch.arange(first, device=x.device).expand(count, -1)
-    lanes = [own.at] if before is None else [before.at, own.at]
-    at = torch.cat([start, *lanes], dim=1)
+    parts = [own.at] if before is None else [before.at, own.at]
+    at = torch.cat([start, *parts], dim=1)
     cos, sin = (table[at] for table in network.rotary.tables(int(at.max()) + 1, x))
     if x.device.type == "cpu":
         owners = None if before is None else before.owners
@@ -119,7 +119,7 @@ def _places(
 
 
 def mask_of(own: Segments, before: Segments | None, sees: Tensor | None, start_rows: int) -> Tensor:
-    """[B, n, P + … + n] what each token of a lane sees: start rows, its blocks, and itself."""
+    """[B, n, P + … + n] what each token of a sequence sees: start rows, its blocks, and itself."""
     count, n = own.ids.shape
     device = own.ids.device
     order = torch.ones(n, n, dtype=torch.bool, device=device).tril()

@@ -4,7 +4,7 @@ Attention with a mask computes every score and then hides most of them: where bl
 four of five. Here a piece is multiplied with the keys that it sees and no others, in the precision
 of its inputs, and its attention weights are all that is kept for the gradients.
 
-Legend: B packs, n tokens of a lane, m keys, H query heads, G key/value heads, w = H / G, e head
+Legend: B packs, n tokens of a sequence, m keys, H query heads, G key/value heads, w = H / G, e head
 dim; i tokens of a piece, j keys that it sees.
 """
 
@@ -22,7 +22,7 @@ class Piece(NamedTuple):
 
     Attributes:
         pack: number of the pack.
-        own: from and to, among the tokens of the lane.
+        own: from and to, among the tokens of the sequence.
         sees: runs of keys, from and to; the last is the piece itself, and is seen causally.
     """
 
@@ -105,12 +105,12 @@ def _later(size: int, like: Tensor) -> Tensor:
 def pieces_of(
     owners: Tensor, sees: Tensor | None, before: Tensor | None, first: int
 ) -> list[Piece]:
-    """The pieces of a lane that sees start rows, the lane before it where there is one, and itself.
+    """The pieces of a sequence that sees start rows, the one before it if there is one, and itself.
 
     Args:
         owners: [B, n] the piece that each token belongs to, in runs; -1 for none.
         sees: [B, pieces, pieces before], which of those before each sees.
-        before: [B, n'] owners of the lane before.
+        before: [B, n'] owners of the sequence before.
         first: start rows.
     """
     found: list[Piece] = []
@@ -126,7 +126,7 @@ def pieces_of(
 
 
 def _runs(owners: Sequence[int]) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(piece, (from, to)) of each piece of a lane."""
+    """(piece, (from, to)) of each piece of a sequence."""
     start = 0
     for at in range(1, len(owners) + 1):
         if at == len(owners) or owners[at] != owners[start]:

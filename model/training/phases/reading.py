@@ -21,7 +21,7 @@ from mplus_ray.model.training.phases.token_losses import divergences, token_loss
 from mplus_ray.model.training.reading_phase import ReadingPhase
 from mplus_ray.model.training.task import Draws, Roles, Step
 
-_MULTIPLE = 8  # tokens of a lane are padded to such a number, which fused attention likes
+_MULTIPLE = 8  # tokens of a sequence are padded to such a number, which fused attention likes
 _TEXT = KINDS.index("text")
 
 
@@ -30,7 +30,7 @@ class ReadingBatch:
     """Packs as tensors.
 
     Attributes:
-        blocks, branches: the two lanes.
+        blocks, branches: the two packed sequences.
         sees: [B, S, N], which blocks each branch sees.
         kinds: [B, m - 1] the kind of branch of which the next token is to be foretold, by its
             number; -1: it is not.
@@ -83,7 +83,7 @@ def _lane(packs: Sequence[Sequence[tuple[list[int], int]]], extra: int) -> Segme
     """Pieces (tokens, position of the first) one behind the other, a row for each pack.
 
     Args:
-        extra: of what stands before the lane when it is attended.
+        extra: of what stands before the sequence when it is attended.
     """
     longest = max(sum(len(ids) for ids, _ in pieces) for pieces in packs)
     longest += -(longest + extra) % _MULTIPLE

@@ -106,7 +106,7 @@ class Readers:
                     said.append(one)
                 yield said
         except DamagedFileError:
-            answering.close(asked.plan.tenant)  # so that what is mended is opened anew
+            answering.close(asked.plan.tenant)  # so that what is repaired is opened anew
             raise
         finally:
             ticket.cancel()
@@ -121,7 +121,7 @@ class Readers:
         try:
             return await searched(answering, asked)
         except DamagedFileError:
-            answering.close(asked.plan.tenant)  # so that what is mended is opened anew
+            answering.close(asked.plan.tenant)  # so that what is repaired is opened anew
             raise
 
     async def close(self, tenant: str) -> None:

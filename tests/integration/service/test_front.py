@@ -10,9 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.command import Command
-from tests.integration.server import Server, ask, kill, memorize, serving, wait_for
-from tests.integration.tiny import make_tiny_checkpoint
+from tests.integration.server import HAPROXY, Server, ask, kill, memorize, new_tenant, wait_for
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -21,28 +19,18 @@ pytestmark = [
     ),
 ]
 
-_HAPROXY = "haproxy.cfg"  # in its command line
-
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("front")
-    command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"))
-    with serving(command, err=folder / "err") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client(server.keys["MPLUS_API_KEY"]) as client:
+def client(server: Server, operator: httpx.Client) -> Iterator[httpx.Client]:
+    with new_tenant(server, operator, "front") as client:
         memorize(client, "The raven is black.")
         yield client
 
 
 def haproxy(server: Server) -> psutil.Process:
     """The one that takes connections; it may have been there before, with other settings."""
-    wait_for(lambda: len(server.named(_HAPROXY)) == 1)
-    return server.named(_HAPROXY)[0]
+    wait_for(lambda: len(server.named(HAPROXY)) == 1)
+    return server.named(HAPROXY)[0]
 
 
 def answers(client: httpx.Client) -> bool:
@@ -74,7 +62,7 @@ def test_while_the_api_is_gone_questions_wait_for_it(server: Server, client: htt
     assert ask(client, "Which colour?", temperature=0)["answer"] == before["answer"]
 
 
-@pytest.mark.parametrize("name", [_HAPROXY, "HAProxyManager"])
+@pytest.mark.parametrize("name", [HAPROXY, "HAProxyManager"])
 def test_it_is_back_soon(server: Server, client: httpx.Client, name: str) -> None:
     wait_for(lambda: len(server.named(name)) == 1)
     kill(server.named(name)[0])
@@ -82,10 +70,3 @@ def test_it_is_back_soon(server: Server, client: httpx.Client, name: str) -> Non
     wait_for(lambda: answers(client), 120)
     print(f"requests were answered {time.monotonic() - killed:.1f} s after {name} was killed")
     haproxy(server)
-
-
-def test_it_ends_with_the_process_that_began_it(server: Server) -> None:
-    """However that ends; this is the last test of the file."""
-    server.process.kill()
-    server.process.wait()
-    wait_for(lambda: not server.named(_HAPROXY))

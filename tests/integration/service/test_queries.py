@@ -1,4 +1,4 @@
-"""`mplus serve` as a process: documents, answers, tenants, load, and what breaks."""
+"""A service of `mplus serve`: documents, answers, tenants, load, and readers that break."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import httpx
 import openai
 import pytest
 
-from tests.integration.command import Command
 from tests.integration.server import (
     Server,
     ask,
@@ -21,46 +20,19 @@ from tests.integration.server import (
     figures,
     kill,
     memorize,
-    serving,
+    new_tenant,
     wait_for,
 )
-from tests.integration.tiny import make_tiny_checkpoint
 
 pytestmark = pytest.mark.timeout(600)  # on a machine that has other things to do
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests of this file, each with tenants of its own."""
-    folder = tmp_path_factory.mktemp("serve")
-    checkpoint = make_tiny_checkpoint(folder / "checkpoint")
-    command = Command(folder / "data", checkpoint)
-    options = ("--readers", "1:2", "--slots", "4")
-    with serving(command, *options, err=folder / "err") as server:
-        yield server
-    assert not any("Traceback" in line for line in server.said().splitlines())
-
-
-@pytest.fixture(scope="module")
-def operator(server: Server) -> Iterator[httpx.Client]:
-    with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
-        yield client
-
-
-@pytest.fixture
-def tenant(server: Server, operator: httpx.Client, request: pytest.FixtureRequest) -> Any:
-    """A client of a tenant of the test's own."""
-    with make_tenant(server, operator, request.node.name.replace("[", "-").strip("]")) as client:
-        yield client
-
-
-def make_tenant(server: Server, operator: httpx.Client, name: str) -> httpx.Client:
-    made = operator.post("/v1/tenants", json={"name": name})
-    assert made.status_code == 201, made.text
-    wanted = {"scopes": ["query", "ingest", "admin"]}
-    key = operator.post(f"/v1/tenants/{name}/keys", json=wanted)
-    assert key.status_code == 201, key.text
-    return server.client(key.json()["secret"])
+@pytest.fixture(scope="module", autouse=True)
+def _said_well(server: Server) -> Iterator[None]:
+    """What fails meanwhile is said in words, not in stack traces."""
+    before = len(server.said())
+    yield
+    assert "Traceback" not in server.said()[before:]
 
 
 def test_the_first_start_prints_keys_that_work(server: Server, operator: httpx.Client) -> None:
@@ -142,7 +114,7 @@ def test_a_client_that_goes_away_frees_its_slot(
 
 def test_two_tenants_at_once_see_their_own(server: Server, operator: httpx.Client) -> None:
     names = ("anna", "bela")
-    clients = {name: make_tenant(server, operator, name) for name in names}
+    clients = {name: new_tenant(server, operator, name) for name in names}
     for name, client in clients.items():
         for number in range(3):
             memorize(client, f"{name} has thing {number}.", id=f"{name}-{number}")
@@ -209,7 +181,7 @@ def test_a_damaged_file_heals(server: Server, tenant: httpx.Client) -> None:
 def test_a_reader_that_is_killed_fails_only_what_it_was_answering(
     server: Server, operator: httpx.Client
 ) -> None:
-    client = make_tenant(server, operator, "killed")
+    client = new_tenant(server, operator, "killed")
     memorize(client, "The raven is black.")
     began, lasts = threading.Barrier(5, timeout=60), []
 
@@ -241,7 +213,7 @@ def test_a_reader_that_is_killed_fails_only_what_it_was_answering(
 
 
 def test_load_brings_another_reader(server: Server, operator: httpx.Client) -> None:
-    clients = [make_tenant(server, operator, f"load-{n}") for n in range(4)]
+    clients = [new_tenant(server, operator, f"load-{n}") for n in range(4)]
     for client in clients:
         memorize(client, "The raven is black.")
     over = threading.Event()

@@ -1,0 +1,37 @@
+"""One real service for all files of this folder; each test has a tenant of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.integration.command import Command
+from tests.integration.server import Server, new_tenant, serving
+from tests.integration.tiny import make_tiny_checkpoint
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Its processes may be killed, as long as they are back when a test ends."""
+    folder = tmp_path_factory.mktemp("serve")
+    command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"))
+    options = ("--readers", "1:2", "--slots", "4")
+    with serving(command, *options, err=folder / "err") as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def operator(server: Server) -> Iterator[httpx.Client]:
+    with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(
+    server: Server, operator: httpx.Client, request: pytest.FixtureRequest
+) -> Iterator[httpx.Client]:
+    """A client of a tenant that no other test knows."""
+    with new_tenant(server, operator, request.node.nodeid) as client:
+        yield client
