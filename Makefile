@@ -55,7 +55,7 @@ integration: $(STAMP)
 	$(BIN)/python -m pytest --durations 15 tests/integration
 
 security: $(STAMP)  ## attacks on a real service on loopback, and a minute of fuzzing
-	$(BIN)/python -m pytest tests/security
+	$(BIN)/python -m pytest --durations 15 tests/security
 
 # Tools of their own, so that they change nothing of what they look at. Needs the network.
 release-checks: $(STAMP)  ## known weaknesses of what is installed, and a CycloneDX SBOM of it
