@@ -7,6 +7,7 @@ Everything that the first one can name or write has `Zanzibarquux` in it; what i
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def plant(api: ApiWorld) -> Planted:
         id=f"{STEM}/one",
         title=f"{STEM} title",
         metadata={f"{STEM} field": f"{STEM} value"},
+        session=f"{STEM}-session",
+        tags=[f"{STEM}-tag"],
     )
     unnamed = api.memorize(headers, f"{STEM} sings in a text without an id.")
     upload = [("files", (f"{STEM}-file.md", f"# {STEM} head\n\n{STEM} sings in a file.".encode()))]
@@ -96,6 +99,9 @@ def plant(api: ApiWorld) -> Planted:
         "unnamed_text": f"{STEM} sings in a text without an id.",
         "gone_text": f"{STEM} sings what is forgotten.",
         "title": f"{STEM} title",
+        "session": f"{STEM}-session",
+        "tag": f"{STEM}-tag",
+        "filter": json.dumps({"session": f"{STEM}-session", "tags": [f"{STEM}-tag"]}),
         "cursor": page["next_cursor"],
         "job": first["job_id"],
         "receipt": receipt["id"],

@@ -85,6 +85,12 @@ def ask(question: str, **fields: Any) -> dict[str, Any]:
 _PARTS = {"role": "user", "content": [{"type": "text", "text": f"Does {STEM} sing?"}]}
 _IN = "/v1/documents?wait=true"
 _OWN = "Our own text number"
+_FILTER = {
+    "session": "$session",
+    "tags": ["$tag"],
+    "ids": ["$document"],
+    "metadata": {"$title field": "$title"},
+}
 _EVERY_DOCUMENT = ("document", "file", "unnamed", "gone", "job", "text", "tenant", "cursor")
 
 PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
@@ -98,7 +104,9 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/documents?q=$title"),
         Probe("/v1/documents?cursor=$cursor"),
         Probe("/v1/documents?cursor=$job", status=422),
+        Probe("/v1/documents?filter=$filter"),
     ),
+    ("DELETE", "/v1/documents"): (Probe("/v1/documents?filter=$filter", status=202),),
     ("GET", "/v1/documents/{document_id}"): tuple(
         Probe(f"/v1/documents/${name}", status=404) for name in _EVERY_DOCUMENT
     ),
@@ -122,12 +130,14 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/query", ask("Who?", snapshot="$snapshot"), 422),
         Probe("/v1/query", ask("Who?", as_of="$snapshot"), 422),
         Probe("/v1/query", ask("Who?", stop=["$title"])),
+        Probe("/v1/query", ask("Who?", filter=_FILTER)),
     ),
     ("POST", "/v1/search"): (
         Probe("/v1/search", {"query": "Who sings in the first text?", "limit": 100}),
         Probe("/v1/search", {"query": f"What does {STEM}/one say?", "limit": 100}),
         Probe("/v1/search", {"query": "Who?", "snapshot": "$snapshot"}, 422),
         Probe("/v1/search", {"query": "Who?", "as_of": "$snapshot"}, 422),
+        Probe("/v1/search", {"query": "Who?", "filter": _FILTER}),
     ),
     ("POST", "/v1/chat/completions"): (
         Probe("/v1/chat/completions", chat()),
@@ -137,6 +147,8 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/chat/completions", chat(snapshot="$snapshot"), 422),
         Probe("/v1/chat/completions", chat(as_of="$snapshot"), 422),
         Probe("/v1/chat/completions", chat(model="$tenant"), 404),
+        Probe("/v1/chat/completions", chat(filter=_FILTER)),
+        Probe("/v1/chat/completions", chat(metadata={"$title field": "$title"})),
     ),
     ("POST", "/v1/completions"): (
         Probe("/v1/completions", complete()),
@@ -145,6 +157,8 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/completions", complete(snapshot="$snapshot"), 422),
         Probe("/v1/completions", complete(as_of="$snapshot"), 422),
         Probe("/v1/completions", complete(model="$tenant"), 404),
+        Probe("/v1/completions", complete(filter=_FILTER)),
+        Probe("/v1/completions", complete(metadata={"session": "$session"})),
     ),
     ("POST", "/v1/responses"): (
         Probe("/v1/responses", respond()),
@@ -155,6 +169,8 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/responses", respond(snapshot="$snapshot"), 422),
         Probe("/v1/responses", respond(as_of="$snapshot"), 422),
         Probe("/v1/responses", respond(model="$tenant"), 404),
+        Probe("/v1/responses", respond(filter=_FILTER)),
+        Probe("/v1/responses", respond(metadata={"session": "$session"})),
     ),
     ("GET", "/v1/models"): (Probe("/v1/models"),),
     ("GET", "/v1/models/{model_id}"): (
@@ -208,6 +224,7 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe(_IN, {"text": "$unnamed_text"}),
         Probe(_IN, {"text": "$gone_text", "id": "$gone"}),
         Probe(_IN, {"documents": [{"text": f"{_OWN} 4.", "id": "$title"}, {"text": "$title"}]}),
+        Probe(_IN, {"text": f"{_OWN} 5.", "session": "$session", "tags": ["$tag"]}),
         Probe(_IN, upload="$file"),
         Probe(f"{_IN}&id=$document/plain&title=$title", plain="Our own plain text."),
         Probe(_IN, lines='{"text": "Our own line.", "id": "$document/line"}\n'),
@@ -237,6 +254,10 @@ NAMELESS = {
     "retention",
     "role",
     "type",
+    "after",
+    "before",
+    "occurred_at",
+    "expires_at",
 }
 
 # What is asked: the same of both, because a memory is to answer by the words of a question.
