@@ -149,8 +149,8 @@ def find_passages(
             f"the memory names step {missing[0]}, which is not in the log; the memory's files and "
             "the ledger are of different origin"
         )
-    ids = {span.document for span in spans.values()}
-    whole = connection.execute(select_shown(scope).where(documents.c.id.in_(ids)))
+    ids = sorted({span.document for span in spans.values()})
+    whole = connection.execute(scope.select_by_ids(documents, ids, *_shown()))
     rows = {row.id: row for row in whole}
     return [to_passage(rows[s.document], s, s.text) for s in (spans[step] for step in steps)]
 
@@ -174,8 +174,11 @@ def _serving(connection: Connection, scope: TenantScope) -> Row[Any]:
 
 def select_shown(scope: TenantScope) -> Select[Any]:
     """All but the texts."""
-    columns: list[ColumnElement[Any]] = [c for c in documents.c if c is not documents.c.text]
-    return scope.select(documents, *columns)
+    return scope.select(documents, *_shown())
+
+
+def _shown() -> list[ColumnElement[Any]]:
+    return [column for column in documents.c if column is not documents.c.text]
 
 
 def to_document(row: Row[Any], memorized: int) -> Document:

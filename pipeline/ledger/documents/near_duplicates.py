@@ -158,8 +158,8 @@ def find_alike(
     wanted = frozenset(sketch.bands)
     hits.update({other.id: n for other in pending if (n := len(wanted.intersection(other.bands)))})
     candidates = [document for document, _ in hits.most_common(_CANDIDATES)]
-    texts = scope.select(documents, documents.c.key, documents.c.text).where(
-        documents.c.id.in_(candidates), *others
+    texts = scope.select_by_ids(documents, candidates, documents.c.key, documents.c.text).where(
+        *others
     )
     rows: list[tuple[str, str]] = [
         (other.key, other.text) for other in pending if other.id in candidates

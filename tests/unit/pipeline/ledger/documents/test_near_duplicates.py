@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, take_in
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch
 from mplus_ray.pipeline.ledger.ledger import Ledger
-from mplus_ray.pipeline.ledger.schema import likenesses
+from mplus_ray.pipeline.ledger.schema import documents, likenesses
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Incoming
@@ -136,3 +137,13 @@ def test_the_intake_lists_them(log: TenantLog) -> None:
     ]
     intake = take_in(items, lambda: DocumentChunker(log, FakeTokenizer(64)))
     assert [(d.document, d.like, d.similarity) for d in intake.duplicates] == [("c", "a", 1.0)]
+
+
+def test_texts_to_compare_are_found_by_their_ids(log: TenantLog) -> None:
+    """By the tenant's index each line of a long stream would read all lines before it."""
+    scope = log.scope
+    query = scope.select_by_ids(documents, ["a", "b", "c"], documents.c.text)
+    with scope.writing() as connection:
+        literal = query.compile(connection.engine, compile_kwargs={"literal_binds": True})
+        (plan,) = connection.execute(text(f"explain query plan {literal}"))
+    assert "(id=?)" in plan.detail
