@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -12,8 +13,11 @@ from importlib.util import find_spec
 from typing import Any
 
 import httpx
+import httpx2
 import openai
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.integration.command import Command
 from tests.integration.server import Server, memorize, serving
@@ -93,7 +97,9 @@ class TestBodies:
         began = time.monotonic()
         with socket.create_connection((url.host, url.port or 80), timeout=20) as raw:
             raw.sendall(head.encode() + b"--x\r\n")
-            answer = raw.recv(1 << 16).decode()
+            answer = ""
+            while "send less at once" not in answer and (piece := raw.recv(1 << 16)):
+                answer += piece.decode()
         assert answer.startswith("HTTP/1.1 413 "), answer
         assert "send less at once" in answer
         assert time.monotonic() - began < 5
@@ -130,3 +136,26 @@ class TestBrowsers:
         wanted = {"question": "Who is black?", "max_tokens": 4, "stream": True}
         answers = [client.post("/v1/query", json=wanted), client.get("/v1/documents/raven")]
         assert [each.headers.get("x-accel-buffering") for each in answers] == ["no", "no"]
+
+
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/"])
+def test_an_agent_memorizes_and_asks(client: httpx.Client, path: str) -> None:
+    async def story() -> tuple[Any, Any, Any]:
+        headers = {"authorization": client.headers["authorization"]}
+        async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
+            transport = streamable_http_client(
+                f"{client.base_url}".rstrip("/") + path, http_client=http
+            )
+            async with Client(transport) as agent:
+                text = "The heron is grey."
+                taken = await agent.call_tool("memorize", {"text": text, "id": "birds/heron"})
+                step = taken.structured_content["min_step"]
+                asked = {"question": "Who is grey?", "min_step": step, "max_tokens": 2}
+                told = await agent.call_tool("ask", asked)
+                read = await agent.read_resource("mplus://documents/birds/heron")
+                return taken, told, read
+
+    taken, told, read = asyncio.run(story())
+    assert taken.structured_content["memorized"]
+    assert told.structured_content["step"] >= taken.structured_content["min_step"]
+    assert read.contents[0].text == "The heron is grey."
