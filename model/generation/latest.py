@@ -109,8 +109,7 @@ def _rivals(view: MemoryView, prompt: Tensor, votes: Tensor) -> list[int]:
     config, words, store = view.network.config, view.words, view.memory.store
     scores = votes.double().cpu().numpy()
     scores = np.where(view.eligible_steps[: len(scores)], scores, -np.inf)
-    least = scores.max(initial=-np.inf) - (config.max_vote_gap or 0.0)
-    near = np.flatnonzero(np.isfinite(scores) & (scores >= least)).tolist()
+    near = np.flatnonzero(scores > 0).tolist()
     near.sort(key=lambda at: (scores[at], view.order.place(at)), reverse=True)
     short = [at for at in near[:NEAREST] if len(store.chunk(at)) <= _LONGEST]
     if words is None or len(short) < 2:

@@ -50,7 +50,26 @@ def updated(
     return [ToldDocument([first]), *between, ToldDocument([last], [question])]
 
 
-WAYS: dict[str, Told] = {"prose": in_prose, "sentence": in_one_sentence, "update": updated}
+def restated(
+    rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
+) -> list[ToldDocument]:
+    """A fact as a document of one sentence, some text, and one that overrides it, as such."""
+    older, newer = draw_update(rng, unseen)
+    question = Question(newer.question, (newer.answer,))
+    first, last = (
+        Chunk(statement, _fitting(tokenizer, statement, size))
+        for statement in (older, newer.statement)
+    )
+    between = [ToldDocument([reader.chunk(size)]) for _ in range(_BETWEEN)]
+    return [ToldDocument([first]), *between, ToldDocument([last], [question])]
+
+
+WAYS: dict[str, Told] = {
+    "prose": in_prose,
+    "sentence": in_one_sentence,
+    "update": updated,
+    "restated": restated,
+}
 
 
 def tell_fact(

@@ -38,9 +38,9 @@ def retention(
     told: Annotated[
         str,
         typer.Option(
-            help="How a fact is told: in prose (a chunk of text around it), as one sentence, or "
-            "as an update of an earlier one.",
-            metavar="prose|sentence|update",
+            help="How a fact is told: in prose (a chunk of text around it), as one sentence, as "
+            "an update of an earlier one in prose, or as one sentence that overrides another.",
+            metavar="prose|sentence|update|restated",
         ),
     ] = "prose",
     unseen: Annotated[
