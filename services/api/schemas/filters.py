@@ -20,7 +20,7 @@ FilterText = Annotated[
         alias="filter",
         description="As JSON, what `filter` is in a search: session, tags, ids, metadata, after, "
         "before.",
-        max_length=100_000,
+        max_length=4000,  # a URL is not endless
         examples=['{"tags": ["news"], "metadata": {"year": {"gte": 2020}}}'],
     ),
 ]
