@@ -106,7 +106,7 @@ def _alone(view: MemoryView, step: int) -> Reading:
 
 def _rivals(view: MemoryView, prompt: Tensor, votes: Tensor) -> list[int]:
     """Short blocks that could be read and are about the same; none, if there are not two."""
-    config, words, store = view.network.config, view.words, view.memory.store
+    words, store = view.words, view.memory.store
     scores = votes.double().cpu().numpy()
     scores = np.where(view.eligible_steps[: len(scores)], scores, -np.inf)
     near = np.flatnonzero(scores > 0).tolist()
