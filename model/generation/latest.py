@@ -86,7 +86,7 @@ def answering_odds(logits: Tensor, refusal: int) -> float:
 
 def _settled(view: MemoryView, votes: Tensor, answering: Sequence[int]) -> Tensor:
     """With the latest of some steps before the others."""
-    latest = max(answering, key=view.order.place)
+    latest = view.order.latest(answering)
     votes, beyond = votes.clone(), (view.network.config.max_vote_gap or 0.0) + 1.0
     others = [step for step in answering if step != latest]
     votes[others] = votes[others].clamp_max(float(votes[latest]) - beyond)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,17 +14,25 @@ class StepOrder:
     """Places of steps in time. A step of which nothing is said has its own number as its place.
 
     Attributes:
+        until: place up to which a question asks what was true; None: now.
         data: ranges [first, end) of steps in ascending order, each with its place, as three
             little-endian 64-bit floats.
     """
 
     data: bytes = b""
+    until: float | None = None
 
     @classmethod
     def of(cls, placed: Iterable[tuple[int, int, float]]) -> Self:
         """Of (first, end, place), which do not overlap. A place of 2.5 is after step 2 and before
         step 3."""
         return cls(np.array(sorted(placed), dtype="<f8").tobytes())
+
+    def latest(self, steps: Collection[int]) -> int:
+        """Of some steps the one that tells of the latest time, up to the one that is asked about;
+        where all are later, of these."""
+        then = [s for s in steps if self.until is None or self.place(s)[0] <= self.until]
+        return max(then or steps, key=self.place)
 
     def place(self, step: int) -> tuple[float, int]:
         """By which steps are compared; of two with one place the later came later."""

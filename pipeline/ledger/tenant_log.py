@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Unpack
 
 from sqlalchemy import func
@@ -37,7 +38,7 @@ from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, r
 from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_of
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
-from mplus_ray.pipeline.ledger.filters.times import read_order
+from mplus_ray.pipeline.ledger.filters.times import read_order, read_place
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
@@ -272,10 +273,16 @@ class TenantLog:
         with self.scope.reading() as connection:
             return steps_of(connection, self.scope, wanted)
 
-    def order(self) -> StepOrder:
-        """In which what the steps tell of happened, by their documents' `occurred_at`."""
+    def order(self, moment: float | None = None) -> StepOrder:
+        """In which what the steps tell of happened, by their documents' `occurred_at`.
+
+        Args:
+            moment: that a question is about (seconds since the epoch); None: now.
+        """
         with self.scope.reading() as connection:
-            return read_order(connection, self.scope)
+            order = read_order(connection, self.scope)
+            until = None if moment is None else read_place(connection, self.scope, moment)
+        return replace(order, until=until)
 
     def touch(self) -> None:
         """Note that the tenant is in use, so that it stays warm."""

@@ -38,6 +38,8 @@ def read_details(fields: Mapping[str, Any], now: float) -> Details:
         if not number or not math.isfinite(ttl) or not 0 < ttl < 1e11:
             raise InvalidInputError("ttl is no number of seconds above 0")
         expires_at = now + ttl
+    if expires_at is not None and expires_at <= now:
+        raise InvalidInputError("expires_at has passed already, so there is nothing to remember")
     occurred_at = _time(fields, "occurred_at")
     details = Details(session, tuple(dict.fromkeys(tags)), occurred_at, expires_at)
     check_details(details)

@@ -13,6 +13,7 @@ from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.abstention import check_threshold, judge
+from mplus_ray.pipeline.reading.moment import moment_of
 from mplus_ray.pipeline.reading.read_plans import read_plan
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def ask(
         SwappedError: the memory was replaced each time.
     """
     check_threshold(threshold)
+    moment = moment_of(question)
     if log.tenant.cold_after is not None:
         log.touch()
     said = False
@@ -94,7 +96,7 @@ def ask(
         with attempt:
             log.forgets.expire()
             serving = log.heads.serving()
-            plan = read_plan(log, serving, as_of, wanted)
+            plan = read_plan(log, serving, as_of, wanted, moment=moment)
             # What was said cannot be taken back, so whatever is tried after that is silent.
             shown = _unheard if said else show
             try:

@@ -26,7 +26,7 @@ from mplus_ray.model.errors import (
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
-from mplus_ray.pipeline.ledger.filters.times import read_order
+from mplus_ray.pipeline.ledger.filters.times import read_order, read_place
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -98,6 +98,7 @@ class Plans:
         as_of: int | None = None,
         timeout: float = 0.0,
         wanted: Filter | None = None,
+        moment: float | None = None,
     ) -> ReadPlan:
         """The tenant's memory as it is now, or as it was after `as_of` steps.
 
@@ -106,6 +107,7 @@ class Plans:
                 of it where something was forgotten, which numbers the steps anew.
             timeout: seconds to wait for that, and for a memory that was dropped.
             wanted: the documents that may be read; None: all.
+            moment: that the question is about (seconds since the epoch); None: now.
 
         Raises:
             NotYetError: it has not come so far in time.
@@ -115,7 +117,7 @@ class Plans:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return self._look(log, min_step, as_of, wanted)
+                return self._look(log, min_step, as_of, wanted, moment)
             except NotYetError:
                 if time.monotonic() >= deadline:
                     raise
@@ -128,12 +130,13 @@ class Plans:
         as_of: int | None = None,
         timeout: float = 0.0,  # noqa: ASYNC109
         wanted: Filter | None = None,
+        moment: float | None = None,
     ) -> ReadPlan:
         """Wait for a step, holding a thread only while the ledger is read; see `plan`."""
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return await asyncio.to_thread(self._look, log, min_step, as_of, wanted)
+                return await asyncio.to_thread(self._look, log, min_step, as_of, wanted, moment)
             except NotYetError:
                 if time.monotonic() >= deadline:
                     raise
@@ -145,11 +148,20 @@ class Plans:
             self._kept.pop(tenant, None)
 
     def _look(
-        self, log: TenantLog, min_step: int | None, as_of: int | None, wanted: Filter | None
+        self,
+        log: TenantLog,
+        min_step: int | None,
+        as_of: int | None,
+        wanted: Filter | None,
+        moment: float | None,
     ) -> ReadPlan:
         while (plan := self._seen(log, min_step, as_of, wanted)) is None:
             log.forgets.expire()
-        return plan
+        if moment is None:
+            return plan
+        with log.scope.reading() as connection:
+            place = read_place(connection, log.scope, moment)
+        return replace(plan, order=replace(plan.order, until=place))
 
     def _seen(
         self, log: TenantLog, min_step: int | None, as_of: int | None, wanted: Filter | None
@@ -287,12 +299,14 @@ def read_plan(
     as_of: int | None = None,
     wanted: Filter | None = None,
     order: StepOrder | None = None,
+    moment: float | None = None,
 ) -> ReadPlan:
     """What a reader is told of a tenant's memory, as it is or as it was after `as_of` steps.
 
     Args:
         wanted: the documents that may be read; None: all.
         order: of the steps in time, if it is known.
+        moment: that the question is about (seconds since the epoch); None: now.
 
     Raises:
         InvalidInputError: the memory was never at that step.
@@ -311,5 +325,5 @@ def read_plan(
         shards=serving.shards,
         forgotten=serving.masks,
         only=None if wanted is None else log.steps_left(wanted),
-        order=log.order() if order is None else order,
+        order=log.order(moment) if order is None else order,
     )

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, func
+from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
@@ -23,6 +23,7 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     remember_all,
 )
 from mplus_ray.pipeline.ledger.documents.quota import Room
+from mplus_ray.pipeline.ledger.documents.versions import Version, versions_of
 from mplus_ray.pipeline.ledger.filters.index import reindex_document, rows_of
 from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents, heads
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
@@ -86,7 +87,7 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
     drafts = [_draft(entry) for entry in entries]
     good = [draft for draft in drafts if isinstance(draft, _Draft)]
     with scope.reading() as connection:
-        current = _current(connection, scope, good)
+        current = versions_of(connection, scope, {draft.name for draft in good})
         fresh = [draft for draft in good if draft.found(current) is None]
         # Before anybody has to wait for this one: it takes long for a long text.
         alike = {
@@ -97,7 +98,9 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
         # The usual case of a repeated ingest, without waiting for writers.
         return [d.known(current) if isinstance(d, _Draft) else d for d in drafts]
     with scope.writing() as connection:
-        group = _Group(connection, scope, _current(connection, scope, good), alike)
+        group = _Group(
+            connection, scope, versions_of(connection, scope, {draft.name for draft in good}), alike
+        )
         outcomes: list[Outcome] = []
         for draft in drafts:
             outcomes.append(group.add(draft) if isinstance(draft, _Draft) else draft)
@@ -131,25 +134,6 @@ def find_known(
 
 
 @dataclass(frozen=True)
-class _Current:
-    """The version of a document that the log has under a key."""
-
-    id: str
-    key: str
-    sha256: str
-    first_step: int
-    chunk_count: int
-    metadata_bytes: int
-    created: float
-    description: Description
-
-    @property
-    def occurred(self) -> float:
-        occurred_at = self.description.details.occurred_at
-        return self.created if occurred_at is None else occurred_at
-
-
-@dataclass(frozen=True)
 class _Draft:
     """A document whose id is possible and that has something to memorize."""
 
@@ -162,7 +146,7 @@ class _Draft:
     def sketch(self) -> Sketch:
         return Sketch.of(self.entry.document.text)
 
-    def found(self, current: Mapping[str, _Current]) -> Accepted | None:
+    def found(self, current: Mapping[str, Version]) -> Accepted | None:
         """What the log has of the same content under its key, with nothing else to say of it."""
         at = current.get(self.name)
         if at is None or at.sha256 != self.sha256:
@@ -171,7 +155,7 @@ class _Draft:
             return None
         return Accepted(at.id, at.key, at.first_step, at.chunk_count, new=False)
 
-    def known(self, current: Mapping[str, _Current]) -> Accepted:
+    def known(self, current: Mapping[str, Version]) -> Accepted:
         found = self.found(current)
         assert found is not None
         return found
@@ -191,7 +175,7 @@ class _Group:
         self,
         connection: Connection,
         scope: TenantScope,
-        current: dict[str, _Current],
+        current: dict[str, Version],
         alike: Mapping[int, NearDuplicate | None],
     ) -> None:
         self._connection = connection
@@ -237,14 +221,14 @@ class _Group:
         bands = tuple(draft.sketch.bands)
         self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
         sizes = first, len(spans), draft.metadata_bytes
-        self._current[draft.name] = _Current(
+        self._current[draft.name] = Version(
             identity, draft.name, draft.sha256, *sizes, self._used, said
         )
         return Accepted(
             identity, draft.name, first, len(spans), new=True, replaced=replaced, alike=alike
         )
 
-    def _update(self, old: _Current, draft: _Draft) -> Outcome:
+    def _update(self, old: Version, draft: _Draft) -> Outcome:
         """Say something else of a document whose text stays."""
         said = old.description.changed_by(draft.entry.document)
         assert said is not None, "what has nothing new to say was found"
@@ -278,7 +262,7 @@ class _Group:
             self._connection, self._scope, draft.name, draft.sha256, draft.sketch, self._pending
         )
 
-    def _replace(self, old: _Current | None) -> str | None:
+    def _replace(self, old: Version | None) -> str | None:
         if old is None:
             return None
         self._flush()  # the older version may be of this group
@@ -327,25 +311,7 @@ def _draft(entry: Entry) -> _Draft | InvalidInputError:
     return _Draft(entry, name, sha256, metadata_bytes)
 
 
-def _current(
-    connection: Connection, scope: TenantScope, drafts: Sequence[_Draft]
-) -> dict[str, _Current]:
-    c = documents.c
-    query = scope.select(
-        documents,
-        *(c.id, c.key, c.sha256, c.first_step, c.chunk_count, c.metadata_bytes, c.created),
-        *COLUMNS,
-    ).where(c.key.in_({draft.name for draft in drafts}), c.forget.is_(None))
-    found = connection.execute(query)
-    return {row.key: _current_of(row) for row in found}
-
-
-def _current_of(row: Row[Any]) -> _Current:
-    sizes = row.first_step, row.chunk_count, row.metadata_bytes
-    return _Current(row.id, row.key, row.sha256, *sizes, row.created, Description.of(row))
-
-
-def _is_older(old: _Current, draft: _Draft) -> str | None:
+def _is_older(old: Version, draft: _Draft) -> str | None:
     """Why a text does not take the place of another: it tells of an earlier time."""
     occurred_at = draft.entry.document.details.occurred_at
     if occurred_at is None or occurred_at >= old.occurred:

@@ -22,6 +22,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.abstention import judge, withholds
 from mplus_ray.pipeline.reading.ask import Citation, cite
+from mplus_ray.pipeline.reading.moment import moment_of
 from mplus_ray.pipeline.reading.read_plans import Plans
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.limits.rate_limits import Meter
@@ -189,10 +190,11 @@ class Answers:
         self, log: TenantLog, question: AskQuery
     ) -> AsyncGenerator[TextDelta | Reply, None]:
         as_of = await self._as_of(log, question)
+        moment = await asyncio.to_thread(moment_of, question.turns[-1].content)
         heard: int | None = None  # the attempt whose pieces the client gets
         for attempt in attempts():
             with attempt:
-                plan = await self.plan(log, question.min_step, as_of, question.wanted)
+                plan = await self.plan(log, question.min_step, as_of, question.wanted, moment)
                 told: AskResult | None = None
                 silent = question.irrevocable and plan.holds_nothing
                 silent = silent and withholds(log.tenant, question.threshold)
@@ -231,10 +233,11 @@ class Answers:
         min_step: int | None,
         as_of: int | None,
         wanted: Filter | None = None,
+        moment: float | None = None,
     ) -> ReadPlan:
         """What a reader is to see, see `pipeline.reading.read_plans.Plans.wait`."""
         seconds = self._deps.limits.catch_up_seconds
-        return await self._plans.wait(log, min_step, as_of, seconds, wanted)
+        return await self._plans.wait(log, min_step, as_of, seconds, wanted, moment)
 
     async def mend(self, log: TenantLog, error: DamagedFileError) -> None:
         """Have a damaged file made again, once at a time, and read anew afterwards."""

@@ -343,6 +343,26 @@ class TestFilters:
         assert plans.plan(log).forgotten == ((2, 4),)
         assert [one.receipt.reason for one in log.forgets.pending()] == ["expired"]
 
+    def test_a_plan_says_what_came_when(self, log: TenantLog, plans: Plans, clock: Clock) -> None:
+        put(log, "new", 2)  # of 1000.0, when the clock begins
+        for key, told in (("mid", 500.0), ("old", 100.0)):
+            details = Details(occurred_at=told)
+            text = ParsedDocument(key, f"{key}.0", details=details)
+            log.append(text, f"{key}.txt", [Span(0, 5, 1)], key)
+        clock.now += 50
+        put(log, "last", 1)
+        memorize(log, log.heads.claim("w", LEASE), [5])
+        steps = {"new": 1, "mid": 2, "old": 3, "last": 4}
+
+        def latest(moment: float | None) -> str:
+            order = plans.plan(log, moment=moment).order
+            assert order == read_plan(log, log.heads.serving(), moment=moment).order
+            return next(key for key, step in steps.items() if step == order.latest(steps.values()))
+
+        found = [latest(moment) for moment in (None, 100.0, 499.0, 500.0, 1000.0, 1049.0, 1050.0)]
+        assert found == ["last", "old", "old", "mid", "new", "new", "last"]
+        assert latest(50.0) == "last", "nothing was told of that time"
+
     def test_a_clock_that_goes_back_moves_no_moment(self, log: TenantLog, clock: Clock) -> None:
         lease = log.heads.claim("w", 1e6)
         for key, now, end in (("a", 1100.0, 2), ("b", 1050.0, 4), ("c", 1200.0, 6)):

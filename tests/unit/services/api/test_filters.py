@@ -168,6 +168,7 @@ def test_what_is_said_of_a_document_is_shown(api: ApiWorld, told: dict[str, str]
         {"ttl": 0},
         {"ttl": -1},
         {"ttl": 1, "expires_at": "2999-01-01"},
+        {"expires_at": "2001-01-01"},
         {"occurred_at": "soon"},
         {"tags": [""]},
         {"tags": ["x" * 300]},
