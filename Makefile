@@ -31,8 +31,8 @@ check: format lint types unit  ## format, lint, types and unit tests
 bench: $(STAMP)  ## speed of memorizing and answering on this machine
 	$(BIN)/mplus bench model
 
-figures: backbone  ## docs/FIGURES.md and README's figures anew, in an hour; DATA=FILE.jsonl: questions
-	$(BIN)/mplus bench figures --readme README.md $(if $(DATA),--data "$(DATA)")
+figures: backbone  ## docs/FIGURES.md and README's figures anew, in an hour (MINUTES=60); DATA=FILE.jsonl: questions
+	$(BIN)/mplus bench figures --readme README.md $(if $(MINUTES),--minutes $(MINUTES)) $(if $(DATA),--data "$(DATA)")
 
 eval-quick: $(STAMP)  ## what the default checkpoint remembers, finds and knows, in minutes
 	$(BIN)/mplus eval quick

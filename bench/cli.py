@@ -242,6 +242,9 @@ def bench_figures(
             show_default=False,
         ),
     ] = None,
+    minutes: Annotated[
+        float, typer.Option(help="For all of them; what has no time left is named.", min=1)
+    ] = 60.0,
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -250,7 +253,9 @@ def bench_figures(
     from mplus_ray.services.cli.output import stderr, write_json
 
     console = stderr()
-    outcomes = main(out, readme, data, checkpoint, lambda text: console.print(text, markup=False))
+    outcomes = main(
+        out, readme, data, checkpoint, lambda text: console.print(text, markup=False), minutes
+    )
     write_json(json, {one.measurement.name: one.figures for one in outcomes})
     if failed := [one.measurement.name for one in outcomes if one.error]:
         said = f"failed: {', '.join(failed)} ({len(failed)} of {len(outcomes)}); the page says why"

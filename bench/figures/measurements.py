@@ -20,7 +20,7 @@ from typing import Any
 
 _MPLUS = "from mplus_ray.services.cli.app import main; main()"
 _MINUTE = 60.0
-_WHOLE = 60.0  # minutes that all of them may take
+WHOLE = 60.0  # minutes that all of them may take
 _LEAST = 1.0  # minute that has to be left for one to begin
 _ENDING = 30.0  # seconds that a command has to end what it started
 _SAID = 400  # characters of what a measurement that failed said last
@@ -88,7 +88,7 @@ def measure(
     chosen: Iterable[Measurement],
     checkpoint: str | None,
     say: Callable[[str], None],
-    minutes: float = _WHOLE,
+    minutes: float = WHOLE,
 ) -> list[Outcome]:
     """Run the measurements one after the other; one that fails leaves the others alone.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mplus_ray.bench.figures.measurements import Outcome, measure, measurements
+from mplus_ray.bench.figures.measurements import WHOLE, Outcome, measure, measurements
 from mplus_ray.bench.figures.page import (
     around_block,
     page,
@@ -32,6 +32,7 @@ def main(
     data: Path | None,
     checkpoint: str | None,
     say: Callable[[str], None],
+    minutes: float = WHOLE,
 ) -> list[Outcome]:
     """Measure, and write the pages.
 
@@ -41,6 +42,7 @@ def main(
         data: passages with questions for `mplus bench rag`; None for those that ship.
         checkpoint: a folder or hub id; None for the default.
         say: is told what is going on.
+        minutes: for all measurements.
 
     Raises:
         StorageError, InvalidInputError: a page cannot be written, or the questions cannot be
@@ -53,7 +55,7 @@ def main(
     if data is not None and not list(read_questions(data)):
         raise InvalidInputError(f"{data} has no questions")
     machine = describe(torch.device("cpu"), torch.float32)  # before the pages change the commit
-    outcomes = measure(measurements(data), checkpoint, say)
+    outcomes = measure(measurements(data), checkpoint, say, minutes)
     moment = datetime.now(UTC)
     left_out = [] if data else [_NO_DATA]
     write_page(out, page(outcomes, machine, moment, left_out))
