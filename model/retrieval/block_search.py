@@ -32,7 +32,6 @@ Steps = NDArray[np.bool_]
 _LOOKED, _LISTED = 64, 1024  # candidates at first
 _FRONT = 4  # winners must be in such a part of the listed candidates, the best estimated
 _MORE = 4  # times as many, when they were too few
-_FEW = 1024  # blocks that are scored alone, where they are a small part of a memory
 _ONE_IN = 4  # of all blocks: then all may as well be scored
 
 
@@ -60,17 +59,18 @@ class BlockQuery:
 def vote(block_query: BlockQuery) -> Tensor:
     """The layers' votes for every step's block [steps]: exact for the best, near for the others.
 
-    Where a filter leaves few blocks, all of these are exact, and the others have no vote (-inf).
+    Where a filter leaves few of the blocks of a memory with lists, these are exact and the others
+    have no vote (-inf).
     """
     index = block_query.store.index
-    few = np.flatnonzero(block_query.known)
-    if len(few) <= _FEW and len(few) * _ONE_IN < block_query.steps:
-        return _votes_for(block_query, few)
     if index is None or block_query.steps < index.start or not block_query.known.any():
         return exact_votes(block_query)
     block_query.store.extend_index(block_query.steps)
     lists, listed = index.listed(block_query.steps)
     if lists is not None and listed:
+        few = np.flatnonzero(block_query.known)
+        if len(few) <= _LISTED:
+            return _votes_for(block_query, few)
         votes = _from_lists(block_query, index, lists, listed)
     else:
         votes = _from_copies(block_query, index)

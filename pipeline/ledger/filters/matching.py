@@ -13,7 +13,6 @@ from sqlalchemy import (
     func,
     intersect,
     or_,
-    select,
 )
 
 from mplus_ray.model.memory.step_ranges import StepRanges
@@ -46,12 +45,7 @@ def steps_of(connection: Connection, scope: TenantScope, wanted: Filter) -> Step
     if chosen is not None:
         # A join: from the few that a filter names to their rows, not through all rows.
         named = chosen.subquery()
-        query = (
-            select(d.first_step, d.chunk_count)
-            .select_from(named)
-            .join(documents, d.id == named.c.document)
-            .where(d.tenant == scope.tenant)
-        )
+        query = query.join(named, d.id == named.c.document)
     rows = connection.execute(query.where(d.forget.is_(None), *_others(scope, wanted)))
     return StepRanges.of((first, first + count) for first, count in rows)
 

@@ -138,6 +138,21 @@ def test_what_is_forgotten_or_later_is_never_found(lists_from):
     assert vote(nothing).isfinite().all()
 
 
+def test_what_a_filter_leaves_is_found_whatever_lists_know():
+    keys = blocks(2100)
+    store = filled(keys, lists_from=8)
+    store.extend_index(store.steps)
+    store.index.lists.join()
+    for left in (1, 3, 40, 500):
+        kept = np.random.default_rng(left).choice(2100, left, replace=False)
+        barred = sorted(set(range(2100)) - set(kept.tolist()))
+        for asked in questions(keys, 3):
+            one = ballot(store, asked, barred=barred)
+            exact, votes = exact_votes(one), vote(one)
+            assert winners(votes, one) == winners(exact, one)
+            torch.testing.assert_close(votes[np.sort(kept)], exact[np.sort(kept)])
+
+
 def test_lists_follow_a_growing_memory_and_are_shared():
     keys = blocks(1400)
     store = filled(keys[:700], lists_from=2)
