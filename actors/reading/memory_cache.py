@@ -221,11 +221,16 @@ class Memories:
 
 
 def _order(rows: _Rows, view: View) -> None:
-    """The newest step of a memory is not stale; the others are, and what a filter leaves of one."""
-    if view.plan.only is not None:
+    """The newest step of a memory is not stale; the others are, and what is seen of one only by
+    questions with a filter or about a time."""
+    if _is_special(view.plan):
         view.stale = True
         return
     for other in rows.parts:
-        if isinstance(other, View) and other is not view and other.plan.only is None:
+        if isinstance(other, View) and other is not view and not _is_special(other.plan):
             view.stale |= other.plan.step > view.plan.step
             other.stale |= other.plan.step <= view.plan.step
+
+
+def _is_special(plan: ReadPlan) -> bool:
+    return plan.only is not None or plan.order.until is not None

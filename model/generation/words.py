@@ -10,7 +10,7 @@ from mplus_ray.model.generation.prompt import PLAIN, QUESTION
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 from mplus_ray.model.index.stems import EMPTY, STEMS
 
-_CAPITAL = re.compile(r"\b[^\W\d_a-z]\w*")
+_WORD = re.compile(r"\w+")
 
 
 class Words:
@@ -32,7 +32,8 @@ class Words:
     def names(self, ids: Sequence[int]) -> set[str]:
         """Words that begin with a capital, which in English are names, or begin a sentence."""
         text = self._tokenizer.decode(ids)
-        return {STEMS.one(word.casefold()) for word in _CAPITAL.findall(text)}
+        found = (word for word in _WORD.findall(text) if word[0].isupper())
+        return {STEMS.one(word.casefold()) for word in found}
 
     def of_prompt(self, ids: Sequence[int]) -> list[str]:
         """Words of a prompt without those that every prompt has, or every question."""

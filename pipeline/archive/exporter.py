@@ -139,6 +139,7 @@ def _read_log(
     log: TenantLog, lines: IO[bytes]
 ) -> tuple[Serving, list[SnapshotRecord], tuple[int, int]]:
     """Head, snapshots and documents as of one moment; the documents go to `lines`."""
+    log.forgets.expire()
     with log.scope.reading() as connection:
         serving = read_head(connection, log.scope, serving=True)
         assert serving is not None, "a tenant has a serving head from its creation on"
@@ -173,7 +174,11 @@ def _documents(connection: Connection, scope: TenantScope) -> Iterator[dict[str,
             "metadata": row.metadata,
             "created": row.created,
             "memorized": row.memorized,
-            **{name: getattr(row, name) for name in _DETAILS if getattr(row, name)},
+            **{
+                name: getattr(row, name)
+                for name in _DETAILS
+                if getattr(row, name) not in (None, [])
+            },
             "chunks": [[span.start, span.end, span.tokens] for span in spans],
             "text": row.text,
         }

@@ -70,7 +70,7 @@ class TenantRecord(_Record):
     tokens_per_minute: Count | None = None
     concurrent_questions: Count | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
-    ttl: Seconds | None = None
+    ttl: Annotated[float, Field(gt=0, lt=1e11)] | None = None
     bytes_per_step: Count
     geometry: dict[str, Any]
 

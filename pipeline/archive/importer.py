@@ -35,7 +35,7 @@ from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import remove
 from mplus_ray.pipeline.parsing.document_id import storable
-from mplus_ray.pipeline.parsing.limits import check_key, check_metadata
+from mplus_ray.pipeline.parsing.limits import check_details, check_key, check_metadata
 from mplus_ray.pipeline.writing.engine import Stores
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _wrong(record: DocumentRecord) -> str | None:
     try:
         check_key(record.key)
         check_metadata(_shown(record))
+        check_details(details_of(record))
     except InvalidInputError as error:
         return str(error)
     if hashlib.sha256(record.text.encode()).hexdigest() != record.sha256:

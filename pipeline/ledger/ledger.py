@@ -187,6 +187,7 @@ class Ledger:
         )
         check_new_tenant(tenant)
         log = self._log(tenant)
+        source.forgets.expire()
         # Held to the end, so that no file of the source becomes garbage before it is named.
         with source.scope.writing() as connection:
             if most is not None and (there := count_forks(connection, family)) >= most:

@@ -34,6 +34,8 @@ metadata = MetaData(
 )
 
 _ID = String(32)
+# Compared by code points in either database.
+_CODE_POINTS = String(300).with_variant(String(300, collation="C"), "postgresql")
 
 
 def _tenant(*, key: bool = False) -> Column[str]:
@@ -119,13 +121,8 @@ attributes = Table(
     "attributes",
     metadata,
     _tenant(key=True),
-    Column("name", String(300), primary_key=True),
-    # Compared by code points in either database.
-    Column(
-        "value",
-        String(300).with_variant(String(300, collation="C"), "postgresql"),
-        primary_key=True,
-    ),
+    Column("name", _CODE_POINTS, primary_key=True),
+    Column("value", _CODE_POINTS, primary_key=True),
     Column("document", _ID, ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Float),  # of a value that is one
     Index("attributes_by_number", "tenant", "name", "number"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Unpack
 
 from sqlalchemy import func
@@ -38,7 +37,7 @@ from mplus_ray.pipeline.ledger.documents.pages import DocumentPage, read_page, r
 from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_of
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
-from mplus_ray.pipeline.ledger.filters.times import read_order, read_place
+from mplus_ray.pipeline.ledger.filters.times import read_order
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
@@ -113,6 +112,7 @@ class TenantLog:
         leaves the others alone. A full tenant ends it: what comes after the first QuotaError is
         not looked at, and that error is the last outcome.
         """
+        self.forgets.expire()  # of what is over nothing can be said anew
         return accept(self.scope, entries)
 
     def find_known(
@@ -120,6 +120,7 @@ class TenantLog:
     ) -> list[tuple[Accepted, int] | None]:
         """Which of these documents, by their keys, the log has already, and has nothing new to say
         of; each with its tokens, in their order."""
+        self.forgets.expire()
         return find_known(self.scope, named)
 
     def sources_below(self, folder: str) -> list[tuple[str, str]]:
@@ -184,6 +185,7 @@ class TenantLog:
         Raises:
             DocumentNotFoundError: the tenant has none of that id.
         """
+        self.forgets.expire()
         with self.scope.reading() as connection:
             return find_document(connection, self.scope, key)
 
@@ -202,6 +204,7 @@ class TenantLog:
         Raises:
             InvalidInputError: `after` is gone; begin again.
         """
+        self.forgets.expire()
         with self.scope.reading() as connection:
             return list_documents(connection, self.scope, limit, after, wanted)
 
@@ -224,6 +227,7 @@ class TenantLog:
         Raises:
             InvalidInputError: the cursor is none.
         """
+        self.forgets.expire()
         with self.scope.reading() as connection:
             return read_page(connection, self.scope, limit, cursor, state, q, wanted)
 
@@ -237,6 +241,7 @@ class TenantLog:
         Raises:
             DocumentNotFoundError: the tenant has none of that id.
         """
+        self.forgets.expire()
         with self.scope.reading() as connection:
             return read_passages(connection, self.scope, key, from_step, limit)
 
@@ -246,6 +251,7 @@ class TenantLog:
         Raises:
             DocumentNotFoundError: the tenant has none of that id, or it is being forgotten.
         """
+        self.forgets.expire()
         query = self.scope.select(documents, documents.c.text).where(
             documents.c.key == key, documents.c.forget.is_(None)
         )
@@ -280,9 +286,7 @@ class TenantLog:
             moment: that a question is about (seconds since the epoch); None: now.
         """
         with self.scope.reading() as connection:
-            order = read_order(connection, self.scope)
-            until = None if moment is None else read_place(connection, self.scope, moment)
-        return replace(order, until=until)
+            return read_order(connection, self.scope, moment)
 
     def touch(self) -> None:
         """Note that the tenant is in use, so that it stays warm."""

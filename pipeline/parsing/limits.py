@@ -19,6 +19,8 @@ MAX_METADATA_BYTES = 64 * 1024  # as JSON
 MAX_METADATA_DEPTH = 8
 MAX_METADATA_KEYS = 1000  # of all levels together
 MAX_SECTIONS = 20_000
+# Times that have a name: from the first of January of the year 1 to the end of 9999, in UTC.
+_FIRST_TIME, _LAST_TIME = -62_135_596_800.0, 253_402_300_799.0
 MAX_TAGS, MAX_TAG = 100, 200  # tags of a document, and characters of one or of a session's name
 _SEPARATORS = re.compile(r"[/\\]")
 
@@ -48,11 +50,15 @@ def has_dots(name: str) -> bool:
 
 
 def check_details(details: Details) -> None:
-    """Refuse a session or tags that no filter could name.
+    """Refuse a session or tags that no filter could name, and times that cannot be shown.
 
     Raises:
-        InvalidInputError: one is empty, too long or not printable, or there are too many tags.
+        InvalidInputError: one is empty, too long or not printable, there are too many tags, or a
+            time is of no year from 1 to 9999.
     """
+    for kind, time in (("occurred_at", details.occurred_at), ("expires_at", details.expires_at)):
+        if time is not None and not _FIRST_TIME <= time <= _LAST_TIME:
+            raise InvalidInputError(f"{kind} is of no year from 1 to 9999, in UTC")
     if len(details.tags) > MAX_TAGS:
         raise InvalidInputError(
             f"it has {len(details.tags):,} tags; {MAX_TAGS} are allowed: put the rest into metadata"

@@ -26,7 +26,7 @@ from mplus_ray.model.errors import (
 from mplus_ray.pipeline.ledger.documents.append import next_step
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
-from mplus_ray.pipeline.ledger.filters.times import read_order, read_place
+from mplus_ray.pipeline.ledger.filters.times import read_order
 from mplus_ray.pipeline.ledger.heads.head import Serving, read_head
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, tenants
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -51,7 +51,7 @@ class _Kept:
     Attributes:
         whole: steps that the memory had before it was dropped; 0 if it has them all.
         expires: when the next document is to be forgotten (seconds since the epoch).
-        filters: the steps that filters leave, those asked for last.
+        filters: the steps that filters leave, by what they say; the first are let go first.
     """
 
     head: str
@@ -59,15 +59,16 @@ class _Kept:
     plan: ReadPlan
     whole: int
     expires: float | None
-    filters: OrderedDict[Filter, StepRanges] = field(default_factory=OrderedDict)
+    filters: OrderedDict[str, StepRanges] = field(default_factory=OrderedDict)
 
     def left(self, connection: Connection, scope: TenantScope, wanted: Filter) -> StepRanges:
         """The steps that a filter leaves. They change with the version only: a document that is
         not memorized yet has none that the plan reads."""
-        found = self.filters.get(wanted)
+        key = repr(wanted)  # 1 and true are equal, and not the same
+        found = self.filters.get(key)
         if found is None:
             found = steps_of(connection, scope, wanted)
-            self.filters[wanted] = found
+            self.filters[key] = found
             while len(self.filters) > _KEPT_FILTERS:
                 with suppress(KeyError):  # another thread was faster
                     self.filters.popitem(last=False)
@@ -159,9 +160,7 @@ class Plans:
             log.forgets.expire()
         if moment is None:
             return plan
-        with log.scope.reading() as connection:
-            place = read_place(connection, log.scope, moment)
-        return replace(plan, order=replace(plan.order, until=place))
+        return replace(plan, order=log.order(moment))
 
     def _seen(
         self, log: TenantLog, min_step: int | None, as_of: int | None, wanted: Filter | None

@@ -221,9 +221,7 @@ class _Group:
         bands = tuple(draft.sketch.bands)
         self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
         sizes = first, len(spans), draft.metadata_bytes
-        self._current[draft.name] = Version(
-            identity, draft.name, draft.sha256, *sizes, self._used, said
-        )
+        self._current[draft.name] = Version(identity, draft.name, draft.sha256, *sizes, said)
         return Accepted(
             identity, draft.name, first, len(spans), new=True, replaced=replaced, alike=alike
         )
@@ -313,8 +311,10 @@ def _draft(entry: Entry) -> _Draft | InvalidInputError:
 
 def _is_older(old: Version, draft: _Draft) -> str | None:
     """Why a text does not take the place of another: it tells of an earlier time."""
-    occurred_at = draft.entry.document.details.occurred_at
-    if occurred_at is None or occurred_at >= old.occurred:
+    time, before = (
+        one.occurred_at for one in (draft.entry.document.details, old.description.details)
+    )
+    if time is None or before is None or time >= before:
         return None
     return (
         f"{draft.name[:80]!r} is there with a text of a later time, so this one, of an earlier, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -59,7 +60,9 @@ class Description:
             old.expires_at if new.expires_at is None else new.expires_at,
         )
         together = type(self)({**self.metadata, **given}, details)
-        return None if together == self else together
+        # 1 and true are equal, and not the same.
+        same = details == self.details and _written(together) == _written(self)
+        return None if same else together
 
     @property
     def shown(self) -> dict[str, Any]:
@@ -71,3 +74,7 @@ class Description:
         """Values of `COLUMNS`."""
         details = {**asdict(self.details), "tags": list(self.details.tags)}
         return {"metadata": dict(self.metadata), **details}
+
+
+def _written(description: Description) -> str:
+    return json.dumps(description.metadata, sort_keys=True)

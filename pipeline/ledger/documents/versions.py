@@ -21,7 +21,6 @@ class Version:
         sha256: of its text, in hex.
         first_step, chunk_count: its steps in the log.
         metadata_bytes: as JSON.
-        created: when it was taken in (seconds since the epoch).
         description: what is said of it.
     """
 
@@ -31,14 +30,7 @@ class Version:
     first_step: int
     chunk_count: int
     metadata_bytes: int
-    created: float
     description: Description
-
-    @property
-    def occurred(self) -> float:
-        """When what it tells of happened, as far as that is known."""
-        occurred_at = self.description.details.occurred_at
-        return self.created if occurred_at is None else occurred_at
 
 
 def versions_of(
@@ -47,7 +39,7 @@ def versions_of(
     """What the log has under these ids, by id."""
     d = documents.c
     sizes = (d.first_step, d.chunk_count, d.metadata_bytes)
-    query = scope.select(documents, d.id, d.key, d.sha256, *sizes, d.created, *COLUMNS)
+    query = scope.select(documents, d.id, d.key, d.sha256, *sizes, *COLUMNS)
     found = connection.execute(query.where(d.key.in_(keys), d.forget.is_(None)))
     return {
         row.key: Version(
@@ -57,7 +49,6 @@ def versions_of(
             row.first_step,
             row.chunk_count,
             row.metadata_bytes,
-            row.created,
             Description.of(row),
         )
         for row in found

@@ -12,6 +12,7 @@ from mplus_ray.pipeline.parsing.document import Details
 from mplus_ray.pipeline.parsing.document_id import storable
 
 SESSION, TAG, METADATA = "session", "tag", "metadata."
+HASHED = "sha256:"  # what stands for a long value begins so
 _LONGEST = 200  # characters of a value; of longer ones there is a hash, which can be equal
 _NAME = 200
 _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][-+]?\d{1,3})?", re.ASCII)
@@ -19,7 +20,7 @@ _NUMBER = re.compile(r"-?\d{1,30}(\.\d{1,30})?([eE][-+]?\d{1,3})?", re.ASCII)
 
 def attributes_of(metadata: Mapping[str, Any], details: Details) -> list[dict[str, Any]]:
     """Rows of `attributes` of one document, without its id."""
-    named = [(METADATA + name, value) for name, value in _flat("", metadata)]
+    named = [(name_of(path), value) for path, value in _flat("", metadata)]
     named += [(TAG, tag) for tag in details.tags]
     if details.session is not None:
         named.append((SESSION, details.session))
@@ -30,16 +31,24 @@ def attributes_of(metadata: Mapping[str, Any], details: Details) -> list[dict[st
     ]
 
 
+def name_of(path: str) -> str:
+    """The name of a field of the metadata; of a long path one that tells it from others."""
+    name = METADATA + storable(path)
+    if len(name) <= _NAME:
+        return name
+    return f"{name[:_NAME]}…{hashlib.sha256(path.encode('utf-8', 'replace')).hexdigest()}"
+
+
 def value_of(value: str | float | bool) -> str:
     """A value as it is compared: 5, 5.0 and "5" are the same."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e22:
         value = int(value)
     text = storable(str(value))
     if len(text) <= _LONGEST:
         return text
-    return "sha256:" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return HASHED + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def number_of(value: str | float | bool) -> float | None:
@@ -56,7 +65,7 @@ def number_of(value: str | float | bool) -> float | None:
 def _flat(above: str, metadata: Mapping[str, Any]) -> Iterator[tuple[str, str | float | bool]]:
     """(path, value) of everything that is no object; each entry of a list by itself."""
     for name, value in metadata.items():
-        path = storable(f"{above}{name}")[:_NAME]
+        path = f"{above}{name}"
         if isinstance(value, Mapping):
             yield from _flat(f"{path}.", value)
             continue

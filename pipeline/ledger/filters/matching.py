@@ -17,9 +17,10 @@ from sqlalchemy import (
 
 from mplus_ray.model.memory.step_ranges import StepRanges
 from mplus_ray.pipeline.ledger.filters.attributes import (
-    METADATA,
+    HASHED,
     SESSION,
     TAG,
+    name_of,
     number_of,
     value_of,
 )
@@ -53,7 +54,7 @@ def steps_of(connection: Connection, scope: TenantScope, wanted: Filter) -> Step
 def _chosen(scope: TenantScope, wanted: Filter) -> CompoundSelect[tuple[str]] | None:
     """Ids of the documents that have all that a filter asks for by name and value; None if it
     asks for nothing such."""
-    each = [_having(scope, TAG, tag) for tag in wanted.tags]
+    each = [_having(scope, TAG, tag) for tag in dict.fromkeys(wanted.tags)]
     if wanted.sessions:
         each.append(_having(scope, SESSION, *wanted.sessions))
     between: dict[str, list[Condition]] = defaultdict(list)
@@ -111,23 +112,26 @@ def _between(scope: TenantScope, conditions: Sequence[Condition]) -> Select[tupl
     for condition in conditions:
         (bound,) = condition.values
         number = number_of(bound)
-        if number is not None:
-            sides.append(_compared(a.number, condition.operator, number))
-        else:
-            text = storable(str(bound))
-            sides += [a.number.is_(None), _compared(a.value, condition.operator, text)]
+        letters = _compared(a.value, condition.operator, storable(str(bound)))
+        letters = letters & ~a.value.startswith(HASHED)  # a hash has no order
+        if number is None:
+            sides.append(letters)
+            continue
+        side = _compared(a.number, condition.operator, number)
+        sides.append(or_(side, a.number.is_(None) & letters) if isinstance(bound, str) else side)
     return scope.select(attributes, a.document).where(*sides)
 
 
 def _name(condition: Condition) -> str:
     """Of the rows that a condition looks at."""
-    return storable(METADATA + condition.name)
+    return name_of(condition.name)
 
 
 def _named(scope: TenantScope, name: str) -> Select[tuple[str]]:
     """Ids of the documents that have a field, or fields in it."""
     a = attributes.c
-    inside = or_(a.name == name, a.name.startswith(f"{name}.", autoescape=True))
+    below = (a.name >= f"{name}.") & (a.name < f"{name}/")  # "/" follows "."
+    inside = or_(a.name == name, below)
     return scope.select(attributes, a.document).where(inside)
 
 

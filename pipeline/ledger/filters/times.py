@@ -13,27 +13,30 @@ from mplus_ray.pipeline.ledger.schema import documents
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
 
-def read_order(connection: Connection, scope: TenantScope) -> StepOrder:
+def read_order(
+    connection: Connection, scope: TenantScope, moment: float | None = None
+) -> StepOrder:
     """The places of documents with an `occurred_at` between those that were taken in before and
-    after that time, in the numbering of the head that serves."""
+    after that time, in the numbering of the head that serves.
+
+    Args:
+        moment: up to which a question asks (seconds since the epoch); None: now.
+    """
     d = documents.c
     dated = scope.select(documents, d.id).where(d.occurred_at.is_not(None)).limit(1)
-    if connection.execute(dated).first() is None:
+    if moment is None and connection.execute(dated).first() is None:
         return StepOrder()
     log = _Log.read(connection, scope)
     placed = [
         (log.firsts[place], log.ends[place], log.place(time, rank))
         for rank, (time, place) in enumerate(log.dated, 1)
     ]
-    return StepOrder.of(placed)
-
-
-def read_place(connection: Connection, scope: TenantScope, time: float) -> float:
-    """The place of a time (seconds since the epoch) in that order: what had happened by then, or
-    was taken in, comes before it."""
-    log = _Log.read(connection, scope)
-    passed = bisect_right([one for one, _ in log.dated], time)
-    return log.place(time, passed + 0.5)
+    order = StepOrder.of(placed)
+    if moment is None:
+        return order
+    # What had happened by then, or was taken in, comes before it.
+    passed = bisect_right([time for time, _ in log.dated], moment)
+    return StepOrder(order.data, until=log.place(moment, passed + 0.5))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again
 _TEXT_NAMES = ("text", "content", "body")
 _OWN_NAMES = frozenset(["id", "title", "metadata"])
+_ENDS = ("expires_at", "ttl")
 _STRICT = "ndjson"  # what is sent to the service: there a field that cannot be read is a mistake
 
 
@@ -111,11 +112,16 @@ def _details(fields: Mapping[str, Any], name: str, strict: bool) -> tuple[Detail
     something else by them; then they are metadata, as other fields are."""
     if fields.keys().isdisjoint(DETAILS):
         return Details(), ()
+    now, read = time.time(), [name for name in DETAILS if name in fields]
+    for each in [] if strict else read[:]:
+        try:
+            read_details({each: fields[each]}, now)
+        except InvalidInputError:
+            if each not in _ENDS:  # what is to be forgotten is not kept for ever
+                read.remove(each)
     try:
-        return read_details(fields, time.time()), DETAILS
+        return read_details({each: fields[each] for each in read}, now), tuple(read)
     except InvalidInputError as error:
-        if not strict:
-            return Details(), ()
         raise DocumentError(f"{name}: {error}", Refusal.MALFORMED) from error
 
 

@@ -109,12 +109,36 @@ def new_turns(turns: Sequence[Turn]) -> list[Turn]:
     return [turn for turn in since if turn.role == "user"]
 
 
-async def transcript(turns: Sequence[Turn], reply: str | None) -> AsyncGenerator[Arrived, None]:
-    """New turns as a document; without the reply, if there was none that says anything."""
+async def transcript(
+    turns: Sequence[Turn], reply: str | None, wanted: Filter | None = None
+) -> AsyncGenerator[Arrived, None]:
+    """New turns as a document; without the reply, if there was none that says anything.
+
+    Args:
+        wanted: what the conversation draws on. The document is one of it: it has the session and
+            the tags, and the values that metadata has to have.
+    """
+    wanted = wanted or Filter()
+    equal = {
+        one.name: one.values[0]
+        for one in wanted.metadata
+        if one.operator == "in" and len(one.values) == 1 and "." not in one.name
+    }
     said = [*turns, *([Turn("assistant", reply)] if reply else [])]
     text = "\n".join(f"{_SPEAKERS[turn.role]}: {turn.content}" for turn in said)
     key = f"chat-{uuid.uuid4().hex}"
-    yield as_arrived(NewDocument(id=key, text=text, title=None, metadata={"kind": "chat"}))
+    session = wanted.sessions[0] if len(wanted.sessions) == 1 else None
+    metadata = {"kind": "chat", **equal}
+    yield as_arrived(
+        NewDocument(
+            id=key,
+            text=text,
+            title=None,
+            metadata=metadata,
+            session=session,
+            tags=list(wanted.tags) or None,
+        )
+    )
 
 
 def warnings_of(chat: ChatRequest) -> list[str]:

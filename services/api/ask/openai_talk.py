@@ -140,7 +140,7 @@ class Talk:
         # Neither what was withheld nor what says nothing is something to remember.
         answered = reply.kind is TurnKind.MEMORY and not reply.abstained
         said = reply.text if answered and not says_nothing(reply.told) else None
-        taken = await self.intake.take_in(self.log, transcript(turns, said))
+        taken = await self.intake.take_in(self.log, transcript(turns, said, self.question.wanted))
         return taken.id
 
 

@@ -178,7 +178,9 @@ def forget_documents(request: Request, log: TenantOf, chosen: FilterText = None)
         )
     receipt = log.forgets.request_all(wanted)
     request.state.noted = {"receipt": receipt.id, "documents": receipt.documents}
-    return Receipt(**receipt_times(receipt), job_id=receipt.id, job_url=job_url(receipt.id))
+    job = receipt.id if receipt.documents else None
+    url = job_url(receipt.id) if receipt.documents else None
+    return Receipt(**receipt_times(receipt), job_id=job, job_url=url)
 
 
 @writers.delete("/v1/documents/{document_id:path}", status_code=202, responses=problems(404))

@@ -248,8 +248,8 @@ class Receipt(ReceiptTimes):
         }
     )
 
-    job_id: str
-    job_url: str
+    job_id: str | None = Field(description="Null where a filter left nothing to forget.")
+    job_url: str | None
 
 
 class Job(Response):

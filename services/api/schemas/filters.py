@@ -46,7 +46,7 @@ class DocumentFilter(Request):
         None,
         description="A value, a list of which one is enough, or an object of comparisons: eq, ne, "
         "in, exists, gt, gte, lt, lte. Entries of nested objects are named by their path, such as "
-        '`author.name`. 5 and "5" are the same; times in ISO 8601 compare as they should.',
+        '`author.name`. 5 and "5" are the same; times of one form of ISO 8601 compare right.',
     )
     after: str | None = Field(
         None,
@@ -58,6 +58,9 @@ class DocumentFilter(Request):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        for name in ("session", "tags", "ids"):
+            if getattr(self, name) == []:
+                raise ValueError(f"{name} is an empty list, which leaves nothing; leave it out")
         try:
             self._read = Filter(
                 _texts(self.session),

@@ -151,7 +151,8 @@ def forget(
     write_json(json, {"tenant": tenant, "receipts": [_receipt(receipt) for receipt in receipts]})
     for receipt in receipts:
         done = _receipt(receipt)
-        name = done.pop("document_id") or f"{done['documents']} documents"
+        count = done.pop("documents")
+        name = done.pop("document_id") or f"{count} documents"
         human(json).print(printable(name), markup=False, style="bold")
         for stage, at in done.items():
             human(json).print(f"  {stage:<11}{at or 'not yet'}")
@@ -245,4 +246,5 @@ def _receipt(receipt: Receipt) -> dict[str, Any]:
 
     stages = ("requested", "masked", "rebuilt", "purged")
     times = {stage: iso(getattr(receipt, stage)) for stage in stages}
-    return {"receipt": receipt.id, "document_id": receipt.document, **times}
+    of = {"document_id": receipt.document or None, "documents": receipt.documents}
+    return {"receipt": receipt.id, **of, "reason": receipt.reason, **times}

@@ -34,12 +34,12 @@ def upgrade() -> None:
     )
     op.add_column("forgets", sa.Column("batch", sa.String(length=32), nullable=True))
     op.create_index("forgets_by_batch", "forgets", ["tenant", "batch"], unique=False)
-    value = sa.String(length=300).with_variant(sa.String(length=300, collation="C"), "postgresql")
+    text = sa.String(length=300).with_variant(sa.String(length=300, collation="C"), "postgresql")
     attributes = op.create_table(
         "attributes",
         sa.Column("tenant", sa.String(length=32), nullable=False),
-        sa.Column("name", sa.String(length=300), nullable=False),
-        sa.Column("value", value, nullable=False),
+        sa.Column("name", text, nullable=False),
+        sa.Column("value", text, nullable=False),
         sa.Column("document", sa.String(length=32), nullable=False),
         sa.Column("number", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -53,7 +53,8 @@ def upgrade() -> None:
     )
     op.create_index("attributes_by_document", "attributes", ["document"], unique=False)
     connection = op.get_bind()
-    for row in connection.execute(sa.select(_DOCUMENTS)).partitions(1000):
+    every = sa.select(_DOCUMENTS).execution_options(yield_per=1000)
+    for row in connection.execute(every).partitions():
         rows = [
             {**each, "tenant": tenant, "document": document}
             for document, tenant, metadata in row

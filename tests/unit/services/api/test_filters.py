@@ -108,6 +108,10 @@ def test_a_filter_shows_nothing_of_a_neighbour(api: ApiWorld, told: dict[str, st
     ("wanted", "said"),
     [
         ({"tag": "x"}, "tag"),
+        ({"tags": []}, "empty list"),
+        ({"session": [], "before": "2020-01-01"}, "empty list"),
+        ({"metadata": {"draft": {"gt": True}}}, "no order"),
+        ({"tags": [str(n) for n in range(101)]}, "at most"),
         ({"metadata": {"year": {"over": 3}}}, "over"),
         ({"after": "yesterday"}, "yesterday"),
         ({"after": "2021-01-01", "before": "2020-01-01"}, "no time"),
@@ -169,6 +173,8 @@ def test_what_is_said_of_a_document_is_shown(api: ApiWorld, told: dict[str, str]
         {"ttl": -1},
         {"ttl": 1, "expires_at": "2999-01-01"},
         {"expires_at": "2001-01-01"},
+        {"expires_at": "9999-12-31T23:59:59-01:00"},
+        {"occurred_at": "0001-01-01T00:00:00+01:00"},
         {"occurred_at": "soon"},
         {"tags": [""]},
         {"tags": ["x" * 300]},
@@ -205,6 +211,28 @@ def test_a_line_says_as_much_as_a_document(api: ApiWorld) -> None:
     ]
     assert page[2]["occurred_at"] == "1999-05-01T00:00:00+00:00"
     assert "tags" not in page[0]["metadata"]
+
+
+def test_a_stored_turn_is_found_by_what_its_conversation_draws_on(api: ApiWorld) -> None:
+    headers = api.fresh()
+    chat: dict[str, Any] = {
+        "model": api.deps.model_name,
+        "messages": [{"role": "user", "content": "Remember that the door code is 4711."}],
+        "metadata": {"session": "s9", "author": "Ilse"},
+        "filter": {"tags": ["home"]},
+        "store": True,
+    }
+    reply = api.client.post("/v1/chat/completions", json=chat, headers=headers).json()
+    stored = reply["mplus"]["stored"]
+    for wanted in ({"session": "s9"}, {"tags": "home"}, {"metadata": {"author": "Ilse"}}):
+        url = f"/v1/documents?filter={json.dumps(wanted)}"
+        page = api.client.get(url, headers=headers).json()
+        assert [one["id"] for one in page["documents"]] == [stored]
+
+
+def test_a_filter_that_leaves_nothing_forgets_nothing(api: ApiWorld, told: dict[str, str]) -> None:
+    gone = api.client.delete('/v1/documents?filter={"tags":["nobody"]}', headers=told).json()
+    assert (gone["documents"], gone["job_id"], gone["job_url"]) == (0, None, None)
 
 
 def test_what_has_expired_is_gone_from_every_answer_at_once(api: ApiWorld) -> None:

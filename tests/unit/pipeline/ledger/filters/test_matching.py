@@ -12,6 +12,7 @@ from mplus_ray.pipeline.ledger.filters.filter import MAX_VALUES, Filter, conditi
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
+from mplus_ray.pipeline.reading.read_plans import Plans
 from tests.logs import Clock
 
 pytest_plugins = ["tests.postgres"]
@@ -31,7 +32,8 @@ def log(ledger: Ledger, clock: Clock) -> TenantLog:
     put(log, "b", Details("s1", ("news",)), author="Otto", year="2020", by={"town": "Brelin"})
     put(log, "c", Details("s2"), author=["Ilse", "Otto"], year=2021.5, day="2026-03-01")
     clock.now = 5000.0
-    put(log, "d", author="Ümit", year="n/a", day="2026-11-30", many="x" * 500)
+    long = {"k" * 300 + "1": "x"}
+    put(log, "d", author="Ümit", year="n/a", day="2026-11-30", many="x" * 500, **long)
     other = ledger.create_tenant("bela", "f1")
     put(other, "z", Details("s1", ("news",)), author="Ilse", year=2019)
     return log
@@ -57,6 +59,16 @@ def log(ledger: Ledger, clock: Clock) -> TenantLog:
         (Filter(metadata=conditions_of({"year": 2020})), "b"),
         (Filter(metadata=conditions_of({"year": 2019.0})), "a"),
         (Filter(metadata=conditions_of({"day": {"lt": "2026-04"}})), "c"),
+        (Filter(metadata=conditions_of({"day": {"gte": "2026"}})), "cd"),
+        (Filter(metadata=conditions_of({"year": {"gte": "2020"}})), "bcd"),
+        (Filter(metadata=conditions_of({"year": {"lt": "zzz"}})), "abcd"),
+        (Filter(metadata=conditions_of({"many": {"gt": "m"}})), ""),
+        (Filter(metadata=conditions_of({"draft": {"ne": 1}})), "abcd"),
+        (Filter(metadata=conditions_of({"Author": {"exists": True}})), ""),
+        (Filter(metadata=conditions_of({"bY": {"exists": True}})), ""),
+        (Filter(metadata=conditions_of({"k" * 300 + "1": "x"})), "d"),
+        (Filter(metadata=conditions_of({"k" * 300 + "2": {"exists": True}})), ""),
+        (Filter(tags=("news",) * 300), "ab"),
         (Filter(metadata=conditions_of({"day": {"exists": True}})), "cd"),
         (Filter(metadata=conditions_of({"by": {"exists": True}})), "b"),
         (Filter(metadata=conditions_of({"by.town": "Brelin"})), "b"),
@@ -89,6 +101,8 @@ def test_what_is_being_forgotten_has_no_steps(log: TenantLog) -> None:
         ({"a": {"gte": [1]}}, "a value is a text"),
         ({"a": {"exists": 1}}, "exists is true or false"),
         ({"a": [{"b": 1}]}, "author.name"),
+        ({"a": {"lt": True}}, "no order"),
+        ({"a": float("inf")}, "not finite"),
     ],
 )
 def test_what_cannot_be_compared_is_named(metadata: dict[str, Any], said: str) -> None:
@@ -120,6 +134,8 @@ def test_said_again_it_is_said_anew(log: TenantLog) -> None:
 
 def test_a_text_of_an_earlier_time_takes_no_place(log: TenantLog) -> None:
     spans = [Span(0, 5, 1)]
+    undated = ParsedDocument("c", "older", details=Details(occurred_at=1.0))
+    assert log.append(undated, "c.txt", spans, "c").replaced, "nobody said when the first was"
     older = ParsedDocument("a", "older", details=Details(occurred_at=50.0))
     with pytest.raises(InvalidInputError, match="of a later time"):
         log.append(older, "a.txt", spans, "a")
@@ -153,6 +169,29 @@ def test_what_has_expired_is_forgotten_and_nothing_else(
     (pending,) = log.forgets.pending()
     assert (pending.receipt.document, pending.receipt.reason) == ("soon", "expired")
     assert ledger.forget_expired() == 0
+
+
+def test_what_comes_again_after_its_time_is_new(
+    ledger: Ledger, log: TenantLog, clock: Clock
+) -> None:
+    put(log, "again", Details(expires_at=6000.0))
+    clock.now = 6000.0
+    assert log.document("again").state == "forgetting"
+    once_more = put(log, "again", Details(expires_at=7000.0))
+    assert (once_more.new, once_more.updated) == (True, False)
+    assert log.document("again").state != "forgetting"
+    assert [one.receipt.reason for one in log.forgets.pending()] == ["expired"]
+
+
+def test_true_is_not_one(log: TenantLog) -> None:
+    assert put(log, "a", draft=1).updated
+    assert put(log, "a", draft=True).updated
+    plans = Plans(None)  # type: ignore[arg-type]
+    left = [
+        plans.plan(log, wanted=Filter(metadata=conditions_of({"draft": value}))).only
+        for value in (True, 1)
+    ]
+    assert [len(one or ()) for one in left] == [1, 0]
 
 
 def test_a_tenant_s_documents_live_as_long_as_it_says(
