@@ -118,6 +118,30 @@ def test_documents_are_listed_shown_and_masked(mplus: WarmCommand, tmp_path: Pat
     assert_refused(mplus("documents", "forget", "-t", "anna", "x"), 5, "no document 'x'")
 
 
+def test_documents_are_chosen_by_what_is_said_of_them(mplus: WarmCommand, tmp_path: Path) -> None:
+    lines = tmp_path / "notes.jsonl"
+    lines.write_text(
+        '{"id": "old", "text": "The gate was green.", "tags": ["gate"], "year": 2019}\n'
+        '{"id": "new", "text": "The gate is red.", "tags": ["gate"], "year": 2024}\n'
+    )
+    ok(mplus("ingest", "-t", "anna", lines))
+    where = ("--tag", "gate", "--where", "year>=2020")
+    listed = ok(mplus("documents", "list", "-t", "anna", *where, "--json", "-")).json
+    new = f"{lines}#new"
+    assert [each["id"] for each in listed["documents"]] == [new]
+    found = ok(mplus("search", "Which colour?", "-t", "anna", *where, "--json", "-")).json
+    assert {hit["document_id"] for hit in found["results"]} == {new}
+    answer = ok(mplus("ask", "Which colour?", "-t", "anna", *where, "--json", "-")).json
+    assert {each["document_id"] for each in answer["citations"]} == {new}
+    gone = ok(mplus("documents", "forget", "-t", "anna", "--tag", "gate", "--json", "-")).json
+    (receipt,) = gone["receipts"]
+    assert (receipt["document_id"], receipt["documents"]) == (None, 2)
+    assert receipt["purged"]
+    both = mplus("documents", "forget", "-t", "anna", "birds", "--tag", "gate")
+    assert_refused(both, 2, "one of the two")
+    assert_refused(mplus("search", "x", "-t", "anna", "--where", "=3"), 2, "FIELD")
+
+
 def test_a_failed_document_is_tried_again(mplus: WarmCommand, tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     bad.write_bytes(b"\xff")

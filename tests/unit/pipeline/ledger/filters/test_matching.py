@@ -32,7 +32,7 @@ def log(ledger: Ledger, clock: Clock) -> TenantLog:
     put(log, "b", Details("s1", ("news",)), author="Otto", year="2020", by={"town": "Brelin"})
     put(log, "c", Details("s2"), author=["Ilse", "Otto"], year=2021.5, day="2026-03-01")
     clock.now = 5000.0
-    long = {"k" * 300 + "1": "x"}
+    long: dict[str, Any] = {"k" * 300 + "1": "x"}
     put(log, "d", author="Ümit", year="n/a", day="2026-11-30", many="x" * 500, **long)
     other = ledger.create_tenant("bela", "f1")
     put(other, "z", Details("s1", ("news",)), author="Ilse", year=2019)
