@@ -97,6 +97,6 @@ def _conditions(text: str) -> tuple[Condition, ...]:
     if parts is not None:
         name, operator, value = parts.groups()
         return conditions_of({name: {_OPERATORS[operator]: value}})
-    if not text.strip() or not text.isprintable():
+    if not text.strip() or not text.isprintable() or any(sign in text for sign in "=<>!"):
         raise InvalidInputError(f"--where {text[:80]!r}: write FIELD=VALUE, FIELD>=VALUE or FIELD")
     return conditions_of({text.strip(): {"exists": True}})
