@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from mplus_ray.model.memory.step_order import StepOrder
-from mplus_ray.model.memory.step_ranges import StepRanges
+from mplus_ray.model.memory.step_ranges import StepRanges, readable_steps
 from mplus_ray.model.store.file_refs import Shard, State
 
 
@@ -105,15 +105,8 @@ class ReadPlan:
     def holds_nothing(self) -> bool:
         """Whether no step of it may be read: nothing was memorized, all of it is forgotten, or a
         filter leaves none."""
-        if self.only is not None:
-            forgotten = StepRanges.of(self.forgotten).mask(self.step)
-            return not (self.only.mask(self.step) & ~forgotten).any()
-        at = 0
-        for first, end in sorted(self.forgotten):
-            if first > at:
-                break
-            at = max(at, end)
-        return at >= self.step
+        readable = readable_steps(self.step, self.forgotten, self.only)
+        return not self.step if readable is None else not readable.any()
 
     @property
     def seen(self) -> tuple[Hashable, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +15,7 @@ from mplus_ray.model.retrieval import relevance
 from mplus_ray.model.retrieval.relevance import Relevance
 from mplus_ray.model.store.row_format import DTYPES
 
+_Fitted = TypeVar("_Fitted", Confidence, Relevance)
 _log = logging.getLogger(__name__)
 
 
@@ -45,25 +47,22 @@ def dtype_of(wanted: torch.dtype | str | None, device: torch.device) -> torch.dt
 
 def confidence_of(folder: Path, fingerprint: str) -> Confidence | None:
     """How sure to be of answers, as it was fitted to these weights; None if it was not."""
-    fitted = Confidence.load(folder)
-    if fitted is None or fitted.fingerprint == fingerprint:
-        return fitted
-    _log.warning(
-        "%s was fitted to weights %s, not to %s; answers come without a confidence until "
-        "`mplus eval abstention` has fitted it again",
-        *(folder / confidence.FILE, fitted.fingerprint, fingerprint),
-    )
-    return None
+    said = "answers come without a confidence until `mplus eval abstention`"
+    return _fitted(Confidence.load(folder), folder / confidence.FILE, fingerprint, said)
 
 
 def relevance_of(folder: Path, fingerprint: str) -> Relevance | None:
     """How relevant what a search finds is, as it was fitted to these weights; None if not."""
-    fitted = Relevance.load(folder)
-    if fitted is None or fitted.fingerprint == fingerprint:
-        return fitted
+    said = "searches come without scores until `mplus eval relevance`"
+    return _fitted(Relevance.load(folder), folder / relevance.FILE, fingerprint, said)
+
+
+def _fitted(found: _Fitted | None, file: Path, fingerprint: str, said: str) -> _Fitted | None:
+    """What a file holds, if it was fitted to the weights of this fingerprint."""
+    if found is None or found.fingerprint == fingerprint:
+        return found
     _log.warning(
-        "%s was fitted to weights %s, not to %s; searches come without scores until "
-        "`mplus eval relevance` has fitted it again",
-        *(folder / relevance.FILE, fitted.fingerprint, fingerprint),
+        "%s was fitted to weights %s, not to %s; %s has fitted it again",
+        *(file, found.fingerprint, fingerprint, said),
     )
     return None

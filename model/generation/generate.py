@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.generation.latest import answering_odds
 from mplus_ray.model.generation.memory_view import MemoryView
 from mplus_ray.model.generation.read_pass import begin, extend
 from mplus_ray.model.generation.reading import Reading
@@ -85,9 +86,7 @@ class Generation:
         self.logprobs.append(float(rows[token]))
         self.entropy = float(-(rows.exp() * rows).nansum())
         if self.refusal_id is not None:
-            others = rows.clone()
-            others[self.refusal_id] = -torch.inf
-            self.refusal_odds = float(rows[self.refusal_id] - others.logsumexp(0))
+            self.refusal_odds = -answering_odds(rows, self.refusal_id)
 
     def _release(self, piece: str) -> None:
         """Pass text on, but for what could still become a stop string."""

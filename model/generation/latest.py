@@ -66,7 +66,7 @@ def latest_votes(
     settled = list(votes)
     for place, steps in enumerate(rivals):
         odds = {
-            step: answering_odds(rows[-1], trained.refusal)
+            step: answering_odds(rows[-1].float().log_softmax(0), trained.refusal)
             for (at, step), rows in zip(asked, logits, strict=True)
             if at == place
         }
@@ -76,12 +76,12 @@ def latest_votes(
     return settled
 
 
-def answering_odds(logits: Tensor, refusal: int) -> float:
-    """Log-odds that an answer does not begin as a refusal, by the logits [vocab] before it."""
-    scores = logits.float().log_softmax(0)
-    others = scores.clone()
+def answering_odds(logprobs: Tensor, refusal: int) -> float:
+    """Log-odds that an answer does not begin as a refusal, by the log-probabilities [vocab] of its
+    first token."""
+    others = logprobs.clone()
     others[refusal] = -torch.inf
-    return float(others.logsumexp(0) - scores[refusal])
+    return float(others.logsumexp(0) - logprobs[refusal])
 
 
 def _settled(view: MemoryView, votes: Tensor, answering: Sequence[int]) -> Tensor:
@@ -107,17 +107,22 @@ def _alone(view: MemoryView, step: int) -> Reading:
 def _rivals(view: MemoryView, prompt: Tensor, votes: Tensor) -> list[int]:
     """Short blocks that could be read and are about the same; none, if there are not two."""
     words, store = view.words, view.memory.store
+    if words is None:
+        return []
     scores = votes.double().cpu().numpy()
     scores = np.where(view.eligible_steps[: len(scores)], scores, -np.inf)
-    near = np.flatnonzero(scores > 0).tolist()
+    # Of thousands of blocks only those are put in order that can be among the first.
+    least = np.partition(scores, -NEAREST)[-NEAREST] if len(scores) > NEAREST else -np.inf
+    near = np.flatnonzero((scores > 0) & (scores >= least)).tolist()
     near.sort(key=lambda at: (scores[at], view.order.place(at)), reverse=True)
-    short = [at for at in near[:NEAREST] if len(store.chunk(at)) <= _LONGEST]
-    if words is None or len(short) < 2:
+    chunks = {at: store.chunk(at) for at in near[:NEAREST]}
+    short = [at for at, chunk in chunks.items() if len(chunk) <= _LONGEST]
+    if len(short) < 2:
         return []
     ids = prompt.tolist()
     asked = set(words.of_prompt(ids))
-    names = words.names(ids) | words.names(store.chunk(short[0]))
-    shared = {at: asked & set(words.telling(store.chunk(at))) for at in short}
+    names = words.names(ids) | words.names(chunks[short[0]])
+    shared = {at: asked & set(words.telling(chunks[at])) for at in short}
     subject = shared[short[0]] & names or shared[short[0]]
     same = [at for at in short if subject <= shared[at]][:_CANDIDATES]
     return same if len(same) > 1 else []

@@ -26,7 +26,7 @@ from mplus_ray.model.ids import Ids
 from mplus_ray.model.memory.membership import steps_of
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.memory.step_order import StepOrder
-from mplus_ray.model.memory.step_ranges import StepRanges
+from mplus_ray.model.memory.step_ranges import StepRanges, readable_steps
 from mplus_ray.model.network.decoder import Network
 from mplus_ray.model.network.rope import rotate
 from mplus_ray.model.retrieval.retriever import Candidates
@@ -57,7 +57,7 @@ class MemoryView:
             order: of the steps in time.
         """
         self.memory = memory
-        self._readable = _readable(memory.step, forgotten, only)
+        self._readable = readable_steps(memory.step, forgotten, only)
         self.network = network
         config = network.config
         self.words = words
@@ -195,13 +195,3 @@ class MemoryView:
         cos, sin = self.network.rotary.tables(end, rows)
         keys = rotate(rows[:, 0], cos[places], sin[places])
         return keys.transpose(0, 1).contiguous(), rows[:, 1].transpose(0, 1).contiguous()
-
-
-def _readable(
-    steps: int, forgotten: Sequence[tuple[int, int]], only: StepRanges | None
-) -> NDArray[np.bool_] | None:
-    """[steps], true where a step may be read; None if all may."""
-    if not forgotten and only is None:
-        return None
-    readable = ~StepRanges.of(forgotten).mask(steps)
-    return readable if only is None else readable & only.mask(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,3 +50,18 @@ class StepRanges:
 
     def _bounds(self) -> NDArray[np.int64]:
         return np.frombuffer(self.data, dtype="<i8").reshape(-1, 2)
+
+
+def readable_steps(
+    steps: int, forgotten: Sequence[tuple[int, int]], only: StepRanges | None
+) -> NDArray[np.bool_] | None:
+    """[steps], true where a step may be read; None if all may.
+
+    Args:
+        forgotten: steps [first, end) that may not.
+        only: if given, those that may.
+    """
+    if not forgotten and only is None:
+        return None
+    readable = ~StepRanges.of(forgotten).mask(steps)
+    return readable if only is None else readable & only.mask(steps)

@@ -26,6 +26,7 @@ from mplus_ray.pipeline.archive.format import (
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.ledger.documents.near_duplicates import Sketch, remember
+from mplus_ray.pipeline.ledger.filters.attributes import own_metadata
 from mplus_ray.pipeline.ledger.filters.index import details_of, index_document
 from mplus_ray.pipeline.ledger.heads.head import add_files
 from mplus_ray.pipeline.ledger.heads.snapshots import check_name
@@ -137,7 +138,7 @@ def _wrong(record: DocumentRecord) -> str | None:
         return "a name or text holds what no ledger takes"
     try:
         check_key(record.key)
-        check_metadata(_shown(record))
+        check_metadata(own_metadata(record.metadata))
         check_details(details_of(record))
     except InvalidInputError as error:
         return str(error)
@@ -153,11 +154,6 @@ def _wrong(record: DocumentRecord) -> str | None:
         if not isinstance(section, dict) or not _is_section(section):
             return "its sections are none"
     return None
-
-
-def _shown(record: DocumentRecord) -> dict[str, Any]:
-    """What its owner wrote of it."""
-    return {name: value for name, value in record.metadata.items() if name != "sections"}
 
 
 def _is_section(section: dict[str, Any]) -> bool:
@@ -260,7 +256,7 @@ def _fill(
             "first_step": step,
             "chunk_count": len(record.chunks),
             "tokens": sum(tokens for _, _, tokens in record.chunks),
-            "metadata_bytes": check_metadata(_shown(record)),
+            "metadata_bytes": check_metadata(own_metadata(record.metadata)),
         }
         scope.insert(connection, documents, [{**fields, **counted}])
         remember(connection, scope, number, Sketch.of(record.text))

@@ -17,6 +17,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 
 from tests.integration.command import Command
 
@@ -204,3 +205,19 @@ def figures(client: httpx.Client) -> dict[str, float]:
 
 def kill(process: psutil.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="package")
+def operator(server: Server) -> Iterator[httpx.Client]:
+    """The operator of a package's `server`."""
+    with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(
+    server: Server, operator: httpx.Client, request: pytest.FixtureRequest
+) -> Iterator[httpx.Client]:
+    """A client of a tenant that no other test knows."""
+    with new_tenant(server, operator, request.node.nodeid) as client:
+        yield client

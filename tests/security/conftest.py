@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.integration.command import Command
 from tests.integration.conftest import _nothing_left_running, ray_folder
-from tests.integration.server import Server, new_tenant, serving
+from tests.integration.server import Server, operator, serving, tenant
 from tests.integration.tiny import make_tiny_checkpoint
 
-__all__ = ["_nothing_left_running", "ray_folder"]
+__all__ = ["_nothing_left_running", "operator", "ray_folder", "tenant"]
 
 
 @pytest.fixture(scope="package")
@@ -21,18 +20,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"))
     with serving(command, err=folder / "err") as server:
         yield server
-
-
-@pytest.fixture(scope="package")
-def operator(server: Server) -> Iterator[httpx.Client]:
-    with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
-        yield client
-
-
-@pytest.fixture
-def tenant(
-    server: Server, operator: httpx.Client, request: pytest.FixtureRequest
-) -> Iterator[httpx.Client]:
-    """The client of a tenant that no other test knows."""
-    with new_tenant(server, operator, request.node.nodeid) as client:
-        yield client

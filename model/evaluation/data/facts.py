@@ -40,26 +40,35 @@ def updated(
     rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
 ) -> list[ToldDocument]:
     """A fact, some text, and a fact that overrides it: the latest is the answer."""
-    older, newer = draw_update(rng, unseen)
-    question = Question(newer.question, (newer.answer,))
-    first, last = (
-        _surrounded(rng, reader, tokenizer, statement, size)
-        for statement in (older, newer.statement)
-    )
-    between = [ToldDocument([reader.chunk(size)]) for _ in range(_BETWEEN)]
-    return [ToldDocument([first]), *between, ToldDocument([last], [question])]
+
+    def told(statement: str) -> Chunk:
+        return _surrounded(rng, reader, tokenizer, statement, size)
+
+    return _overridden(rng, reader, size, unseen, told)
 
 
 def restated(
     rng: Random, reader: TextReader, tokenizer: TextTokenizer, size: int, unseen: Unseen
 ) -> list[ToldDocument]:
     """A fact as a document of one sentence, some text, and one that overrides it, as such."""
+
+    def told(statement: str) -> Chunk:
+        return Chunk(statement, _fitting(tokenizer, statement, size))
+
+    return _overridden(rng, reader, size, unseen, told)
+
+
+def _overridden(
+    rng: Random, reader: TextReader, size: int, unseen: Unseen, told: Callable[[str], Chunk]
+) -> list[ToldDocument]:
+    """A fact and another that overrides it, with text between them.
+
+    Args:
+        told: a statement as a chunk.
+    """
     older, newer = draw_update(rng, unseen)
     question = Question(newer.question, (newer.answer,))
-    first, last = (
-        Chunk(statement, _fitting(tokenizer, statement, size))
-        for statement in (older, newer.statement)
-    )
+    first, last = (told(statement) for statement in (older, newer.statement))
     between = [ToldDocument([reader.chunk(size)]) for _ in range(_BETWEEN)]
     return [ToldDocument([first]), *between, ToldDocument([last], [question])]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from mplus_ray.pipeline.ledger.filters.attributes import own_metadata
 from mplus_ray.pipeline.ledger.filters.index import details_of
 from mplus_ray.pipeline.ledger.schema import documents
 from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
@@ -67,7 +68,7 @@ class Description:
     @property
     def shown(self) -> dict[str, Any]:
         """What its owner wrote as metadata."""
-        return {name: value for name, value in self.metadata.items() if name != "sections"}
+        return own_metadata(self.metadata)
 
     @property
     def columns(self) -> dict[str, Any]:

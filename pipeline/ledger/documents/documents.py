@@ -15,6 +15,7 @@ from mplus_ray.model.errors import (
     SwappedError,
 )
 from mplus_ray.pipeline.chunking.headers import section_at
+from mplus_ray.pipeline.ledger.filters.attributes import own_metadata
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.index import details_of
 from mplus_ray.pipeline.ledger.filters.matching import matching
@@ -190,7 +191,7 @@ def to_document(row: Row[Any], memorized: int) -> Document:
         source=row.source,
         title=row.title,
         sha256=row.sha256,
-        metadata={name: value for name, value in row.metadata.items() if name != "sections"},
+        metadata=own_metadata(row.metadata),
         state=state if row.forget is None else "forgetting",
         first_step=row.first_step,
         end=end,

@@ -31,6 +31,11 @@ def attributes_of(metadata: Mapping[str, Any], details: Details) -> list[dict[st
     ]
 
 
+def own_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What its owner wrote of a document: without the headings that the ledger keeps there."""
+    return {name: value for name, value in metadata.items() if name != "sections"}
+
+
 def name_of(path: str) -> str:
     """The name of a field of the metadata; of a long path one that tells it from others."""
     name = METADATA + storable(path)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from mplus_ray.pipeline.ledger.filters.attributes import attributes_of
+from mplus_ray.pipeline.ledger.filters.attributes import attributes_of, own_metadata
 from mplus_ray.pipeline.ledger.schema import attributes
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import Details
@@ -61,5 +61,5 @@ def reindex_document(
 
 def rows_of(document: str, metadata: Mapping[str, Any], details: Details) -> list[dict[str, Any]]:
     """Rows of `attributes`, see `index_document`."""
-    shown = {name: value for name, value in metadata.items() if name != "sections"}
-    return [{**row, "document": document} for row in attributes_of(shown, details)]
+    rows = attributes_of(own_metadata(metadata), details)
+    return [{**row, "document": document} for row in rows]

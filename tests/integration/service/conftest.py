@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from tests.integration.command import Command
-from tests.integration.server import Server, new_tenant, serving
+from tests.integration.server import Server, operator, serving, tenant
 from tests.integration.tiny import make_tiny_checkpoint
+
+__all__ = ["operator", "tenant"]
 
 
 @pytest.fixture(scope="package")
@@ -20,18 +21,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = ("--readers", "1:2", "--slots", "4")
     with serving(command, *options, err=folder / "err") as server:
         yield server
-
-
-@pytest.fixture(scope="package")
-def operator(server: Server) -> Iterator[httpx.Client]:
-    with server.client(server.keys["MPLUS_OPERATOR_KEY"]) as client:
-        yield client
-
-
-@pytest.fixture
-def tenant(
-    server: Server, operator: httpx.Client, request: pytest.FixtureRequest
-) -> Iterator[httpx.Client]:
-    """A client of a tenant that no other test knows."""
-    with new_tenant(server, operator, request.node.nodeid) as client:
-        yield client
