@@ -180,7 +180,7 @@ def _deps(world: World, readers: ReaderClient) -> Deps:
     config = model.config
     rows = config.num_hidden_layers * config.num_tokens
 
-    async def mend(log: TenantLog) -> None:
+    async def repair(log: TenantLog) -> None:
         await asyncio.to_thread(verify, world.engine, log)
 
     return Deps(
@@ -192,6 +192,6 @@ def _deps(world: World, readers: ReaderClient) -> Deps:
         readers=readers,
         genesis=model.empty_memory().membership,
         step_bytes={name: rows * RowFormat.of(config, name).row_bytes for name in PRECISIONS},
-        mend=mend,
+        repair=repair,
         spool=world.folder.parent,
     )

@@ -96,7 +96,7 @@ class Answering:
         return self._enter(SearchRun(asked), deliver)
 
     def _enter(self, question: Pending, deliver: Callable[[Event], None]) -> RequestHandle:
-        question.ticket = RequestHandle(deliver, lambda: self._leave(question))
+        question.handle = RequestHandle(deliver, lambda: self._leave(question))
         with self._changed:
             self._check_queue()
             self._counts["asked"] += 1
@@ -112,7 +112,7 @@ class Answering:
             self._changed.notify_all()
         if self._stopping:  # the decoding thread may have told its last by now
             self._fail()
-        return question.ticket
+        return question.handle
 
     def close(self, tenant: str) -> None:
         """Let go of a tenant's memory; answers under way go on, later questions open it anew."""
@@ -189,7 +189,7 @@ class Answering:
 
     def _taken(self) -> int:
         """Slots in use; a cancelled answer has none."""
-        return sum(question.ticket.open for question in (*self._running, *self._aside))
+        return sum(question.handle.open for question in (*self._running, *self._aside))
 
     def _queued(self) -> int:
         return self._arriving + len(self._admission) + len(self._searches)
@@ -236,7 +236,7 @@ class Answering:
             self._changed.wait_for(self._has_work)
             if self._stopping:
                 return False
-            cancelled = [question for question in self._running if not question.ticket.open]
+            cancelled = [question for question in self._running if not question.handle.open]
             for question in cancelled:
                 self._running.remove(question)
                 self._admission.release(question)
@@ -246,7 +246,7 @@ class Answering:
             fresh = self._take()
         self._fail(read_prompts(self._model, fresh))
         self._tell(self._now_running())
-        active = [q for q in self._now_running() if q.ticket.open and not q.done]
+        active = [q for q in self._now_running() if q.handle.open and not q.done]
         self._fail(decode(self._model, active))
         self._tell(active)
         return True
@@ -273,10 +273,10 @@ class Answering:
                 with self._changed:
                     self._running.remove(question)
                     self._counts["tokens"] += told.answer.usage.completion_tokens
-                    self._counts["answered"] += question.ticket.open
+                    self._counts["answered"] += question.handle.open
                     self._admission.release(question)
                     self._admission.place()
-                question.ticket.tell(told)
+                question.handle.tell(told)
 
     def _fail(self, failures: Sequence[tuple[Pending, MPlusError]] = ()) -> None:
         """Tell these errors and those that were noted elsewhere."""
@@ -285,14 +285,14 @@ class Answering:
             for question, _ in failed:
                 if isinstance(question, ReadRequest) and question in self._running:
                     self._running.remove(question)
-                self._counts["failed"] += question.ticket.open
+                self._counts["failed"] += question.handle.open
                 self._admission.release(question)
             self._admission.place()
         for question, error in failed:
-            question.ticket.tell(error)
+            question.handle.tell(error)
 
     def _read_aside(self, question: ReadRequest) -> None:
-        failures = read_prompts(self._model, [question]) if question.ticket.open else []
+        failures = read_prompts(self._model, [question]) if question.handle.open else []
         with self._changed:
             if question not in self._aside:  # all were told to stop
                 return

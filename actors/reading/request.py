@@ -77,14 +77,14 @@ class Pending(ABC):
     """What wants to read a memory: a question, or a search.
 
     Attributes:
-        ticket: the caller's side of it.
+        handle: the caller's side of it.
         prompt: token ids.
         own: bytes it takes beside its memory.
         hold: its memory, from when there is room for it.
         overtaken: how many later ones were given room that it is still waiting for.
     """
 
-    ticket: RequestHandle = field(init=False)
+    handle: RequestHandle = field(init=False)
     prompt: list[int] = field(default_factory=list)
     own: Bytes = field(default_factory=Bytes)
     hold: Hold | None = None
@@ -163,7 +163,7 @@ class ReadRequest(Pending):
         if len(text) > self.shown:
             piece = TextDelta(text[self.shown :])
             self.shown = len(text)
-            self.ticket.tell(piece)
+            self.handle.tell(piece)
 
     def told(self, model: MPlus) -> AskResult:
         """The whole answer, once it is done."""

@@ -55,7 +55,7 @@ class SearchThreads:
         self._threads.shutdown(cancel_futures=True)
 
     def _search(self, run: SearchRun) -> None:
-        result = run.found(self._model) if run.ticket.open else None
+        result = run.found(self._model) if run.handle.open else None
         with self._changed:
             if run not in self._at_work:  # all were told to stop
                 return
@@ -65,8 +65,8 @@ class SearchThreads:
                 self._changed.notify_all()
                 return
             self._counts["prompt_tokens"] += len(run.prompt)
-            self._counts["answered"] += run.ticket.open
+            self._counts["answered"] += run.handle.open
             self._queue.release(run)
             self._queue.place()
         if result is not None:
-            run.ticket.tell(result)
+            run.handle.tell(result)

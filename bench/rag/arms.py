@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mplus_ray.bench.rag.texts import Told
+from mplus_ray.bench.rag.texts import ToldTexts
 from mplus_ray.model import MPlus
 from mplus_ray.model.evaluation.scoring.bm25 import BM25
 from mplus_ray.model.generation.memory_view import MemoryView
@@ -31,7 +31,7 @@ class Arm:
     start: Callable[[str, int], Start]
 
 
-def arms_of(mplus: MPlus, told: Told, passages: int) -> list[Arm]:
+def arms_of(mplus: MPlus, told: ToldTexts, passages: int) -> list[Arm]:
     """Memory; the same passages by BM25 in the prompt; the one right passage in the prompt.
 
     Args:

@@ -32,7 +32,7 @@ class ToldChunk:
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldTexts:
     """A memory and what is asked of it.
 
     Attributes:
@@ -54,7 +54,7 @@ def tell_passages(
     questions: int,
     tokens: int | None,
     on_tokens: Callable[[int], None],
-) -> Told:
+) -> ToldTexts:
     """Memorize the passages that are asked about, and others until there are so many tokens.
 
     Args:
@@ -90,7 +90,7 @@ def tell_passages(
     for chunk in chunks:
         memory = mplus.memorize_chunks([memory], [chunk.ids])[0]
         on_tokens(len(chunk.ids))
-    return Told(memory, chunks, pairs, total)
+    return ToldTexts(memory, chunks, pairs, total)
 
 
 def _chunks(mplus: MPlus, passage: Passage, number: int) -> list[ToldChunk]:

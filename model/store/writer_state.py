@@ -23,7 +23,7 @@ from mplus_ray.model.store.shards import read_checked
 def write_state(
     files: ObjectStore, name: str, writer_state: WriterState, fingerprint: str
 ) -> State:
-    """Write a tip to a new file; it is durable on return.
+    """Write a state to a new file; it is durable on return.
 
     Raises:
         StorageError: the storage refused; nothing of the file stays.
@@ -46,7 +46,7 @@ def write_state(
 def read_state(
     files: ObjectStore, state: State, fingerprint: str, device: torch.device
 ) -> WriterState:
-    """The tip that was written.
+    """The state that was written.
 
     Raises:
         DamagedFileError: it is missing, torn or changed.
@@ -59,7 +59,7 @@ def read_state(
 def decode_state(
     buffer: pa.Buffer, state: State, fingerprint: str, device: torch.device
 ) -> WriterState:
-    """The tip of a state file's bytes; raises as `read_state` does."""
+    """The state in a state file's bytes; raises as `read_state` does."""
     data = buffer.to_pybytes()
     try:
         length = int.from_bytes(data[:8], "little")

@@ -128,7 +128,7 @@ def content_kind(data: bytes) -> str | None:
     return "html" if _HTML.match(_after_comments(start)) else None
 
 
-def foreign(start: bytes) -> str | None:
+def binary_kind(start: bytes) -> str | None:
     """What a file is by its first bytes, if it is something that is no text."""
     return next((what for magic, what in _FOREIGN.items() if start.startswith(magic)), None)
 
@@ -139,7 +139,7 @@ def refuse_foreign(start: bytes, name: str) -> None:
     Raises:
         DocumentError: it is an image, a program, an archive of another kind, or the like.
     """
-    what = foreign(start)
+    what = binary_kind(start)
     if what is None:
         return
     suffix = Path(name).suffix.lower()

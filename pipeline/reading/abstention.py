@@ -29,7 +29,7 @@ def check_threshold(threshold: float | None) -> None:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AskOutcome:
     """What becomes of an answer.
 
     Attributes:
@@ -45,7 +45,7 @@ class Verdict:
 
 def judge(
     tenant: Tenant, plan: ReadPlan, told: AskResult, threshold: float | None = None
-) -> Verdict:
+) -> AskOutcome:
     """Whether an answer stands or is withheld.
 
     Args:
@@ -61,7 +61,7 @@ def judge(
         least = told.threshold if wanted is None else wanted
         sure = told.confidence
         abstained = least is not None and sure is not None and sure < least
-    return Verdict(told, REFUSAL if abstained else told.answer.text, abstained)
+    return AskOutcome(told, REFUSAL if abstained else told.answer.text, abstained)
 
 
 def withholds(tenant: Tenant, threshold: float | None = None) -> bool:

@@ -19,7 +19,7 @@ from mplus_ray.pipeline.reading.read_plans import read_plan
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import AskResult
     from mplus_ray.model import Answer
-    from mplus_ray.pipeline.reading.abstention import Verdict
+    from mplus_ray.pipeline.reading.abstention import AskOutcome
 
 
 class ReaderLike(Protocol):
@@ -41,11 +41,11 @@ class Reply:
     Attributes:
         step: the memory after so many steps gave it.
         waiting: steps of the log that are not memorized yet.
-        verdict: the answer, how sure the model was of it, and whether it is withheld.
+        outcome: the answer, how sure the model was of it, and whether it is withheld.
         citations: the passages, the best first.
     """
 
-    verdict: Verdict
+    outcome: AskOutcome
     citations: list[Citation]
     step: int
     waiting: int
@@ -53,7 +53,7 @@ class Reply:
     @property
     def answer(self) -> Answer:
         """The model's own words and figures, whether they are withheld or not."""
-        return self.verdict.told.answer
+        return self.outcome.told.answer
 
 
 def ask(
@@ -105,9 +105,9 @@ def ask(
                 check_damage(error, read_plan(log, log.heads.serving(), as_of))
                 raise
             citations = cite(told.answer.sources, log, plan.head)
-            verdict = judge(log.tenant, plan, told, threshold)
+            outcome = judge(log.tenant, plan, told, threshold)
             waiting = log.length() - serving.head.step
-            return Reply(verdict, citations, plan.step, waiting)
+            return Reply(outcome, citations, plan.step, waiting)
     raise AssertionError("the last attempt returns or raises")
 
 

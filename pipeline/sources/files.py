@@ -13,7 +13,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.parsing.document_id import id_of_name
 from mplus_ray.pipeline.parsing.formats.pdf.ocr import Ocr
 from mplus_ray.pipeline.parsing.isolated import parse_path, read_path
-from mplus_ray.pipeline.parsing.kinds import SUFFIXES, content_kind, foreign
+from mplus_ray.pipeline.parsing.kinds import SUFFIXES, binary_kind, content_kind
 from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals, kind_of_name
 from mplus_ray.pipeline.sources.records import OneFile
 from mplus_ray.pipeline.sources.source import Item
@@ -159,7 +159,9 @@ def _unwanted(path: Path, root: Path) -> Refusal | None:
         return Refusal.EMPTY
     known = content_kind(start) is not None
     return (
-        None if known or (b"\0" not in start and foreign(start) is None) else (Refusal.UNSUPPORTED)
+        None
+        if known or (b"\0" not in start and binary_kind(start) is None)
+        else (Refusal.UNSUPPORTED)
     )
 
 

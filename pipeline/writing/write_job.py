@@ -48,7 +48,7 @@ class WriteJob:
         lease: of the tenant, held by the caller.
         plan: the head as it is.
         excluded: ids of documents that the head leaves out.
-        recut: the head has chunks of its own, see `pipeline.ledger.heads.rechunk`.
+        rechunked: the head has chunks of its own, see `pipeline.ledger.heads.rechunk`.
         log: of the tenant.
     """
 
@@ -56,7 +56,7 @@ class WriteJob:
     lease: Lease
     plan: WritePlan
     excluded: tuple[str, ...] = ()
-    recut: bool = False
+    rechunked: bool = False
 
     @classmethod
     def of(cls, log: TenantLog, lease: Lease, building: bool = False) -> WriteJob:
@@ -78,11 +78,11 @@ class WriteJob:
             states=states,
             history=head.history,
         )
-        return cls(log, lease, plan, head.excluded, recut=head.reason == "upgrade")
+        return cls(log, lease, plan, head.excluded, rechunked=head.reason == "upgrade")
 
     def waiting(self) -> int:
         """Steps of its chunks that the head lacks, as the log is now."""
-        if self.recut:
+        if self.rechunked:
             end = rechunked_length(self.log.scope, self.plan.head)
         else:
             end = self.log.length(self.excluded)
@@ -90,7 +90,7 @@ class WriteJob:
 
     def chunks(self, from_step: int) -> Iterator[Chunk]:
         """What is to be memorized, from a step of the head on."""
-        if not self.recut:
+        if not self.rechunked:
             return self.log.chunks(from_step, excluded=self.excluded)
         cut = rechunked(self.log.scope, self.plan.head, from_step)
         return (Chunk(*chunk) for chunk in cut)

@@ -125,7 +125,7 @@ class Deps:
         confident: whether the checkpoint has a fitted confidence, so that answers may be
             withheld; then the OpenAI protocol gets no word before the confidence is known.
         registry: of Prometheus; the API's own figures and the ledger's are added to it.
-        mend: makes a tenant's damaged files again; None: an operator has to.
+        repair: makes a tenant's damaged files again; None: an operator has to.
         spool: folder for uploads and exports on their way; None: the system's temporary one.
         clock: seconds that only grow, for the limits.
         ledger: tenants, documents and keys.
@@ -146,7 +146,7 @@ class Deps:
     confident: bool = False
     limits: Limits = field(default_factory=Limits)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    mend: Callable[[TenantLog], Awaitable[None]] | None = None
+    repair: Callable[[TenantLog], Awaitable[None]] | None = None
     spool: Path | None = None
     clock: Callable[[], float] = time.monotonic
     cross_origin: CrossOrigin = field(default_factory=CrossOrigin)

@@ -59,14 +59,14 @@ def ask(
     from mplus_ray.pipeline.reading.abstention import may_abstain
     from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.pipeline.reading.read_plans import read_plan
-    from mplus_ray.services.cli.asking import check_words, opened, repairing, say_waiting
+    from mplus_ray.services.cli.asking import check_words, open_tenant, repairing, say_waiting
     from mplus_ray.services.cli.output import human, printable, show_passage, write_json
     from mplus_ray.services.settings import Settings
 
     check_words(question)
     wanted = filter_of(session, tag, where, after, before)
     settings, console = Settings.read(data, checkpoint), human(json)
-    with opened(settings, tenant, as_of, snapshot) as (system, log, step):
+    with open_tenant(settings, tenant, as_of, snapshot) as (system, log, step):
         # What was printed cannot be taken back, so what may be withheld is printed when it is done.
         held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
         held = held or read_plan(log, log.heads.serving(), step, wanted).holds_nothing
@@ -91,17 +91,17 @@ def ask(
                 seed=seed,
             ),
         )
-        verdict = reply.verdict
-        console.print(printable(verdict.text) if held else "", markup=False)
+        outcome = reply.outcome
+        console.print(printable(outcome.text) if held else "", markup=False)
     say_waiting(reply.waiting, tenant)
-    answer, citations = verdict.told.answer, reply.citations
+    answer, citations = outcome.told.answer, reply.citations
     for number, citation in enumerate(citations, 1):
         show_passage(console, number, citation.passage, f"{citation.score:.3g}")
     result = {
-        "answer": verdict.text,
+        "answer": outcome.text,
         "citations": [_as_json(citation) for citation in citations],
-        "confidence": verdict.told.confidence,
-        "abstained": verdict.abstained,
+        "confidence": outcome.told.confidence,
+        "abstained": outcome.abstained,
         "finish_reason": answer.finish_reason,
         "usage": asdict(answer.usage),
         "step": reply.step,

@@ -27,7 +27,7 @@ def check_words(text: str) -> None:
 
 
 @contextmanager
-def opened(
+def open_tenant(
     settings: Settings, tenant: str, as_of: str | None, snapshot: str | None
 ) -> Iterator[tuple[Embedded, TenantLog, int | None]]:
     """The system, a tenant that exists with its memory made ready, and the step that is asked

@@ -55,14 +55,14 @@ def search(
 ) -> None:
     """Find passages in the memory of a tenant that exists; nothing is generated."""
     from mplus_ray.pipeline.reading.search import search as search_memory
-    from mplus_ray.services.cli.asking import check_words, opened, repairing, say_waiting
+    from mplus_ray.services.cli.asking import check_words, open_tenant, repairing, say_waiting
     from mplus_ray.services.cli.output import human, show_passage, write_json
     from mplus_ray.services.settings import Settings
 
     check_words(query)
     wanted = filter_of(session, tag, where, after, before)
     settings, console = Settings.read(data, checkpoint), human(json)
-    with opened(settings, tenant, as_of, snapshot) as (system, log, step):
+    with open_tenant(settings, tenant, as_of, snapshot) as (system, log, step):
         reply = repairing(
             system,
             log,

@@ -79,7 +79,7 @@ class Ingress:
             limits=self._limits or Limits(),
             cross_origin=self._cross_origin or CrossOrigin(),
             registry=registry,
-            mend=Repairer(self._installation, self._repairing),
+            repair=Repairer(self._installation, self._repairing),
         )
         self._app = Draining(build(deps))
         return self._app

@@ -12,7 +12,7 @@ from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
 from mplus_ray.model.evaluation.data.text import TextReader
 from mplus_ray.model.generation.tokenizer import TextTokenizer
 
-Told = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[ToldDocument]]
+TellFacts = Callable[[Random, TextReader, TextTokenizer, int, Unseen], list[ToldDocument]]
 
 _BETWEEN = 4  # chunks of other text between a fact and the one that overrides it
 FACT_TRIES = 1_000  # of facts, of which one has to fit into a chunk
@@ -73,7 +73,7 @@ def _overridden(
     return [ToldDocument([first]), *between, ToldDocument([last], [question])]
 
 
-WAYS: dict[str, Told] = {
+WAYS: dict[str, TellFacts] = {
     "prose": in_prose,
     "sentence": in_one_sentence,
     "update": updated,

@@ -22,7 +22,7 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     find_alike,
     remember_all,
 )
-from mplus_ray.pipeline.ledger.documents.quota import Room
+from mplus_ray.pipeline.ledger.documents.quota import QuotaLeft
 from mplus_ray.pipeline.ledger.documents.versions import Version, versions_of
 from mplus_ray.pipeline.ledger.filters.index import reindex_document, rows_of
 from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents, heads
@@ -182,7 +182,7 @@ class _Group:
         self._scope = scope
         self._current = current
         self._known = alike
-        self._room = Room.of(connection, scope)
+        self._left = QuotaLeft.of(connection, scope)
         self._step = next_step(connection, scope)
         self._used: float | None = None
         self._pending: list[Pending] = []
@@ -201,14 +201,14 @@ class _Group:
         if old is not None and (reason := _is_older(old, draft)):
             return InvalidInputError(reason)
         try:
-            replaced_room = (old.chunk_count, old.metadata_bytes) if old else None
-            self._room.take(len(spans), draft.metadata_bytes, replaced_room)
+            freed = (old.chunk_count, old.metadata_bytes) if old else None
+            self._left.take(len(spans), draft.metadata_bytes, freed)
         except QuotaError as error:
             return error
         alike = self._alike(draft)
         replaced = self._replace(old)
         self._used = self._scope.clock()
-        said = Description.new(draft.entry.document, self._used, self._room.ttl)
+        said = Description.new(draft.entry.document, self._used, self._left.ttl)
         values = {**_values(draft), "first_step": self._step, "created": self._used}
         identity, first = values["id"], self._step
         self._documents.append({**values, **said.columns})
@@ -232,7 +232,7 @@ class _Group:
         assert said is not None, "what has nothing new to say was found"
         try:
             size = check_metadata(said.shown)
-            self._room.take(old.chunk_count, size, (old.chunk_count, old.metadata_bytes))
+            self._left.take(old.chunk_count, size, (old.chunk_count, old.metadata_bytes))
         except (InvalidInputError, QuotaError) as error:
             return error
         self._flush()  # it may be of this group

@@ -13,7 +13,7 @@ from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 FREE_METADATA = 1024  # bytes of a document's metadata that do not count: it is beside its rows
 
 
-class Room:
+class QuotaLeft:
     """What a tenant's quotas leave. Documents that are being forgotten do not count: they are on
     their way out.
     """
@@ -25,7 +25,7 @@ class Room:
         self._metadata = metadata
 
     @classmethod
-    def of(cls, connection: Connection, scope: TenantScope) -> Room:
+    def of(cls, connection: Connection, scope: TenantScope) -> QuotaLeft:
         """As of now, for a transaction that keeps other writers of the tenant away."""
         limits = scope.lock(connection)
         if limits.max_documents is None and limits.max_bytes is None:

@@ -46,7 +46,7 @@ def read_csv(file: BinaryIO, name: str) -> Iterator[Record]:
         yield from _records(text, name)
     except (csv.Error, UnicodeError) as error:
         raise DocumentError(
-            f"{name}: {error}; what came before is taken in, mend the file from there on",
+            f"{name}: {error}; what came before is taken in, correct the file from there on",
             Refusal.MALFORMED,
         ) from error
     finally:

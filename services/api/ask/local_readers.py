@@ -25,7 +25,7 @@ class LocalReaders:
         """Answer in this process, see `ReaderClient.ask`."""
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        ticket = self._answering.ask(
+        handle = self._answering.ask(
             asked, lambda told: void(loop.call_soon_threadsafe(queue.put_nowait, told))
         )
         try:
@@ -38,7 +38,7 @@ class LocalReaders:
                 if isinstance(told, AskResult):
                     return
         finally:
-            ticket.cancel()
+            handle.cancel()
 
     async def search(self, asked: SearchRequest) -> SearchResult:
         """Search in this process, see `ReaderClient.search`."""
@@ -76,8 +76,8 @@ async def searched(answering: Answering, asked: SearchRequest) -> SearchResult:
         with suppress(RuntimeError):  # the loop is closed, and nobody waits
             loop.call_soon_threadsafe(settle, told)
 
-    ticket = answering.search(asked, deliver)
+    handle = answering.search(asked, deliver)
     try:
         return await found
     finally:
-        ticket.cancel()
+        handle.cancel()

@@ -67,7 +67,7 @@ class Searches:
                     f"nothing was found in {seconds:g} s; search again later", 5.0
                 ) from None
             except DamagedFileError as error:
-                await self._answers.mend(log, error)
+                await self._answers.repair(log, error)
                 raise
 
     async def _search(self, log: TenantLog, query: SearchQuery) -> SearchReply:

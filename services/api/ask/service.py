@@ -96,7 +96,7 @@ class Answers:
         self._meter = meter
         self._figures = figures
         self._plans = Plans(deps.ledger)
-        self._mending: dict[str, asyncio.Task[None]] = {}
+        self._repairs: dict[str, asyncio.Task[None]] = {}
 
     def check(self, turns: tuple[Turn, ...], max_tokens: int) -> None:
         """Refuse what is too long.
@@ -147,7 +147,7 @@ class Answers:
                         done = isinstance(each, Reply)
                         yield each
             except DamagedFileError as error:
-                await self.mend(log, error)
+                await self.repair(log, error)
                 raise
             except (GeneratorExit, asyncio.CancelledError):
                 if not done:
@@ -182,9 +182,9 @@ class Answers:
 
     async def stop(self) -> None:
         """Leave nothing running."""
-        for task in self._mending.values():
+        for task in self._repairs.values():
             task.cancel()
-        await asyncio.gather(*self._mending.values(), return_exceptions=True)
+        await asyncio.gather(*self._repairs.values(), return_exceptions=True)
 
     async def _answer(
         self, log: TenantLog, question: AskQuery
@@ -239,21 +239,21 @@ class Answers:
         seconds = self._deps.limits.catch_up_seconds
         return await self._plans.wait(log, min_step, as_of, seconds, wanted, moment)
 
-    async def mend(self, log: TenantLog, error: DamagedFileError) -> None:
+    async def repair(self, log: TenantLog, error: DamagedFileError) -> None:
         """Have a damaged file made again, once at a time, and read anew afterwards."""
         tenant = log.tenant.id
         _log.warning("a file is damaged", extra={"tenant": tenant, "reason": error.reason})
         await self._deps.readers.close(tenant)
-        if self._deps.mend is None or tenant in self._mending:
+        if self._deps.repair is None or tenant in self._repairs:
             return
         task = asyncio.create_task(self._mended(log))
-        self._mending[tenant] = task
-        task.add_done_callback(lambda _: self._mending.pop(tenant, None))
+        self._repairs[tenant] = task
+        task.add_done_callback(lambda _: self._repairs.pop(tenant, None))
 
     async def _mended(self, log: TenantLog) -> None:
-        assert self._deps.mend is not None
+        assert self._deps.repair is not None
         try:
-            await self._deps.mend(log)
+            await self._deps.repair(log)
             await self._deps.readers.close(log.tenant.id)
         except Exception as error:  # noqa: BLE001 - nobody waits for it; the next question says so
             _log.error("a memory was not mended", exc_info=error, extra={"tenant": log.tenant.id})

@@ -90,15 +90,15 @@ class Readers:
             MPlusError: as it was told.
         """
         answering = self._ready()
-        outbox = DeliveryQueue()
-        ticket = answering.ask(asked, outbox.put)
+        deliveries = DeliveryQueue()
+        handle = answering.ask(asked, deliveries.put)
         try:
-            if not await outbox.filled(_SOON_SECONDS):
+            if not await deliveries.filled(_SOON_SECONDS):
                 yield []
             done = False
             while not done:
                 said: list[TextDelta | AskResult] = []
-                for one in await outbox.take():
+                for one in await deliveries.take():
                     if isinstance(one, MPlusError):
                         raise one
                     assert not isinstance(one, SearchResult), "a question was asked"
@@ -109,7 +109,7 @@ class Readers:
             answering.close(asked.plan.tenant)  # so that what is repaired is opened anew
             raise
         finally:
-            ticket.cancel()
+            handle.cancel()
 
     async def search(self, asked: SearchRequest) -> SearchResult:
         """What a search finds; cancelling the request gives it up.

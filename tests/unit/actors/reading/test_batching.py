@@ -46,10 +46,10 @@ class TestPieces:
 
     def test_they_come_before_the_end(self, tenants: Tenants, plans: dict[str, ReadPlan]) -> None:
         with answering(tenants.model, tenants.files) as engine:
-            listener, ticket = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
+            listener, handle = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
             assert listener.first.wait(PATIENCE)
             assert not listener.last.is_set()
-            ticket.cancel()
+            handle.cancel()
 
 
 class TestBatching:
@@ -57,13 +57,13 @@ class TestBatching:
         self, tenants: Tenants, plans: dict[str, ReadPlan]
     ) -> None:
         with answering(tenants.model, tenants.files) as engine:
-            long, ticket = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
+            long, handle = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
             assert long.first.wait(PATIENCE)
             for name in ("anna", "bela", "cora"):
                 short, _ = ask(engine, asked(plans[name], "Who?", max_tokens=2))
                 short.wait()
             assert not long.last.is_set()
-            ticket.cancel()
+            handle.cancel()
 
     def test_answers_go_on_while_another_memory_is_opened(
         self, tenants: Tenants, plans: dict[str, ReadPlan]
@@ -127,23 +127,23 @@ class TestCancelling:
     ) -> None:
         with answering(tenants.model, tenants.files) as engine:
             for _ in range(20):
-                listener, ticket = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
+                listener, handle = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
                 assert listener.first.wait(PATIENCE)
-                ticket.cancel()
+                handle.cancel()
                 count = len(listener.events)
                 ask(engine, asked(plans["anna"], "What?", max_tokens=3))[0].wait()
                 assert len(listener.events) == count
                 assert engine.stats().running == 0
-                ticket.cancel()
+                handle.cancel()
             assert engine.stats().cancelled == 20
 
     def test_the_memory_is_free_afterwards(
         self, tenants: Tenants, plans: dict[str, ReadPlan]
     ) -> None:
         with answering(tenants.model, tenants.files) as engine:
-            listener, ticket = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
+            listener, handle = ask(engine, asked(plans["anna"], "What?", max_tokens=LONG))
             assert listener.first.wait(PATIENCE)
-            ticket.cancel()
+            handle.cancel()
             idle(engine)
             engine.close("anna")
             stats = engine.stats()
@@ -152,9 +152,9 @@ class TestCancelling:
     def test_while_its_memory_is_opened(self, tenants: Tenants, plans: dict[str, ReadPlan]) -> None:
         gated = GatedFiles(tenants.files)
         with answering(tenants.model, gated) as engine:
-            listener, ticket = ask(engine, asked(plans["anna"], "What?"))
+            listener, handle = ask(engine, asked(plans["anna"], "What?"))
             assert gated.waiting.wait(PATIENCE)
-            ticket.cancel()
+            handle.cancel()
             assert engine.stats().queued == 0
             gated.gate.set()
             ask(engine, asked(plans["anna"], "What?"))[0].wait()
@@ -169,8 +169,8 @@ class TestCancelling:
         gated = GatedFiles(tenants.files)
         with answering(tenants.model, gated) as engine:
             heard = [ask(engine, asked(plan, "What?", max_tokens=1))[0] for plan in extra]
-            listener, ticket = ask(engine, asked(plans["anna"], "What?"))
-            ticket.cancel()
+            listener, handle = ask(engine, asked(plans["anna"], "What?"))
+            handle.cancel()
             gated.gate.set()
             for one in heard:
                 one.wait()

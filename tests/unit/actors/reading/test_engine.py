@@ -58,11 +58,11 @@ class TestTheSameAsAlone:
                 }
                 plan = rng.choice(plan_list)
                 question = "Who? " * rng.randint(1, 12) + str(number)
-                listener, ticket = ask(engine, asked(plan, question, **sampling))
+                listener, handle = ask(engine, asked(plan, question, **sampling))
                 if rng.random() < 0.25:
                     if rng.random() < 0.5:
                         listener.first.wait(0.01)
-                    ticket.cancel()
+                    handle.cancel()
                     heard.append((listener, None))
                 else:
                     heard.append((listener, (plan, question, sampling)))

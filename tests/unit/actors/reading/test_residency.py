@@ -257,12 +257,12 @@ class TestTiers:
         whole = tenants.grow("merged", texts("m", 12), per_file=12)
         parts = tenants.grow("merged", texts("m", 12), per_file=4)
         with answering(tenants.model, tenants.files) as engine:
-            running, ticket = ask(engine, asked(at(parts, 8), "Who?", max_tokens=3000))
+            running, handle = ask(engine, asked(at(parts, 8), "Who?", max_tokens=3000))
             assert running.first.wait(PATIENCE)
             for plan in (whole, at(parts, 8), whole):
                 told = ask(engine, asked(plan, "Who?", max_tokens=5))[0].wait()
                 tenants.check(told, plan, "Who?", max_tokens=5)
-            ticket.cancel()
+            handle.cancel()
 
 
 class CountedFiles(ObjectStore):

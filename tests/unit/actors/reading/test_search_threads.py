@@ -62,7 +62,7 @@ class TestSearches:
         tenants = Tenants(load(tmp_path / "model", form), ObjectStore.open(str(tmp_path / "rows")))
         plans = [tenants.grow(name, texts(name, 7), seed) for seed, name in enumerate("abc")]
         with answering(tenants.model, tenants.files, slots=1) as engine:
-            busy, ticket = ask(engine, asked(plans[0], "What?", max_tokens=LONG))
+            busy, handle = ask(engine, asked(plans[0], "What?", max_tokens=LONG))
             assert busy.first.wait(PATIENCE)
             heard = []
             for plan in plans:
@@ -77,7 +77,7 @@ class TestSearches:
                 votes = [one.vote for one in alone]
                 assert [one.vote for one in found] == pytest.approx(votes, abs=1e-4)
             assert engine.stats().running == 1, "the long answer has all slots"
-            ticket.cancel()
+            handle.cancel()
             idle(engine)
             stats = engine.stats()
             assert (stats.asked, stats.answered, stats.cancelled) == (4, 3, 1)
@@ -104,9 +104,9 @@ class TestSearches:
         gated = GatedFiles(tenants.files)
         with answering(tenants.model, gated) as engine:
             given_up = Searched()
-            ticket = engine.search(SearchRequest(plans["anna"], "Who?"), given_up)
+            handle = engine.search(SearchRequest(plans["anna"], "Who?"), given_up)
             assert gated.waiting.wait(PATIENCE)
-            ticket.cancel()
+            handle.cancel()
             gated.gate.set()
             idle(engine)
             assert not given_up.last.is_set()

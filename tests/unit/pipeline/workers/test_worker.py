@@ -152,11 +152,11 @@ def test_it_goes_on_until_it_is_told_to_stop(world: World) -> None:
     done, stop = threading.Event(), threading.Event()
     log = world.tenant("anna")
 
-    class Told(Unobserved):
+    class Noted(Unobserved):
         def committed(self, commit: Commit) -> None:
             done.set()
 
-    runner = threading.Thread(target=Worker(world.engine, observer=Told()).run, args=(stop,))
+    runner = threading.Thread(target=Worker(world.engine, observer=Noted()).run, args=(stop,))
     runner.start()
     try:
         for n in range(3):
