@@ -108,7 +108,7 @@ def _started_for(folder: Path) -> list[int]:
 
 
 def main() -> None:
-    """Wait until whoever started this closes its end of standard input, and sweep."""
+    """Wait until the parent process closes its end of standard input, and sweep."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     parent = os.getppid()
     sys.stdin.buffer.read()

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
 
 
-def passage_fields(passage: Passage) -> dict[str, Any]:
+def passage_fields(passage: ChunkPassage) -> dict[str, Any]:
     """{"document_id", "title", "section", "source", "start", "end", "text", "step"}."""
     return {
         "document_id": passage.key,

@@ -14,7 +14,13 @@ import torch
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.training.loop.loop import Trainer
 from mplus_ray.model.training.loop.parallel import Group
-from mplus_ray.model.training.recipe import LanguagePhase, MemoryPhase, Phase, Recipe, Validation
+from mplus_ray.model.training.recipe import (
+    LanguagePhase,
+    MemoryPhase,
+    Phase,
+    Recipe,
+    ValidationSettings,
+)
 from mplus_ray.model.training.run import TrainingOrder, make_ready, open_trainer, tasks_of
 from mplus_ray.model.training.task import Task
 
@@ -59,7 +65,7 @@ def tiny_recipe(**changes: Any) -> Recipe:
         "corpus": {"texts.parquet": 100_000},
         "phases": (LANGUAGE,),
         "precision": "float32",
-        "validation": Validation(every=400, steps=2, text=200),
+        "validation": ValidationSettings(every=400, steps=2, text=200),
     }
     return Recipe(**{**fields, **changes})
 

@@ -2,7 +2,7 @@
 
     waiting (for room) → opening → ready (for a slot)
 
-Whoever calls holds the lock.
+The caller holds the lock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How much a reader may hold where nobody says: a share of what its machine has."""
+"""How much a reader may hold by default: a share of its machine's memory."""
 
 from __future__ import annotations
 

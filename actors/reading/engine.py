@@ -222,7 +222,7 @@ class Answering:
         try:
             while self._step():
                 pass
-        except Exception:  # noqa: BLE001 - whoever looks after the reader is to see it
+        except Exception:  # noqa: BLE001 - the reader's supervisor is to see it
             self._broken = True
             _log.exception("decoding has ended")
         finally:

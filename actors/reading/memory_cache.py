@@ -67,7 +67,7 @@ class Hold:
 
 
 class Memories:
-    """What is open. The lock is held by whoever calls; the pool takes it by itself."""
+    """What is open. The caller holds the lock; the pool takes it by itself."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class Memories:
             view = rows.views.popleft()
             if view.pins > 1:
                 return view
-            self.residency.forget(view)  # whoever asked for it has gone
+            self.residency.forget(view)  # the question that asked for it has gone
             self.residency.unpin(view)
         rows.busy = False
         return None

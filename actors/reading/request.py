@@ -1,4 +1,4 @@
-"""A question that a reader has taken, and the way back to whoever asked it."""
+"""A question that a reader has taken, and the way back to its caller."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Event = TextDelta | AskResult | SearchResult | MPlusError
 
 
 class RequestHandle:
-    """What whoever asked holds of a question."""
+    """The caller's side of a question."""
 
     def __init__(self, deliver: Callable[[Event], None], left: Callable[[], None]) -> None:
         """

@@ -10,7 +10,7 @@ from typing import Any
 
 from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.fixture import tenant
-from mplus_ray.bench.ingest.running import Running, running
+from mplus_ray.bench.ingest.running import BenchWorker, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -137,7 +137,7 @@ class _Busy:
             number += 1
 
 
-def _until(when: float, worker: Running, stream: _Stream) -> None:
+def _until(when: float, worker: BenchWorker, stream: _Stream) -> None:
     while True:
         stream.look()
         worker.check()

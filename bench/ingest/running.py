@@ -12,7 +12,7 @@ from mplus_ray.pipeline.workers.worker import Worker
 
 
 @dataclass(frozen=True)
-class Running:
+class BenchWorker:
     """A worker at work."""
 
     _future: Future[int]
@@ -25,13 +25,13 @@ class Running:
 
 
 @contextmanager
-def running(worker: Worker) -> Iterator[Running]:
+def running(worker: Worker) -> Iterator[BenchWorker]:
     """Let it work until the block ends; an error of its own is raised then."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(worker.run, stop)
         try:
-            yield Running(future)
+            yield BenchWorker(future)
         finally:
             stop.set()
         future.result()

@@ -16,7 +16,7 @@ from typing import Any
 from mplus_ray.bench.children import peak_bytes
 from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.fixture import installation, tenant
-from mplus_ray.bench.ingest.running import Running, running
+from mplus_ray.bench.ingest.running import BenchWorker, running
 from mplus_ray.bench.ingest.texts import Texts, accept
 from mplus_ray.bench.ingest.throughput import BATCH
 from mplus_ray.model import MPlus
@@ -97,7 +97,7 @@ def _send(
     return time.perf_counter() - began
 
 
-def _wait(system: Embedded, worker: Running) -> None:
+def _wait(system: Embedded, worker: BenchWorker) -> None:
     """Until everything accepted is committed."""
     while any(summary.step < summary.chunks for summary in system.ledger.tenants()):
         worker.check()

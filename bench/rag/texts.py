@@ -8,7 +8,7 @@ from random import Random
 
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.data.questions import Passage, Question, answerable, draw
+from mplus_ray.model.evaluation.data.questions import Question, QuestionedPassage, answerable, draw
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings, with_header
@@ -50,7 +50,7 @@ class ToldTexts:
 
 def tell_passages(
     mplus: MPlus,
-    passages: list[Passage],
+    passages: list[QuestionedPassage],
     questions: int,
     tokens: int | None,
     on_tokens: Callable[[int], None],
@@ -93,7 +93,7 @@ def tell_passages(
     return ToldTexts(memory, chunks, pairs, total)
 
 
-def _chunks(mplus: MPlus, passage: Passage, number: int) -> list[ToldChunk]:
+def _chunks(mplus: MPlus, passage: QuestionedPassage, number: int) -> list[ToldChunk]:
     """Cut as every document is."""
     headings, text = Headings(passage.title), passage.context
     return [

@@ -13,7 +13,7 @@ from mplus_ray.actors.reading.budget import default_device_bytes, default_host_b
 from mplus_ray.actors.reading.engine import Answering
 from mplus_ray.actors.reading.request import Event
 from mplus_ray.bench.serve.client import Asking
-from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
+from mplus_ray.bench.serve.samples import Load, ServeBenchError, TimedQuestion
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.services.embedded import Embedded
 
@@ -39,8 +39,8 @@ class Bare:
             ServeBenchError: no answer comes any more.
         """
         waiting = iter(askings)
-        done: queue.SimpleQueue[Sample] = queue.SimpleQueue()
-        samples: list[Sample] = []
+        done: queue.SimpleQueue[TimedQuestion] = queue.SimpleQueue()
+        samples: list[TimedQuestion] = []
         began = time.perf_counter()
         under_way = sum(self._begin(waiting, done) for _ in range(concurrency))
         while under_way:
@@ -53,7 +53,7 @@ class Bare:
             under_way += self._begin(waiting, done) - 1
         return Load(samples, time.perf_counter() - began)
 
-    def _begin(self, waiting: Iterator[Asking], done: queue.SimpleQueue[Sample]) -> int:
+    def _begin(self, waiting: Iterator[Asking], done: queue.SimpleQueue[TimedQuestion]) -> int:
         """Ask the next question; returns how many that were, 0 at the end."""
         asking = next(waiting, None)
         if asking is None:
@@ -71,9 +71,9 @@ class Bare:
             first, last = (pieces[0], pieces[-1]) if pieces else (None, None)
             if isinstance(event, AskResult):
                 tokens = event.answer.usage.completion_tokens
-                done.put(Sample(began, now, first, last, tokens))
+                done.put(TimedQuestion(began, now, first, last, tokens))
             else:
-                done.put(Sample(began, now, first, last, error=str(event)))
+                done.put(TimedQuestion(began, now, first, last, error=str(event)))
 
         self._answering.ask(asked, deliver)
         return 1

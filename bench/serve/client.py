@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError
+from mplus_ray.bench.serve.samples import Load, ServeBenchError, TimedQuestion
 
 _SECONDS = 150.0  # longer than the service takes for any answer
 _CONNECTIONS = 256
@@ -35,7 +35,7 @@ class Asking:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-_Way = Callable[[Asking, float], Coroutine[Any, Any, Sample]]
+_Way = Callable[[Asking, float], Coroutine[Any, Any, TimedQuestion]]
 
 
 class Client:
@@ -52,11 +52,11 @@ class Client:
             transport=transport,
         )
 
-    async def ask(self, asking: Asking) -> Sample:
+    async def ask(self, asking: Asking) -> TimedQuestion:
         """One question, streamed."""
         return await self._told(self._stream, asking)
 
-    async def ask_whole(self, asking: Asking) -> Sample:
+    async def ask_whole(self, asking: Asking) -> TimedQuestion:
         """One question, whose answer comes all at once."""
         return await self._told(self._post, asking)
 
@@ -64,7 +64,7 @@ class Client:
         """All of them, so many at a time."""
         waiting = iter(askings)
 
-        async def work() -> list[Sample]:
+        async def work() -> list[TimedQuestion]:
             return [await self.ask(asking) for asking in waiting]
 
         began = time.perf_counter()
@@ -106,26 +106,26 @@ class Client:
             raise ServeBenchError(f"{path}: {_problem(response)}")
         return response
 
-    async def _told(self, way: _Way, asking: Asking) -> Sample:
+    async def _told(self, way: _Way, asking: Asking) -> TimedQuestion:
         began = time.perf_counter()
         try:
             return await way(asking, began)
         except (httpx.HTTPError, ValueError, KeyError) as error:
             return _failed(began, f"{type(error).__name__}: {error}")
 
-    async def _post(self, asking: Asking, began: float) -> Sample:
+    async def _post(self, asking: Asking, began: float) -> TimedQuestion:
         body = {"question": asking.question, **asking.options}
         response = await self._http.post("/v1/query", json=body, headers=_bearer(asking.key))
         if response.status_code != 200:
             return _failed(began, _problem(response))
         data, now = response.json(), time.perf_counter()
         tokens = data["usage"]["completion_tokens"]
-        return Sample(began, now, tokens=tokens, step=data["step"])
+        return TimedQuestion(began, now, tokens=tokens, step=data["step"])
 
-    async def _stream(self, asking: Asking, began: float) -> Sample:
+    async def _stream(self, asking: Asking, began: float) -> TimedQuestion:
         body = {"question": asking.question, "stream": True, **asking.options}
         first = last = None
-        told: Sample | None = None
+        told: TimedQuestion | None = None
         async with self._http.stream(
             "POST", "/v1/query", json=body, headers=_bearer(asking.key)
         ) as response:
@@ -139,7 +139,7 @@ class Client:
                         first, last = first or now, now
                     elif name == "answer":
                         tokens = data["usage"]["completion_tokens"]
-                        told = Sample(began, now, first, last, tokens, data["step"])
+                        told = TimedQuestion(began, now, first, last, tokens, data["step"])
                     elif name == "error":
                         told = _failed(began, f"{data['status']}: {data['detail']}")
         return told or _failed(began, "the stream ended without an answer")
@@ -215,5 +215,5 @@ def _problem(response: httpx.Response) -> str:
         return f"{response.status_code}: {response.text[:200]}"
 
 
-def _failed(began: float, error: str) -> Sample:
-    return Sample(began, time.perf_counter(), error=error)
+def _failed(began: float, error: str) -> TimedQuestion:
+    return TimedQuestion(began, time.perf_counter(), error=error)

@@ -11,9 +11,9 @@ from itertools import count
 from typing import Any
 
 from mplus_ray.bench.serve.client import Asking, Client, at_work
-from mplus_ray.bench.serve.samples import Sample, ServeBenchError, killed, seconds_until_back
+from mplus_ray.bench.serve.samples import ServeBenchError, TimedQuestion, killed, seconds_until_back
 from mplus_ray.bench.serve.server import Server
-from mplus_ray.bench.serve.world import Member, ask_about, of_length
+from mplus_ray.bench.serve.world import BenchTenant, ask_about, of_length
 
 _CONCURRENCY = 8
 _BETWEEN = 4 * _CONCURRENCY  # answers before a kill, and after the last one
@@ -23,7 +23,7 @@ _SULK_SECONDS = 0.5  # after a failure, before the same client asks again
 
 
 async def measure_killed(
-    client: Client, server: Server, members: Sequence[Member], kills: int, tokens: int
+    client: Client, server: Server, members: Sequence[BenchTenant], kills: int, tokens: int
 ) -> dict[str, Any]:
     """Eight clients that always ask, and SIGKILL for the reader, several times.
 
@@ -50,7 +50,7 @@ class _Endless:
     def __init__(self, client: Client, askings: Sequence[Asking]) -> None:
         self._client = client
         self._next = self._endless(askings)
-        self.samples: list[Sample] = []
+        self.samples: list[TimedQuestion] = []
         self.over = False
 
     async def ask(self) -> None:

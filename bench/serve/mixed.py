@@ -19,10 +19,10 @@ from typing import Any
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.bench.serve.client import Client, at_work
-from mplus_ray.bench.serve.processes import Memory, memory_of
-from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth
-from mplus_ray.bench.serve.server import Place
-from mplus_ray.bench.serve.world import Founder, Member, ask_about
+from mplus_ray.bench.serve.processes import ResidentBytes, memory_of
+from mplus_ray.bench.serve.samples import Load, ServeBenchError, TimedQuestion, growth
+from mplus_ray.bench.serve.server import ServerFolder
+from mplus_ray.bench.serve.world import BenchTenant, Founder, ask_about
 from mplus_ray.model import MPlus
 
 _ASKING, _FEEDING = 6, 2  # clients
@@ -47,9 +47,9 @@ def half_of(model: MPlus, plans: Sequence[ReadPlan]) -> tuple[int, int]:
 
 async def measure_mixed(
     client: Client,
-    place: Place,
+    place: ServerFolder,
     founder: Founder,
-    members: Sequence[Member],
+    members: Sequence[BenchTenant],
     characters: int,
     minutes: float,
 ) -> dict[str, Any]:
@@ -77,16 +77,16 @@ class _Run:
 
     client: Client
     founder: Founder
-    members: list[Member]
+    members: list[BenchTenant]
     characters: int
     over: bool = False
     fed: Counter[str] = field(default_factory=Counter)
     using: Counter[str] = field(default_factory=Counter)  # requests under way, by tenant
     replaced: int = 0
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[TimedQuestion] = field(default_factory=list)
     documents: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    memory: list[Memory] = field(default_factory=list)
+    memory: list[ResidentBytes] = field(default_factory=list)
 
     async def ask(self, number: int) -> None:
         rng = Random(number)
@@ -115,7 +115,7 @@ class _Run:
                 await asyncio.sleep(0.5)
 
     @contextmanager
-    def _any_member(self, rng: Random) -> Iterator[Member]:
+    def _any_member(self, rng: Random) -> Iterator[BenchTenant]:
         member = rng.choice(self.members)
         self.using[member.name] += 1
         try:
@@ -123,7 +123,7 @@ class _Run:
         finally:
             self.using[member.name] -= 1
 
-    async def _replace(self, member: Member) -> None:
+    async def _replace(self, member: BenchTenant) -> None:
         """Found another tenant, and delete this one once nobody asks it any more."""
         self.replaced += 1
         names = [f"mixed-{self.replaced}"]
@@ -133,7 +133,7 @@ class _Run:
             await asyncio.sleep(0.05)
         await asyncio.to_thread(self.founder.end, member.name)
 
-    async def watch(self, place: Place, seconds: float) -> None:
+    async def watch(self, place: ServerFolder, seconds: float) -> None:
         """Look at the memory of everything that runs, at even intervals."""
         began = time.monotonic()
         for number in range(_SAMPLES):
@@ -159,7 +159,7 @@ class _Run:
         }
 
 
-def _by_role(samples: Sequence[Memory]) -> dict[str, float]:
-    """Means, of whoever was there."""
+def _by_role(samples: Sequence[ResidentBytes]) -> dict[str, float]:
+    """Means over those who were there."""
     roles = sorted({role for one in samples for role in one.by_role})
     return {r: sum(one.by_role.get(r, 0) for one in samples) / len(samples) / _MB for r in roles}

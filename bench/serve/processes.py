@@ -35,7 +35,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ResidentBytes:
     """Bytes of processes. What several share counts once, in parts (PSS).
 
     Attributes:
@@ -62,7 +62,7 @@ def processes_with(name: str, value: str, proc: Path = _PROC) -> list[Process]:
     return found
 
 
-def memory_of(processes: list[Process], proc: Path = _PROC) -> Memory:
+def memory_of(processes: list[Process], proc: Path = _PROC) -> ResidentBytes:
     """What they take together; those that have ended take nothing."""
     total, own = 0, 0
     by_role: dict[str, int] = {}
@@ -72,7 +72,7 @@ def memory_of(processes: list[Process], proc: Path = _PROC) -> Memory:
             total += sizes["Pss"]
             own += sizes["Pss"] - sizes.get("Pss_File", 0)
             by_role[process.role] = by_role.get(process.role, 0) + sizes["Pss"]
-    return Memory(total, own, by_role)
+    return ResidentBytes(total, own, by_role)
 
 
 def _sizes(rollup: str) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,7 @@ from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.ingest.texts import Texts
 from mplus_ray.bench.serve.client import Asking, Client, at_work
 from mplus_ray.bench.serve.samples import ServeBenchError
-from mplus_ray.bench.serve.world import Founder, Member
+from mplus_ray.bench.serve.world import BenchTenant, Founder
 
 _AT_ONCE = 8  # readers, each with a tenant of its own
 _ROUND = 1_000  # reads after which the tenants are deleted, so that their memories stay small
@@ -79,14 +79,14 @@ class _Run:
     def is_late(self) -> bool:
         return time.monotonic() > self.deadline
 
-    async def round(self, members: Sequence[Member], reads: int) -> None:
+    async def round(self, members: Sequence[BenchTenant], reads: int) -> None:
         """So many reads, fewer if it gets late."""
         turns, self.over = iter(range(reads)), False
         async with at_work(*(self._feed(members, number) for number in range(_FEEDING))):
             await asyncio.gather(*(self._read(member, turns) for member in members))
             self.over = True
 
-    async def _read(self, member: Member, turns: Iterator[int]) -> None:
+    async def _read(self, member: BenchTenant, turns: Iterator[int]) -> None:
         for turn in turns:
             if self.is_late:
                 return
@@ -108,7 +108,7 @@ class _Run:
             self.honoured += sample.step >= step
             self.older += sample.step < step
 
-    async def _feed(self, members: Sequence[Member], number: int) -> None:
+    async def _feed(self, members: Sequence[BenchTenant], number: int) -> None:
         """Longer documents to all of them in turn, each waited for, until the round is over."""
         for turn in count():
             if self.over:

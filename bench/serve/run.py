@@ -30,10 +30,10 @@ from mplus_ray.bench.serve.client import Client
 from mplus_ray.bench.serve.killing import measure_killed
 from mplus_ray.bench.serve.mixed import CHARACTERS, LIFE, half_of, measure_mixed
 from mplus_ray.bench.serve.reads import measure_reads
-from mplus_ray.bench.serve.server import Place, Server, serving
+from mplus_ray.bench.serve.server import Server, ServerFolder, serving
 from mplus_ray.bench.serve.show import show
 from mplus_ray.bench.serve.speed import EIGHT, measure_eight, measure_grid, measure_overhead
-from mplus_ray.bench.serve.world import Founder, Member
+from mplus_ray.bench.serve.world import BenchTenant, Founder
 from mplus_ray.model import MPlus
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
@@ -127,7 +127,7 @@ class Run:
 
     def __post_init__(self) -> None:
         cores = len(os.sched_getaffinity(0))
-        self.place = Place(self.folder / "data", self.checkpoint, max(1, cores // 2))
+        self.place = ServerFolder(self.folder / "data", self.checkpoint, max(1, cores // 2))
         torch.set_num_threads(self.place.threads)  # as many as the service's reader
         self.model = MPlus.load(self.checkpoint)
         self.texts = Texts()
@@ -161,7 +161,7 @@ class Run:
             "detail": self.detail,
         }
 
-    def _found(self, founder: Founder) -> tuple[list[Member], Member]:
+    def _found(self, founder: Founder) -> tuple[list[BenchTenant], BenchTenant]:
         """Those who are asked, and one as large as any will be in the mixed load."""
         self.say("documents")
         characters = self.extent.characters
@@ -170,7 +170,7 @@ class Run:
         (grown,) = founder.found(["grown"], characters + LIFE * CHARACTERS)
         return members, grown
 
-    def _speed(self, server: Server, system: Embedded, members: list[Member]) -> None:
+    def _speed(self, server: Server, system: Embedded, members: list[BenchTenant]) -> None:
         extent = self.extent
         self.say("time to first token, tokens a second")
         self._measure(
@@ -191,7 +191,7 @@ class Run:
                 lambda c: measure_eight(c, bare, members, count, tokens, rounds),
             )
 
-    def _killed(self, server: Server, members: list[Member]) -> None:
+    def _killed(self, server: Server, members: list[BenchTenant]) -> None:
         self.say("a reader killed")
         kills, tokens = self.extent.kills, self.extent.tokens
         self._measure("killed", server, lambda c: measure_killed(c, server, members, kills, tokens))
@@ -201,7 +201,7 @@ class Run:
         reads, seconds = self.extent.reads, 60 * self.extent.reads_minutes
         self._measure("reads", server, lambda c: measure_reads(c, founder, reads, seconds))
 
-    def _tiers(self, system: Embedded, operator: str, members: list[Member]) -> None:
+    def _tiers(self, system: Embedded, operator: str, members: list[BenchTenant]) -> None:
         self.say("warm, host, disk and cold")
         asked = members[: tiers.TENANTS]
         plans = plans_of(system, [member.name for member in asked])
@@ -214,7 +214,9 @@ class Run:
                 lambda c: tiers.measure_tiers(c, operator, asked, system, rounds, cold),
             )
 
-    def _mixed(self, system: Embedded, operator: str, members: list[Member], grown: Member) -> None:
+    def _mixed(
+        self, system: Embedded, operator: str, members: list[BenchTenant], grown: BenchTenant
+    ) -> None:
         minutes, characters = self.extent.minutes, self.extent.characters
         self.say(f"questions and documents for {minutes:g} minutes")
         plans = plans_of(system, [member.name for member in (*members, grown)])

@@ -18,7 +18,7 @@ class ServeBenchError(MPlusError):
 
 
 @dataclass(frozen=True)
-class Sample:
+class TimedQuestion:
     """One question. Times are seconds of `time.perf_counter`.
 
     Attributes:
@@ -65,11 +65,11 @@ class Load:
         seconds: from the first request to the last answer.
     """
 
-    samples: Sequence[Sample]
+    samples: Sequence[TimedQuestion]
     seconds: float
 
     @property
-    def answered(self) -> list[Sample]:
+    def answered(self) -> list[TimedQuestion]:
         """
         Raises:
             ServeBenchError: no question was.
@@ -105,7 +105,7 @@ class Load:
         return {"p50": p50, "p99": p99, "total": self.tokens_per_second, "n": len(found)}
 
 
-def overhead(service: Sequence[Sample], bare: Sequence[Sample]) -> dict[str, Any]:
+def overhead(service: Sequence[TimedQuestion], bare: Sequence[TimedQuestion]) -> dict[str, Any]:
     """Milliseconds that the same questions take longer one way than the other, to their end.
 
     `p50` and `p99` are of the differences of pairs; `service` and `bare` are medians.
@@ -132,7 +132,7 @@ def overhead(service: Sequence[Sample], bare: Sequence[Sample]) -> dict[str, Any
     }
 
 
-def killed(samples: Sequence[Sample], kills: Sequence[float]) -> dict[str, Any]:
+def killed(samples: Sequence[TimedQuestion], kills: Sequence[float]) -> dict[str, Any]:
     """What it cost that the reader was killed at these moments.
 
     `failed`: questions without an answer; `in_flight`: those of them that were under way at a
@@ -156,7 +156,7 @@ def killed(samples: Sequence[Sample], kills: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def seconds_until_back(samples: Sequence[Sample], at: float) -> float | None:
+def seconds_until_back(samples: Sequence[TimedQuestion], at: float) -> float | None:
     """From a moment to the first word of an answer to a question that was asked later."""
     later = [s.began + s.to_first for s in samples if s.began > at and not s.error]
     return min(later) - at if later else None

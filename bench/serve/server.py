@@ -25,7 +25,7 @@ _MPLUS = "from mplus_ray.services.cli.app import main; main()"
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerFolder:
     """An installation.
 
     Attributes:
@@ -62,7 +62,7 @@ class Server:
         url: where it answers.
     """
 
-    place: Place
+    place: ServerFolder
     url: str
     operator_key: str | None
 
@@ -78,7 +78,7 @@ class Server:
 
 
 @contextmanager
-def serving(place: Place, *options: str) -> Iterator[Server]:
+def serving(place: ServerFolder, *options: str) -> Iterator[Server]:
     """One that is ready; it is told to stop in the end, and killed if it does not.
 
     Raises:
@@ -140,7 +140,7 @@ def _tail(said: Path) -> str:
     return "\n".join(said.read_text(errors="replace").splitlines()[-8:])
 
 
-def _stop(process: subprocess.Popen[str], place: Place) -> None:
+def _stop(process: subprocess.Popen[str], place: ServerFolder) -> None:
     try:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

@@ -11,8 +11,8 @@ from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.ingest.figures import Spread
 from mplus_ray.bench.serve.bare import Bare
 from mplus_ray.bench.serve.client import Asking, Client
-from mplus_ray.bench.serve.samples import Load, Sample, overhead
-from mplus_ray.bench.serve.world import Member, ask_about, of_length
+from mplus_ray.bench.serve.samples import Load, TimedQuestion, overhead
+from mplus_ray.bench.serve.world import BenchTenant, ask_about, of_length
 
 CONCURRENCY = (1, 8, 32)
 EIGHT = 8
@@ -21,7 +21,7 @@ _PINGS = 50
 
 
 async def measure_grid(
-    client: Client, members: Sequence[Member], samples: int, tokens: int
+    client: Client, members: Sequence[BenchTenant], samples: int, tokens: int
 ) -> dict[str, Any]:
     """First tokens and rates by `<tenants>x<concurrency>`, over one tenant and over all."""
     await client.drive(ask_about(members, len(members)), EIGHT)  # so that all are open
@@ -40,7 +40,7 @@ async def measure_grid(
 
 
 async def measure_overhead(
-    client: Client, bare: Bare, members: Sequence[Member], samples: int
+    client: Client, bare: Bare, members: Sequence[BenchTenant], samples: int
 ) -> dict[str, Any]:
     """Questions one at a time, each asked every way, so that the machine's moods reach all ways.
 
@@ -51,11 +51,11 @@ async def measure_overhead(
         await client.ask(asking)
         bare.drive([asking], 1)
 
-    async def alone(asking: Asking) -> Sample:
+    async def alone(asking: Asking) -> TimedQuestion:
         (sample,) = bare.drive([asking], 1).samples
         return sample
 
-    ways: dict[Callable[[Asking], Awaitable[Sample]], list[Sample]]
+    ways: dict[Callable[[Asking], Awaitable[TimedQuestion]], list[TimedQuestion]]
     ways = {way: [] for way in (client.ask, alone, client.ask_whole)}
     for number, asking in enumerate(askings):
         first = number % len(ways)
@@ -70,7 +70,12 @@ async def measure_overhead(
 
 
 async def measure_eight(
-    client: Client, bare: Bare, members: Sequence[Member], samples: int, tokens: int, rounds: int
+    client: Client,
+    bare: Bare,
+    members: Sequence[BenchTenant],
+    samples: int,
+    tokens: int,
+    rounds: int,
 ) -> dict[str, Any]:
     """Tokens a second of eight questions at a time against one at a time, both ways.
 

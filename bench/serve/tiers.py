@@ -19,8 +19,8 @@ from mplus_ray.actors.reading.footprint import Footprint
 from mplus_ray.bench.durable.appends import Percentiles
 from mplus_ray.bench.durable.restarts import forget_pages
 from mplus_ray.bench.serve.client import Asking, Client, counters
-from mplus_ray.bench.serve.samples import Sample, ServeBenchError
-from mplus_ray.bench.serve.world import Member, ask_about
+from mplus_ray.bench.serve.samples import ServeBenchError, TimedQuestion
+from mplus_ray.bench.serve.world import BenchTenant, ask_about
 from mplus_ray.model import MPlus
 from mplus_ray.pipeline.maintenance.tenant_lifecycle import drop_rows
 from mplus_ray.services.embedded import Embedded
@@ -49,7 +49,7 @@ def one_prepared(model: MPlus, plans: Sequence[ReadPlan]) -> tuple[int, int]:
 async def measure_tiers(
     client: Client,
     operator_key: str,
-    members: Sequence[Member],
+    members: Sequence[BenchTenant],
     system: Embedded,
     rounds: int,
     cold_rounds: int,
@@ -117,7 +117,7 @@ async def _count(client: Client, operator_key: str, tier: str) -> float:
     return found[name]
 
 
-def _good(sample: Sample) -> Sample:
+def _good(sample: TimedQuestion) -> TimedQuestion:
     if sample.error:
         raise ServeBenchError(f"a question failed: {sample.error}")
     return sample

@@ -37,7 +37,7 @@ def of_length(tokens: int) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Member:
+class BenchTenant:
     """A tenant, the key to it, and what it was told.
 
     Attributes:
@@ -52,7 +52,7 @@ class Member:
 
 
 def ask_about(
-    members: Sequence[Member], count: int, options: dict[str, Any] | None = None
+    members: Sequence[BenchTenant], count: int, options: dict[str, Any] | None = None
 ) -> list[Asking]:
     """So many questions, each to the next tenant in turn."""
     askings = []
@@ -80,7 +80,7 @@ class Founder:
             raise ServeBenchError("no operator's key was printed: the installation is not new")
         return cls(server.url, server.operator_key, texts)
 
-    def found(self, names: Sequence[str], characters: int) -> list[Member]:
+    def found(self, names: Sequence[str], characters: int) -> list[BenchTenant]:
         """Tenants with so many characters of text each, once all of it is memorized.
 
         Raises:
@@ -111,15 +111,15 @@ class Founder:
     def _client(self) -> httpx.Client:
         return httpx.Client(base_url=self._url, timeout=120, trust_env=False)
 
-    def _create(self, http: httpx.Client, name: str) -> Member:
+    def _create(self, http: httpx.Client, name: str) -> BenchTenant:
         _send(http, "POST", "/v1/tenants", self.key, {"name": name, **_OPEN})
         scopes = {"scopes": ["query", "ingest"]}
         made = _send(http, "POST", f"/v1/tenants/{name}/keys", self.key, scopes)
         rng = Random(name)
         facts = tuple(draw_fact(rng, "everything") for _ in range(_FACTS))
-        return Member(name, made["secret"], facts)
+        return BenchTenant(name, made["secret"], facts)
 
-    def _tell(self, http: httpx.Client, member: Member, characters: int) -> str:
+    def _tell(self, http: httpx.Client, member: BenchTenant, characters: int) -> str:
         """Text, the facts among it; returns the job's URL."""
         parts = []
         for number, fact in enumerate(member.facts):

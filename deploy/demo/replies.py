@@ -10,7 +10,7 @@ from mplus_ray.deploy.demo.questions import DemoQuestion, DemoTenant
 
 
 @dataclass(frozen=True)
-class Reply:
+class DemoReply:
     """One question's outcome.
 
     Attributes:

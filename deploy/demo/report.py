@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from mplus_ray.deploy.demo.questions import DemoTenant
-from mplus_ray.deploy.demo.replies import Reply
+from mplus_ray.deploy.demo.replies import DemoReply
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.services.cli.output import printable
 
@@ -64,7 +64,7 @@ class Report:
             markup=False,
         )
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, reply: DemoReply) -> None:
         if reply.tenant.name != self._tenant:
             self._tenant = reply.tenant.name
             self.console.rule(f"[bold]{self._tenant} asks", align="left")
@@ -84,7 +84,7 @@ class Report:
             self.console.print(f"    {_where(citation)}: {text}"[:_WIDTH], markup=False)
 
     def end(
-        self, replies: list[Reply], seconds: float, phases: Mapping[str, float]
+        self, replies: list[DemoReply], seconds: float, phases: Mapping[str, float]
     ) -> dict[str, Any]:
         """The summary, printed and as JSON.
 
@@ -111,7 +111,7 @@ class Report:
         return result
 
 
-def _said(reply: Reply) -> str:
+def _said(reply: DemoReply) -> str:
     if reply.abstained:
         return f"{printable(reply.answer)} (it does not seem to remember)"
     return printable(reply.answer) or "(nothing)"
@@ -122,7 +122,7 @@ def _where(citation: Mapping[str, Any]) -> str:
     return printable(" · ".join(name for name in dict.fromkeys(names) if name))
 
 
-def _as_json(reply: Reply) -> dict[str, Any]:
+def _as_json(reply: DemoReply) -> dict[str, Any]:
     return {
         "tenant": reply.tenant.name,
         "question": reply.question.text,

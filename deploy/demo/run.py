@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from mplus_ray.deploy.demo.progress import Progress
-from mplus_ray.deploy.demo.replies import Reply
+from mplus_ray.deploy.demo.replies import DemoReply
 from mplus_ray.deploy.demo.report import Report
 from mplus_ray.deploy.demo.visit import visit
 from mplus_ray.model.checkpoint.hub import checkpoint_name, find_checkpoint
@@ -94,7 +94,7 @@ class _Visitor:
     def __init__(self, report: Report, progress: Progress, signals: Signals) -> None:
         self._report, self._progress, self._signals = report, progress, signals
         self._operator = ""
-        self._replies: list[Reply] | None = None
+        self._replies: list[DemoReply] | None = None
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
 
@@ -107,7 +107,7 @@ class _Visitor:
         self._thread = threading.Thread(target=work, daemon=True)
         self._thread.start()
 
-    def result(self) -> list[Reply]:
+    def result(self) -> list[DemoReply]:
         """What the tenants were answered.
 
         Raises:

@@ -10,7 +10,7 @@ import httpx
 import typer
 
 from mplus_ray.deploy.demo.questions import TENANTS, DemoQuestion, DemoTenant
-from mplus_ray.deploy.demo.replies import Reply
+from mplus_ray.deploy.demo.replies import DemoReply
 from mplus_ray.model.errors import InvalidInputError, MPlusError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _PATIENCE = 120.0  # seconds of one request
 
 def visit(
     url: str, operator: str, report: Report, progress: Progress, stop: threading.Event
-) -> list[Reply]:
+) -> list[DemoReply]:
     """Both tenants' documents, and then both tenants' questions.
 
     Args:
@@ -93,12 +93,12 @@ def _wait(
     report.memorized(tenant, memory, time.monotonic() - began)
 
 
-def _ask(client: httpx.Client, key: str, tenant: DemoTenant, question: DemoQuestion) -> Reply:
+def _ask(client: httpx.Client, key: str, tenant: DemoTenant, question: DemoQuestion) -> DemoReply:
     sent = {"question": question.text, "max_tokens": _MAX_TOKENS, "stop": ["\n"]}
     began = time.monotonic()
     answer = _send(client, key, "POST", "/v1/query", json=sent)
     seconds = time.monotonic() - began
-    return Reply(
+    return DemoReply(
         tenant, question, answer["answer"], answer["abstained"], seconds, answer["citations"]
     )
 

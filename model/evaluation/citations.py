@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mplus_ray.model.evaluation.data.passages import Logs, Plan
+from mplus_ray.model.evaluation.data.passages import Logs, PassagePlan
 from mplus_ray.model.evaluation.data.questions import Question
 from mplus_ray.model.evaluation.data.telling import Advance, Due, tell
 from mplus_ray.model.evaluation.qa import Indexes
@@ -21,7 +21,7 @@ _Hits = defaultdict[tuple[str, str, int], list[int | None]]  # level, arm, dista
 
 
 def citations(
-    mplus: MPlus, logs: Logs, plan: Plan, advance: Advance = lambda tokens: None
+    mplus: MPlus, logs: Logs, plan: PassagePlan, advance: Advance = lambda tokens: None
 ) -> dict[str, Any]:
     """How often a passage (a chunk, as an answer's sources are) is the first, or among the first
     three: of the retriever's votes, and of BM25 over the same passages.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mplus_ray.model.evaluation.data.passages import Logs, Plan
+from mplus_ray.model.evaluation.data.passages import Logs, PassagePlan
 from mplus_ray.model.evaluation.data.questions import Question
 from mplus_ray.model.evaluation.data.telling import Advance, Due, tell
-from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, Reply, ask, batches, views_of
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, ScoredReply, ask, batches, views_of
 from mplus_ray.model.evaluation.scoring.bm25 import BM25
 from mplus_ray.model.evaluation.scoring.intervals import mean_of, share_of
 from mplus_ray.model.evaluation.scoring.squad import exact_match, f1, holds
@@ -73,7 +73,7 @@ class _One:
 
 
 def qa(
-    mplus: MPlus, logs: Logs, plan: Plan, advance: Advance = lambda tokens: None
+    mplus: MPlus, logs: Logs, plan: PassagePlan, advance: Advance = lambda tokens: None
 ) -> dict[str, Any]:
     """Exact match, F1 and answer-in-output by arm and distance.
 
@@ -92,7 +92,9 @@ def qa(
     due = tell(mplus, logs.told, logs.others, distances, plan.seed, advance)
     ones = (_One(one, question) for one in due for question in one.document.questions)
 
-    def note(arm: str, batch: Sequence[_One], answers: Sequence[Reply], at: int | None) -> None:
+    def note(
+        arm: str, batch: Sequence[_One], answers: Sequence[ScoredReply], at: int | None
+    ) -> None:
         for one, asked in zip(batch, answers, strict=True):
             distance = one.due.distance if at is None else at
             scores[arm, distance].add(asked.text, one.question.answers)
@@ -124,5 +126,5 @@ def _joined(one: _One, steps: Sequence[int]) -> str:
 
 def _with_context(
     mplus: MPlus, blank: Memory, questions: Sequence[str], contexts: Sequence[str]
-) -> list[Reply]:
+) -> list[ScoredReply]:
     return ask(mplus, views_of(mplus, [blank] * len(questions)), questions, contexts)

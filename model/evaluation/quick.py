@@ -11,14 +11,13 @@ from typing import Any
 from mplus_ray.model.evaluation.abstention import abstention
 from mplus_ray.model.evaluation.citations import citations
 from mplus_ray.model.evaluation.data.facts import tell_fact
-from mplus_ray.model.evaluation.data.passages import Cut, lay_out
-from mplus_ray.model.evaluation.data.passages import Plan as PassagePlan
-from mplus_ray.model.evaluation.data.questions import Passage
+from mplus_ray.model.evaluation.data.passages import Cut, PassagePlan, lay_out
+from mplus_ray.model.evaluation.data.questions import QuestionedPassage
 from mplus_ray.model.evaluation.data.telling import Advance, ToldDocument
 from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.perplexity import perplexity, place_windows, tokens_to_memorize
 from mplus_ray.model.evaluation.qa import qa
-from mplus_ray.model.evaluation.retention import Plan, retention
+from mplus_ray.model.evaluation.retention import RetentionPlan, retention
 from mplus_ray.model.mplus import MPlus
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]  # what, of how many tokens
@@ -31,7 +30,7 @@ _WINDOWS = 48
 
 
 @dataclass(frozen=True)
-class Texts:
+class QuickTexts:
     """What is told.
 
     Attributes:
@@ -41,12 +40,12 @@ class Texts:
     """
 
     text: RunningText
-    passages: Sequence[Passage]
+    passages: Sequence[QuestionedPassage]
     others: RunningText | None
 
 
 def quick(
-    mplus: MPlus, texts: Texts, cut: Cut, progress: Progress, seed: int = 0
+    mplus: MPlus, texts: QuickTexts, cut: Cut, progress: Progress, seed: int = 0
 ) -> dict[str, Any]:
     """{"retention", "sentences", "updates", "many_facts", "qa", "citations", "abstention",
     "perplexity"}, each as its own evaluation returns it.
@@ -57,10 +56,10 @@ def quick(
     result: dict[str, Any] = {}
     size = mplus.config.chunk_tokens
     for name, plan in {
-        "retention": Plan(_DISTANCES, _FACTS, 4, "prose", seed),
-        "sentences": Plan((0, 5_000), _FACTS, 4, "sentence", seed),
-        "updates": Plan((0, 5_000), _FACTS, 4, "update", seed),
-        "many_facts": Plan((10_000,), _MANY, 1, "prose", seed),
+        "retention": RetentionPlan(_DISTANCES, _FACTS, 4, "prose", seed),
+        "sentences": RetentionPlan((0, 5_000), _FACTS, 4, "sentence", seed),
+        "updates": RetentionPlan((0, 5_000), _FACTS, 4, "update", seed),
+        "many_facts": RetentionPlan((10_000,), _MANY, 1, "prose", seed),
     }.items():
         with progress(name, plan.tokens(size)) as advance:
             result[name] = retention(mplus, texts.text, plan, advance)

@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledHit:
     """One passage of one search.
 
     Attributes:
@@ -85,7 +85,7 @@ def relevance(
 
 def _collect(
     mplus: MPlus, asked: Sequence[ToldDocument], rng: Random, advance: Advance
-) -> Iterator[Found]:
+) -> Iterator[LabelledHit]:
     """The best passages of every question, in memories of every size."""
     memory, steps, texts = mplus.empty_memory(), [], list[str]()
     for document in asked:
@@ -126,16 +126,16 @@ def _holding(question: Question, steps: range, texts: Sequence[str]) -> set[int]
 
 def _search(
     mplus: MPlus, view: MemoryView, question: Question, number: int, size: int, right: set[int]
-) -> Iterator[Found]:
+) -> Iterator[LabelledHit]:
     votes = np.full(view.memory.step, -np.inf)
     for one in mplus.search(view, question.text, limit=len(votes)):
         votes[one.step] = one.vote
     best = [int(step) for step in np.argsort(-votes)[:_LOOKED] if np.isfinite(votes[step])]
     for step, row in zip(best, features_of(votes, best), strict=True):
-        yield Found(number, size, row, step in right)
+        yield LabelledHit(number, size, row, step in right)
 
 
-def _fit(found: Sequence[Found], fingerprint: str) -> Relevance:
+def _fit(found: Sequence[LabelledHit], fingerprint: str) -> Relevance:
     """Logistic regression whose weights are none below 0, by projected Newton steps: a feature
     whose weight would be is left out."""
     x = np.array([one.features for one in found])
@@ -154,8 +154,10 @@ def _fit(found: Sequence[Found], fingerprint: str) -> Relevance:
     return Relevance(tuple(map(float, raw)), float(bias - raw @ mean), fingerprint)
 
 
-def _measure(fitted: Relevance, first: Sequence[Found], second: Sequence[Found]) -> dict[str, Any]:
-    def score(found: Sequence[Found]) -> tuple[Floats, Floats]:
+def _measure(
+    fitted: Relevance, first: Sequence[LabelledHit], second: Sequence[LabelledHit]
+) -> dict[str, Any]:
+    def score(found: Sequence[LabelledHit]) -> tuple[Floats, Floats]:
         values = np.array([one.features for one in found]) @ np.array(fitted.weights) + fitted.bias
         return 1 / (1 + np.exp(-values)), np.array([one.right for one in found], dtype=np.float64)
 

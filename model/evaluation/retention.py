@@ -15,7 +15,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.data.facts import tell_fact
 from mplus_ray.model.evaluation.data.telling import Advance, Due, ToldDocument, tell
 from mplus_ray.model.evaluation.data.text import RunningText
-from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, Reply, ask, batches, views_of
+from mplus_ray.model.evaluation.scoring.asking import AT_ONCE, ScoredReply, ask, batches, views_of
 from mplus_ray.model.evaluation.scoring.intervals import share
 from mplus_ray.model.memory.memory import Memory
 from mplus_ray.model.mplus import MPlus
@@ -25,7 +25,7 @@ _ANSWER = 16  # tokens; every value of a fact is shorter
 
 
 @dataclass(frozen=True)
-class Plan:
+class RetentionPlan:
     """What is measured.
 
     Attributes:
@@ -56,7 +56,7 @@ def pool_only(memory: Memory) -> Memory:
 
 
 def retention(
-    mplus: MPlus, text: RunningText, plan: Plan, advance: Advance = lambda tokens: None
+    mplus: MPlus, text: RunningText, plan: RetentionPlan, advance: Advance = lambda tokens: None
 ) -> dict[str, Any]:
     """Exact match by arm and distance; an answer counts only if it is the value, letter by letter.
 
@@ -101,7 +101,7 @@ def retention(
     }
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: RetentionPlan) -> None:
     if not plan.distances or min(plan.distances) < 0:
         raise InvalidInputError("--tokens needs whole numbers of at least 0, such as 0,20000")
     if plan.questions < 1 or plan.tenants < 1:
@@ -109,7 +109,7 @@ def _check(plan: Plan) -> None:
 
 
 def _logs(
-    mplus: MPlus, text: RunningText, plan: Plan
+    mplus: MPlus, text: RunningText, plan: RetentionPlan
 ) -> tuple[list[list[ToldDocument]], list[Iterator[ToldDocument]]]:
     """What each tenant is told, and the text that follows."""
     size, rng = mplus.config.chunk_tokens, Random(plan.seed)
@@ -143,7 +143,7 @@ class _Found:
     first: bool
 
 
-def _look(mplus: MPlus, due: Due, asked: Reply) -> _Found:
+def _look(mplus: MPlus, due: Due, asked: ScoredReply) -> _Found:
     size = mplus.config.num_tokens
     block = np.arange(due.first * size, (due.first + 1) * size)
     reading = asked.generation.reading

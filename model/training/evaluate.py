@@ -13,7 +13,7 @@ from pathlib import Path
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.loading import load
-from mplus_ray.model.evaluation.retention import Plan, retention
+from mplus_ray.model.evaluation.retention import RetentionPlan, retention
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     distances = [int(tokens) for tokens in options.tokens.split(",")]
     questions = options.tenants * options.facts
-    plan = Plan(distances, questions, options.tenants, seed=options.seed)
+    plan = RetentionPlan(distances, questions, options.tenants, seed=options.seed)
     mplus = load(str(options.checkpoint))
     result = retention(mplus, RunningText.read([options.text], mplus.tokenizer), plan)
     text = json.dumps(result, indent=1) + "\n"

@@ -99,7 +99,7 @@ class Adapters:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validation:
+class ValidationSettings:
     """How often what is held out decides which weights are kept; see validation.py.
 
     Attributes:
@@ -151,7 +151,7 @@ class Recipe:
     precision: Precision = "auto"
     shards: int = 1  # parts of a step, each a batch of its own; workers share them out
     recompute: bool = False  # activations for the gradients: half the speed, a tenth of the memory
-    validation: Validation = field(default_factory=Validation)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
     backbone: str | None = None  # Hugging Face folder or id: frozen, with adapters
     adapters: Adapters | None = None
 
@@ -196,7 +196,7 @@ class Recipe:
             raw["start"] = start or raw.get("start")
             raw["questions"] = tuple(raw.get("questions", ()))
             raw["reading"] = tuple(QuestionFile(**one) for one in raw.get("reading", ()))
-            raw["validation"] = Validation(**raw.get("validation", {}))
+            raw["validation"] = ValidationSettings(**raw.get("validation", {}))
             if "adapters" in raw:
                 raw["adapters"] = Adapters(**_tuples(raw["adapters"]))
                 named = backbone or raw.get("backbone")

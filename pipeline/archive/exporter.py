@@ -24,8 +24,8 @@ from mplus_ray.pipeline.archive.format import (
     DOCUMENTS,
     MANIFEST,
     SNAPSHOTS,
+    ArchiveMember,
     Manifest,
-    Member,
     MemoryRecord,
     ShardRecord,
     SnapshotList,
@@ -212,9 +212,9 @@ def _files(serving: Serving) -> dict[str, Shard | State]:
     return rows | {state_member(index): state for index, state in enumerate(serving.states)}
 
 
-def _checked(stores: Stores, file: Shard | State) -> Member:
+def _checked(stores: Stores, file: Shard | State) -> ArchiveMember:
     """A file's size and checksum, if it is what was written."""
-    found = Member(
+    found = ArchiveMember(
         nbytes=stores.files.size(file.file), checksum=stores.files.checksum_of(file.file)
     )
     if found.checksum != file.checksum:

@@ -49,7 +49,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
-class Member(_Record):
+class ArchiveMember(_Record):
     """A file of the archive."""
 
     nbytes: Count
@@ -113,7 +113,7 @@ class Manifest(_Record):
     documents: Count
     chunks: Count
     memory: MemoryRecord | None
-    members: dict[str, Member]
+    members: dict[str, ArchiveMember]
 
 
 class DocumentRecord(_Record):
@@ -156,17 +156,17 @@ def state_member(index: int) -> str:
     return f"states/{index:06d}.state"
 
 
-def measure(file: IO[bytes]) -> Member:
+def measure(file: IO[bytes]) -> ArchiveMember:
     """Bytes and checksum from a file's position to its end."""
     found, nbytes = xxhash.xxh3_128(), 0
     while part := file.read(_PART):
         found.update(part)
         nbytes += len(part)
-    return Member(nbytes=nbytes, checksum=found.hexdigest())
+    return ArchiveMember(nbytes=nbytes, checksum=found.hexdigest())
 
 
-def measured(data: bytes) -> Member:
-    return Member(nbytes=len(data), checksum=xxhash.xxh3_128_hexdigest(data))
+def measured(data: bytes) -> ArchiveMember:
+    return ArchiveMember(nbytes=len(data), checksum=xxhash.xxh3_128_hexdigest(data))
 
 
 class Archive:

@@ -21,9 +21,9 @@ from mplus_ray.pipeline.ledger.documents.append import (
 )
 from mplus_ray.pipeline.ledger.documents.chunks import Chunk, read_chunks
 from mplus_ray.pipeline.ledger.documents.documents import (
+    ChunkPassage,
     Document,
     DocumentState,
-    Passage,
     find_document,
     find_passages,
     list_documents,
@@ -48,10 +48,10 @@ from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 __all__ = [
     "Accepted",
+    "ChunkPassage",
     "Document",
     "Entry",
     "Outcome",
-    "Passage",
     "Tenant",
     "TenantLog",
 ]
@@ -163,11 +163,11 @@ class TenantLog:
         """
         return read_chunks(self.scope, from_step, excluded)
 
-    def passage(self, step: int) -> Passage:
+    def passage(self, step: int) -> ChunkPassage:
         """The text that was memorized at `step` of the serving head; see `passages_at`."""
         return self.passages_at([step])[0]
 
-    def passages_at(self, steps: Sequence[int], head: str | None = None) -> list[Passage]:
+    def passages_at(self, steps: Sequence[int], head: str | None = None) -> list[ChunkPassage]:
         """The texts that were memorized at `steps` of the serving head, in their order.
 
         Args:
@@ -231,7 +231,9 @@ class TenantLog:
         with self.scope.reading() as connection:
             return read_page(connection, self.scope, limit, cursor, state, q, wanted)
 
-    def passages(self, key: str, from_step: int = 0, limit: int | None = None) -> list[Passage]:
+    def passages(
+        self, key: str, from_step: int = 0, limit: int | None = None
+    ) -> list[ChunkPassage]:
         """A document cut as it is memorized, in order; empty while it is being forgotten.
 
         Args:

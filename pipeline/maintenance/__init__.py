@@ -1,1 +1,1 @@
-"""Repair, compaction, rebuilding, and the removal of what nobody needs."""
+"""Repair, compaction, rebuilding, and the removal of files that nobody needs."""

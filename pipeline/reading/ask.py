@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError
-from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -133,7 +133,7 @@ class Citation:
         score: comparable within one answer only.
     """
 
-    passage: Passage
+    passage: ChunkPassage
     score: float
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 from mplus_ray.model.index.stems import shared_words
-from mplus_ray.pipeline.ledger.documents.documents import Passage
+from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -36,7 +36,7 @@ class Hit:
         words: of the query, that the passage or its headings have in any form.
     """
 
-    passage: Passage
+    passage: ChunkPassage
     score: float | None
     vote: float
     words: tuple[str, ...]
@@ -120,5 +120,5 @@ def to_reply(
     return SearchReply(hits, result.votes, plan.step, log.waiting())
 
 
-def _words(query: str, passage: Passage) -> tuple[str, ...]:
+def _words(query: str, passage: ChunkPassage) -> tuple[str, ...]:
     return shared_words(query, (passage.title, passage.section or "", passage.text))

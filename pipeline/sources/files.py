@@ -72,7 +72,7 @@ def local_file(
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """What folders have.
 
     Attributes:
@@ -91,7 +91,7 @@ def find_files(paths: Iterable[str | Path]) -> list[Path]:
     return list(find_documents(paths).files)
 
 
-def find_documents(paths: Iterable[str | Path]) -> Found:
+def find_documents(paths: Iterable[str | Path]) -> FoundFiles:
     """Every named file, and in folders every file of a supported format, in a stable order.
 
     A name that does not exist is tried as a glob (`**` for any depth). A file named by itself is
@@ -104,7 +104,7 @@ def find_documents(paths: Iterable[str | Path]) -> Found:
     left_out = Refusals()
     for given in paths:
         for path in _expanded(Path(given).expanduser()):
-            inside = in_folder(path) if path.is_dir() else Found([path], Refusals())
+            inside = in_folder(path) if path.is_dir() else FoundFiles([path], Refusals())
             if not inside.files:
                 raise InvalidInputError(
                     f"the folder {path} has no document in it; supported are "
@@ -112,12 +112,12 @@ def find_documents(paths: Iterable[str | Path]) -> Found:
                 )
             left_out.include(inside.left_out.listed())
             found.update(dict.fromkeys(file.resolve() for file in inside.files))
-    return Found(list(found), left_out)
+    return FoundFiles(list(found), left_out)
 
 
-def in_folder(folder: Path) -> Found:
+def in_folder(folder: Path) -> FoundFiles:
     """The files below a folder, without hidden ones and without links to what lies elsewhere:
-    whoever may write into a folder does not choose what else is read.
+    a person who may write into a folder does not choose what else is read.
     """
     refused: list[Path] = []
     wanted: list[Path] = []
@@ -135,7 +135,7 @@ def in_folder(folder: Path) -> Found:
                 wanted.append(path)
             else:
                 left_out.add(kind_of_name(path.name), why)
-    return Found(sorted([*wanted, *refused]), left_out, not refused)
+    return FoundFiles(sorted([*wanted, *refused]), left_out, not refused)
 
 
 def _unwanted(path: Path, root: Path) -> Refusal | None:

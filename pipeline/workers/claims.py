@@ -22,7 +22,7 @@ def claim_together(
     """Claim those of the tenants that are free; what others hold, or was deleted, is left out.
 
     Args:
-        owner: whoever will write; a lease of its own is renewed.
+        owner: the name of the process that will write; a lease of its own is renewed.
         ttl: seconds until others may take the leases, without a renewal.
         gone: owners that are known to have ended; what they hold is free.
 

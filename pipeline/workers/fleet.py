@@ -58,7 +58,7 @@ class Scale:
         return max(self.smallest, min(self.largest, by_tenants, by_chunks))
 
 
-class State(Enum):
+class WorkerState(Enum):
     STARTING = "starting"
     WORKING = "working"
     STOPPING = "stopping"
@@ -79,7 +79,7 @@ class WriterHandle(Protocol):
     def fingerprint(self) -> str:
         """Of its weights; "" while that is not known."""
 
-    def poll(self) -> State:
+    def poll(self) -> WorkerState:
         """How it is. GONE is for good: it ended, or its process or node did.
 
         Raises:
@@ -129,7 +129,7 @@ class Fleet:
             MPlusError: a writer cannot start, for a reason that no other attempt would change.
         """
         states = [(writer, self._look_after(writer)) for writer in list(self.writers)]
-        staying = [w for w, state in states if state in (State.STARTING, State.WORKING)]
+        staying = [w for w, state in states if state in (WorkerState.STARTING, WorkerState.WORKING)]
         try:
             self.ledger.forget_expired()
             waiting = self.ledger.waiting()
@@ -177,12 +177,12 @@ class Fleet:
     def _ours(self, waiting: Waiting) -> bool:
         return self.fingerprint in ("", waiting.log.tenant.fingerprint)
 
-    def _look_after(self, writer: WriterHandle) -> State:
+    def _look_after(self, writer: WriterHandle) -> WorkerState:
         state = writer.poll()
-        if state is State.WORKING:
+        if state is WorkerState.WORKING:
             self._pause = 0.0
             self.fingerprint = self.fingerprint or writer.fingerprint
-        elif state is State.GONE:
+        elif state is WorkerState.GONE:
             self.writers.remove(writer)
             self._bury(writer)
         return state

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.installation import Installation
 from mplus_ray.pipeline.ledger.heads.lease_owner import process_owner
-from mplus_ray.pipeline.workers.fleet import State
+from mplus_ray.pipeline.workers.fleet import WorkerState
 from mplus_ray.pipeline.writing.write_pipeline import MAX_BATCH
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class _WorkerActor:
     def _run(self, worker: Any) -> None:
         try:
             worker.run(self._stop)
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asks
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
             self._error = error
 
 
@@ -155,13 +155,13 @@ class RemoteWorker:
     def fingerprint(self) -> str:
         return self.started.fingerprint if self.started else ""
 
-    def poll(self) -> State:
+    def poll(self) -> WorkerState:
         if self.started is None:
             if not _ready(self._starting):
-                return State.STOPPING if self._stopping else State.STARTING
+                return WorkerState.STOPPING if self._stopping else WorkerState.STARTING
             found = self._get(self._starting, fatal=not self._stopping)
             if not isinstance(found, Started):
-                return State.GONE
+                return WorkerState.GONE
             self.started = found
         if self._waiting is None:
             self._waiting = self._actor.wait.remote(1.0)
@@ -169,9 +169,9 @@ class RemoteWorker:
             alive = self._get(self._waiting)
             if not alive:
                 self.kill()
-                return State.GONE
+                return WorkerState.GONE
             self._waiting = self._actor.wait.remote(1.0)
-        return State.STOPPING if self._stopping else State.WORKING
+        return WorkerState.STOPPING if self._stopping else WorkerState.WORKING
 
     def stop(self) -> None:
         if self.started is None:

@@ -195,7 +195,7 @@ class Worker:
         """Dismiss as many as others need, of those that had their share, the longest first."""
         visits = sorted(((pipeline.visit(tenant), tenant) for tenant in self._held), reverse=True)
         crowd = lacking[self._slots - pipeline.active :]
-        # Whoever is dismissed gives way to the next in turn, so its share depends on that one's.
+        # A tenant that is dismissed gives way to the next in turn; its share depends on that one's.
         for (visit, tenant), one in zip(visits, crowd, strict=False):
             if visit < (SHORT if one.chunks <= SHORT else QUANTUM):
                 return
@@ -215,7 +215,7 @@ class Worker:
     def _claim(self, pipeline: WritePipeline, chosen: Sequence[Waiting]) -> None:
         """Take these over; some may be in other hands by now."""
         waiting = {one.log.tenant.id: one for one in chosen}
-        # Whoever held one of them is nobody, has let it run out, or is known to be gone.
+        # Their former owner let the lease run out, or is known to be gone, or there was none.
         gone = {one.owner for one in chosen if one.owner and is_gone(one.owner)}
         try:
             jobs = claim_together([one.log for one in chosen], self._owner, LEASE_SECONDS, gone)

@@ -48,7 +48,7 @@ class Written:
 
 
 @dataclass(eq=False)
-class Task:
+class CommitTask:
     """A tenant's files that are to be written and committed.
 
     Attributes:
@@ -68,7 +68,7 @@ class Task:
     nbytes: int
     release: bool
     on_commit: Callable[[Written], None]
-    after: Task | None = None
+    after: CommitTask | None = None
     done: Future[bool] = field(default_factory=Future)
     sealed: Sealed | None = None
     seconds: float = 0.0
@@ -90,8 +90,8 @@ class Committer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[Task] = deque()
-        self._running: deque[Task] = deque()  # of the caller's thread only
+        self._waiting: deque[CommitTask] = deque()
+        self._running: deque[CommitTask] = deque()  # of the caller's thread only
         self._files = ThreadPoolExecutor(_FILES_AT_ONCE, "seal")
         self._thread = ThreadPoolExecutor(1, "commit")
 
@@ -100,7 +100,7 @@ class Committer:
         self._thread.shutdown()
         self._files.shutdown()
 
-    def add(self, task: Task) -> None:
+    def add(self, task: CommitTask) -> None:
         """Take a task, once there is room for it."""
         while self._is_full():
             with suppress(MPlusError):
@@ -122,7 +122,7 @@ class Committer:
             tasks = list(self._waiting)
             self._waiting.clear()
         try:
-            by_tenant: dict[str, list[Task]] = {}
+            by_tenant: dict[str, list[CommitTask]] = {}
             for task in tasks:
                 by_tenant.setdefault(task.job.plan.tenant, []).append(task)
             list(self._files.map(_write, by_tenant.values()))
@@ -131,7 +131,7 @@ class Committer:
             _fail(tasks, error)
 
 
-def _write(tasks: Sequence[Task]) -> None:
+def _write(tasks: Sequence[CommitTask]) -> None:
     """The files of one tenant."""
     for task in tasks:
         began = time.monotonic()
@@ -146,7 +146,7 @@ def _write(tasks: Sequence[Task]) -> None:
                 task.done.set_result(False)
 
 
-def _commit(tasks: Sequence[Task]) -> None:
+def _commit(tasks: Sequence[CommitTask]) -> None:
     """In one transaction; if one of several cannot be committed, each in one of its own."""
     try:
         for task in tasks:
@@ -168,7 +168,7 @@ def _commit(tasks: Sequence[Task]) -> None:
         task.done.set_result(True)
 
 
-def _check(task: Task) -> None:
+def _check(task: CommitTask) -> None:
     """After a failed commit nothing of the job can be committed."""
     before = task.after
     if before is not None and before.done.done():
@@ -176,7 +176,7 @@ def _check(task: Task) -> None:
         task.after = None
 
 
-def _advance(task: Task) -> Advance:
+def _advance(task: CommitTask) -> Advance:
     sealed, job = task.sealed, task.job
     assert sealed is not None
     return Advance(
@@ -192,7 +192,7 @@ def _advance(task: Task) -> Advance:
     )
 
 
-def _fail(tasks: Sequence[Task], error: BaseException) -> None:
+def _fail(tasks: Sequence[CommitTask], error: BaseException) -> None:
     for task in tasks:
         if not task.done.done():
             task.done.set_exception(error)

@@ -18,7 +18,7 @@ from typing import Self
 from mplus_ray.actors.plans import WriteRequest
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
-from mplus_ray.pipeline.writing.committer import Committer, Task, Written
+from mplus_ray.pipeline.writing.committer import CommitTask, Committer, Written
 from mplus_ray.pipeline.writing.observer import Batch, Commit, Observer, Unobserved
 from mplus_ray.pipeline.writing.read_ahead import ReadAhead, Ready
 from mplus_ray.pipeline.writing.write_job import (
@@ -50,7 +50,7 @@ class _Work:
     job: WriteJob
     chunks: ReadAhead
     head: int
-    commits: deque[Task] = field(default_factory=deque)
+    commits: deque[CommitTask] = field(default_factory=deque)
     uncommitted: int = 0
     since: float = field(default_factory=time.monotonic)
     visit: int = 0
@@ -227,7 +227,7 @@ class WritePipeline:
 
     def _commit(self, work: _Work, leaving: bool = False, last: bool = False) -> None:
         """Make what a tenant has durable and then visible, behind the forward pass."""
-        task = Task(
+        task = CommitTask(
             work.job,
             self._writer.seal_later(work.job.plan.tenant, leaving),
             work.nbytes,

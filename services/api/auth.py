@@ -30,7 +30,7 @@ _SCHEME = HTTPBearer(
 
 @dataclass(frozen=True)
 class Caller:
-    """Whoever sent a request.
+    """The sender of a request.
 
     Attributes:
         log: of the key's tenant; None for the operator.

@@ -1,4 +1,4 @@
-"""What the API is made of: handed in by whoever starts it, so that it reads no environment."""
+"""What the API is made of, handed in by the program that starts it: it reads no environment."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def event(data: Any, name: str | None = None) -> bytes:
 async def within(seconds: float, source: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """What a source gives, for at most so long; closing this closes it at once.
 
-    The source runs in a task of its own, so whoever reads slowly does not hold it up, and its
+    The source runs in a task of its own, so a slow reader does not hold it up, and its
     time is up whether or not anybody reads.
 
     Raises:

@@ -13,7 +13,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.object_store.failures import refused
 
 if TYPE_CHECKING:
-    from mplus_ray.pipeline.ledger.documents.documents import Passage
+    from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
     from mplus_ray.services.settings import Settings
 
 _SHOWN_CHARACTERS = 240  # of a passage on a terminal
@@ -57,7 +57,7 @@ def human(target: str | None) -> Console:
     return Console(stderr=target == "-", highlight=False, soft_wrap=True)
 
 
-def show_passage(console: Console, number: int, passage: Passage, why: str) -> None:
+def show_passage(console: Console, number: int, passage: ChunkPassage, why: str) -> None:
     """A passage under its number, shortened; JSON has all of it.
 
     Args:
@@ -71,5 +71,5 @@ def show_passage(console: Console, number: int, passage: Passage, why: str) -> N
 
 
 def printable(text: str) -> str:
-    """Text that cannot command a terminal, whoever wrote it."""
+    """Text that cannot command a terminal, wherever it is from."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text)

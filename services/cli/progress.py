@@ -42,7 +42,7 @@ class _TokenRate(ProgressColumn):
         return Text(f"{rate:,.0f} tokens/s", style="cyan")
 
 
-class Lines:
+class ProgressLines:
     """Where no terminal is: a line at most every `pause` seconds, the first one after that."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Memorizing:
         self._done = 0
         self._tokens = 0
         self._name = name
-        self._lines = Lines(progress.console)
+        self._lines = ProgressLines(progress.console)
         self._task = progress.add_task(f"memorizing {name}", total=steps, tokens=0)
 
     def expect(self, tenant: Tenant, steps: int) -> None:
@@ -178,7 +178,7 @@ class Ingesting:
         )
         self._task = self._progress.add_task("", total=None, figures="", doing="")
         self._tenant = tenant
-        self._lines = Lines(console, clock=clock)
+        self._lines = ProgressLines(console, clock=clock)
 
     def __enter__(self) -> Self:
         self._progress.start()

@@ -46,7 +46,7 @@ class Address:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
-class Running:
+class Deployment:
     """The deployed application."""
 
     def __init__(self, handles: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def _hear(broadcast: Any, seconds: float) -> None:
 
 
 @contextmanager
-def running(app: serve.Application, address: Address, everywhere: bool) -> Iterator[Running]:
+def running(app: serve.Application, address: Address, everywhere: bool) -> Iterator[Deployment]:
     """Deploy the application; leaving it takes it away. Drain it before.
 
     Args:
@@ -150,7 +150,7 @@ def running(app: serve.Application, address: Address, everywhere: bool) -> Itera
         target = serve.RunTarget(target=app, name=NAME, route_prefix="/", logging_config=_QUIET)
         serve.run_many([target], wait_for_applications_running=False)
         handles |= {name: serve.get_deployment_handle(name, NAME) for name in (READERS, INGRESS)}
-        yield Running(handles)
+        yield Deployment(handles)
     finally:
         for handle in handles.values():
             handle.shutdown()  # its threads would ask a Ray that is gone

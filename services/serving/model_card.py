@@ -1,4 +1,4 @@
-"""What whoever has no weights needs to know of the model that the readers have loaded."""
+"""What a process without weights needs to know of the model that the readers have loaded."""
 
 from __future__ import annotations
 

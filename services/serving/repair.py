@@ -1,4 +1,4 @@
-"""Damaged files are made again by whoever has the weights of the write role, when that is needed.
+"""Damaged files are made again by a process that has the write role's weights, if these are needed.
 
 It is a task of its own: readers lack a place to write, and a fleet may have no writer just now.
 """

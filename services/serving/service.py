@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
-from mplus_ray.services.serving.deployment import Address, Running, running
+from mplus_ray.services.serving.deployment import Address, Deployment, running
 from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
 from mplus_ray.services.serving.haproxy.settings import haproxy
 from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
@@ -131,7 +131,7 @@ class Service:
         return self.wanted.ray_address is not None
 
     def _checked_address(self) -> Address:
-        """Whoever has a cluster's port already may be its Serve; a free one is found here, and
+        """A cluster's port may be taken by its own Serve; a free one is found here, and
         taken on every node."""
         host, port = self.wanted.address.host, self.wanted.address.port
         return Address(host, port if port and self._cluster else free_port(host, port))
@@ -175,7 +175,7 @@ class Service:
             cross_origin=wanted.cross_origin,
         )
 
-    def _wait_until_ready(self, service: Running, address: Address) -> None:
+    def _wait_until_ready(self, service: Deployment, address: Address) -> None:
         self.signals.check()
         while not (service.deployed() and _ready(address)):
             time.sleep(_READY_SECONDS)
@@ -203,7 +203,7 @@ class Service:
         finally:
             fleet.stop(0.0)
 
-    def _go_on(self, service: Running, fleet: Fleet | None) -> None:
+    def _go_on(self, service: Deployment, fleet: Fleet | None) -> None:
         """Look after the writers until a signal comes. Serve looks after the rest itself."""
         told: Future[None] | None = None
         next_telling = 0.0
@@ -216,7 +216,7 @@ class Service:
                         next_telling = time.monotonic() + _METRICS_SECONDS
                 self.signals.stop.wait(_TICK_SECONDS)
 
-    def _end(self, service: Running, fleet: Fleet | None) -> None:
+    def _end(self, service: Deployment, fleet: Fleet | None) -> None:
         """Requests are answered while writers commit."""
         hurry = self.signals.hurry
         with ThreadPoolExecutor(1) as other:
@@ -225,7 +225,7 @@ class Service:
                 fleet.stop(_WRITERS_SECONDS, hurry)
 
 
-def _tell(service: Running, fleet: Fleet) -> None:
+def _tell(service: Deployment, fleet: Fleet) -> None:
     service.note_writers({writer.name: writer.metrics() for writer in list(fleet.writers)})
 
 

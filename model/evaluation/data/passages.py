@@ -8,7 +8,7 @@ from itertools import cycle
 from random import Random
 
 from mplus_ray.model.errors import InvalidInputError
-from mplus_ray.model.evaluation.data.questions import Passage, answerable, draw
+from mplus_ray.model.evaluation.data.questions import QuestionedPassage, answerable, draw
 from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
 from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.generation.tokenizer import TextTokenizer
@@ -28,7 +28,7 @@ def plain_cut(tokenizer: TextTokenizer, size: int) -> Cut:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PassagePlan:
     """What is measured.
 
     Attributes:
@@ -68,7 +68,10 @@ class Logs:
 
 
 def lay_out(
-    passages: Sequence[Passage], cut: Cut, plan: Plan, text: RunningText | None = None
+    passages: Sequence[QuestionedPassage],
+    cut: Cut,
+    plan: PassagePlan,
+    text: RunningText | None = None,
 ) -> Logs:
     """Share the passages among tenants. Every context is cut, and told to a tenant, once; the
     others come again only when a tenant has been told all of them.
@@ -98,8 +101,8 @@ def lay_out(
 
 
 def _others(
-    own: Sequence[Passage],
-    passages: Sequence[Passage],
+    own: Sequence[QuestionedPassage],
+    passages: Sequence[QuestionedPassage],
     chunks: Mapping[str, Sequence[Chunk]],
     rng: Random,
     text: RunningText | None,

@@ -31,7 +31,7 @@ class Question:
 
 
 @dataclass
-class Passage:
+class QuestionedPassage:
     """A context, once, with all questions that are asked of it.
 
     Attributes:
@@ -44,7 +44,7 @@ class Passage:
     questions: list[Question] = field(default_factory=list)
 
 
-def read_questions(path: Path) -> list[Passage]:
+def read_questions(path: Path) -> list[QuestionedPassage]:
     """The passages of a file in their order; lines with the same context are one passage.
 
     Raises:
@@ -57,11 +57,13 @@ def read_questions(path: Path) -> list[Passage]:
         raise DocumentError(f"{path} is not UTF-8 text (byte {error.start})") from error
     except OSError as error:
         raise DocumentError(f"{path} cannot be read: {error.strerror}") from error
-    passages: dict[str, Passage] = {}
+    passages: dict[str, QuestionedPassage] = {}
     for number, line in enumerate(text.split("\n"), 1):  # not splitlines: JSON may hold U+2028
         if line.strip():
             title, context, question = _parse(line, f"{path}, line {number}")
-            passages.setdefault(context, Passage(title, context)).questions.append(question)
+            passages.setdefault(context, QuestionedPassage(title, context)).questions.append(
+                question
+            )
     if not passages:
         raise DocumentError(f"{path} has no questions in it; it needs one JSON object a line")
     return list(passages.values())
@@ -99,27 +101,34 @@ def _answers(value: Any, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(answer.strip() for answer in value if answer.strip()))
 
 
-def answerable(passages: Sequence[Passage]) -> tuple[list[Passage], int]:
+def answerable(passages: Sequence[QuestionedPassage]) -> tuple[list[QuestionedPassage], int]:
     """Passages with only those questions that have an answer, and how many have none.
 
     Passages stay also where no question does: they are text to tell beside the others.
     """
-    kept = [Passage(p.title, p.context, [q for q in p.questions if q.answers]) for p in passages]
+    kept = [
+        QuestionedPassage(p.title, p.context, [q for q in p.questions if q.answers])
+        for p in passages
+    ]
     missing = sum(len(p.questions) for p in passages) - sum(len(p.questions) for p in kept)
     if not any(p.questions for p in kept):
         raise InvalidInputError("none of the questions has an answer, so nothing can be scored")
     return kept, missing
 
 
-def draw(passages: Sequence[Passage], limit: int | None, rng: Random) -> list[Passage]:
+def draw(
+    passages: Sequence[QuestionedPassage], limit: int | None, rng: Random
+) -> list[QuestionedPassage]:
     """At most `limit` questions at random with their passages, in a random order."""
     pairs = [(at, q) for at, p in enumerate(passages) for q in p.questions]
     if limit is not None and limit < len(pairs):
         pairs = rng.sample(pairs, limit)
-    drawn: dict[int, Passage] = {}
+    drawn: dict[int, QuestionedPassage] = {}
     for at, question in sorted(pairs, key=lambda pair: pair[0]):
         passage = passages[at]
-        drawn.setdefault(at, Passage(passage.title, passage.context)).questions.append(question)
+        drawn.setdefault(at, QuestionedPassage(passage.title, passage.context)).questions.append(
+            question
+        )
     chosen = list(drawn.values())
     rng.shuffle(chosen)
     return chosen

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Reply:
+class ScoredReply:
     """An answer, and the generation it came from.
 
     Attributes:
@@ -64,7 +64,7 @@ def ask(
     questions: Sequence[str],
     contexts: Sequence[str] | None = None,
     max_tokens: int = _LONGEST,
-) -> list[Reply]:
+) -> list[ScoredReply]:
     """Greedy answers.
 
     Args:
@@ -83,7 +83,7 @@ def ask(
     generations = start(reader, mplus.tokenizer, views, prompts, [sampling] * len(prompts))
     while any(generation.finish_reason is None for generation in generations):
         advance(reader, generations)
-    return [Reply(mplus.answer(generation), generation) for generation in generations]
+    return [ScoredReply(mplus.answer(generation), generation) for generation in generations]
 
 
 def _prompt_with(mplus: MPlus, view: MemoryView, context: str, question: str) -> list[int]:

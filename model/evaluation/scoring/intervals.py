@@ -1,4 +1,4 @@
-"""Bounds of what was measured: how far the true figure may lie from it."""
+"""Confidence bounds: how far the true figure may lie from a measured one."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from random import Random
 from tokenizers import Tokenizer
 
 from mplus_ray.model.corpus.facts import Fact, Unseen, draw_facts, draw_unanswerable, draw_update
-from mplus_ray.model.training.data.questions import Passage
+from mplus_ray.model.training.data.questions import TrainingPassage
 from mplus_ray.model.training.data.text import Corpus, answer_ids, question_ids
 
 _TOKENS_PER_GROUP = 32  # of facts about one entity, so that several share a long chunk
@@ -53,7 +53,7 @@ class Documents:
         self,
         tokenizer: Tokenizer,
         corpus: Corpus,
-        passages: list[Passage],
+        passages: list[TrainingPassage],
         real: float = 0.08,
         recall: float = 0.06,
         following: float = 0.0,

@@ -44,7 +44,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Ask:
+class AskedPassage:
     """A question in tokens.
 
     Attributes:
@@ -77,7 +77,7 @@ class Draft:
     """
 
     blocks: list[Block] = field(default_factory=list)
-    asks: list[Ask] = field(default_factory=list)
+    asks: list[AskedPassage] = field(default_factory=list)
     tokens: int = 0
     texts: set[str] = field(default_factory=set)
 
@@ -156,7 +156,9 @@ class Drafts:
                 continue
             gold = tuple(at for at in own if question.evidence in draft.blocks[at].text)
             places = gold or tuple(own), own
-            draft.asks.append(Ask(prompt, answer, said, question.invented, *places, passage.title))
+            draft.asks.append(
+                AskedPassage(prompt, answer, said, question.invented, *places, passage.title)
+            )
             draft.tokens += len(prompt) + len(answer)
 
     def _some(self, questions: Sequence[PassageQuestion], rng: Random) -> list[PassageQuestion]:

@@ -11,7 +11,7 @@ from random import Random
 
 from mplus_ray.model.config import ModelConfig
 from mplus_ray.model.generation.tokenizer import TextTokenizer
-from mplus_ray.model.training.data.pack_drafts import Ask, Block, Drafts
+from mplus_ray.model.training.data.pack_drafts import AskedPassage, Block, Drafts
 from mplus_ray.model.training.data.passages import PassageFile
 from mplus_ray.model.training.data.text import Corpus
 from mplus_ray.model.training.reading_phase import ReadingPhase
@@ -97,7 +97,7 @@ class Packs:
             pack.branches.append(Branch(span, 1, (), "text"))
         return pack
 
-    def _ask(self, pack: Pack, blocks: Sequence[Block], ask: Ask, rng: Random) -> None:
+    def _ask(self, pack: Pack, blocks: Sequence[Block], ask: AskedPassage, rng: Random) -> None:
         """A branch for a question, and sometimes one with the same blocks in its prompt."""
         phase, dice, every = self._phase, rng.random(), range(len(blocks))
         kind, answer = "fact" if ask.invented else "apart", ask.answer

@@ -16,7 +16,7 @@ _HELD_OUT_TITLES = 4
 
 
 @dataclass(frozen=True)
-class Passage:
+class TrainingPassage:
     """A passage and its questions: (prompt ids, answer ids, token where the answer stands).
 
     Attributes:
@@ -34,12 +34,12 @@ def is_held_out_title(title: str) -> bool:
     return int.from_bytes(digest[:4], "big") % _HELD_OUT_TITLES == 0
 
 
-def load_passages(paths: list[Path], tokenizer: Tokenizer) -> list[Passage]:
+def load_passages(paths: list[Path], tokenizer: Tokenizer) -> list[TrainingPassage]:
     """Passages of jsonl files with context, question and answers, in file order.
 
     Of every file one title in `_HELD_OUT_TITLES` is left out, to be asked about in evaluation.
     """
-    passages: dict[str, Passage] = {}
+    passages: dict[str, TrainingPassage] = {}
     offsets: dict[str, list[tuple[int, int]]] = {}
     for path in paths:
         for line in path.read_text().splitlines():
@@ -52,7 +52,7 @@ def load_passages(paths: list[Path], tokenizer: Tokenizer) -> list[Passage]:
                 continue
             if context not in passages:
                 encoded = tokenizer.encode(context)
-                passages[context] = Passage(encoded.ids, [])
+                passages[context] = TrainingPassage(encoded.ids, [])
                 offsets[context] = encoded.offsets
             where = context.index(answer)
             token = next(i for i, (_, end) in enumerate(offsets[context]) if end > where)

@@ -17,7 +17,7 @@ from mplus_ray.pipeline.ledger.documents.description import COLUMNS, Description
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     NearDuplicate,
-    Pending,
+    PendingSketch,
     Sketch,
     find_alike,
     remember_all,
@@ -185,7 +185,7 @@ class _Group:
         self._left = QuotaLeft.of(connection, scope)
         self._step = next_step(connection, scope)
         self._used: float | None = None
-        self._pending: list[Pending] = []
+        self._pending: list[PendingSketch] = []
         self._documents: list[dict[str, Any]] = []
         self._chunks: list[dict[str, Any]] = []
         self._attributes: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ class _Group:
         ]
         self._step += len(spans)
         bands = tuple(draft.sketch.bands)
-        self._pending.append(Pending(identity, draft.name, draft.sha256, text, bands))
+        self._pending.append(PendingSketch(identity, draft.name, draft.sha256, text, bands))
         sizes = first, len(spans), draft.metadata_bytes
         self._current[draft.name] = Version(identity, draft.name, draft.sha256, *sizes, said)
         return Accepted(
@@ -240,7 +240,7 @@ class _Group:
         mine = scope.update(documents).where(documents.c.id == old.id)
         connection.execute(mine.values(metadata_bytes=size, **said.columns))
         reindex_document(connection, scope, old.id, said.metadata, said.details)
-        # Whoever kept what a filter leaves has to look again.
+        # Caches of what a filter leaves have to look again.
         connection.execute(scope.update(heads).values(version=heads.c.version + 1))
         self._used = scope.clock()
         self._current[old.key] = replace(old, metadata_bytes=size, description=said)

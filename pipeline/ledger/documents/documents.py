@@ -62,7 +62,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Passage:
+class ChunkPassage:
     """Where a step's text stands: the document, its section and the exact characters.
 
     Attributes:
@@ -129,7 +129,7 @@ def find_document(connection: Connection, scope: TenantScope, key: str) -> Docum
 
 def find_passages(
     connection: Connection, scope: TenantScope, steps: Sequence[int], head: str | None
-) -> list[Passage]:
+) -> list[ChunkPassage]:
     """The texts of `steps`, in the numbering of the serving head.
 
     Of a document's text only these parts are read, and the rest of it once.
@@ -203,13 +203,13 @@ def to_document(row: Row[Any], memorized: int) -> Document:
     )
 
 
-def to_passage(row: Row[Any], span: Row[Any], text: str) -> Passage:
+def to_passage(row: Row[Any], span: Row[Any], text: str) -> ChunkPassage:
     """The passage of a document's row that a chunk's row cuts out of it.
 
     Args:
         text: of the passage.
     """
-    return Passage(
+    return ChunkPassage(
         step=span.step,
         document=row.id,
         key=row.key,

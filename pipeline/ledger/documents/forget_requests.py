@@ -197,7 +197,7 @@ def mark_all(
     one = scope.update(documents).where(documents.c.id == bindparam("of"))
     marks = [{"of": row["document"], "by": row["id"]} for row in rows]
     connection.execute(one.values(forget=bindparam("by")), marks)
-    # Whoever kept what readers are told has to see the mask before the next answer.
+    # Caches of read plans have to see the mask before the next answer.
     connection.execute(scope.update(heads).values(version=heads.c.version + 1))
     return now
 

@@ -18,7 +18,7 @@ _MAX_KEY = 255
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """What a request was answered with: an HTTP status and JSON.
 
     Attributes:
@@ -41,7 +41,7 @@ class Answered:
     def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
-    def claim(self, key: str, digest: str) -> Answer | None:
+    def claim(self, key: str, digest: str) -> StoredResponse | None:
         """The answer that was given under this key; None if it is the caller's to give.
 
         Args:
@@ -85,7 +85,7 @@ class Answered:
         return self._scope.select(answers).where(answers.c.key == key)
 
 
-def _given(row: Row[Any], digest: str) -> Answer:
+def _given(row: Row[Any], digest: str) -> StoredResponse:
     if row.digest != digest:
         raise ConflictError(
             "this idempotency key was sent with another request before; use a new key for a new "
@@ -96,4 +96,4 @@ def _given(row: Row[Any], digest: str) -> Answer:
             "the first request with this idempotency key is still at work; send it again in a "
             "moment"
         )
-    return Answer(row.status, json.loads(row.response))
+    return StoredResponse(row.status, json.loads(row.response))

@@ -26,7 +26,7 @@ _KEPT_SECONDS = 7 * 24 * 3600.0  # seconds after which a finished job is let go
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedDocument:
     """A source of a batch that did not become a document, and why.
 
     Attributes:
@@ -61,7 +61,7 @@ class Job:
     created: float
     documents: int
     memorized: int
-    failed: tuple[Refused, ...] = ()
+    failed: tuple[RefusedDocument, ...] = ()
     receipt: Receipt | None = None
 
 
@@ -71,7 +71,7 @@ class Jobs:
     def __init__(self, scope: TenantScope) -> None:
         self._scope = scope
 
-    def create(self, accepted: Iterable[str], failed: Iterable[Refused] = ()) -> Job:
+    def create(self, accepted: Iterable[str], failed: Iterable[RefusedDocument] = ()) -> Job:
         """Note a batch; batches that were finished a week ago are let go.
 
         Args:
@@ -198,7 +198,7 @@ def _batch(row: Row[Any]) -> Job:
         state = "done" if row.documents or not row.failed else "failed"
     elif memorized or begun:
         state = "running"
-    failed = tuple(Refused(source, reason) for source, reason in row.failed)
+    failed = tuple(RefusedDocument(source, reason) for source, reason in row.failed)
     return Job(row.id, "ingest", state, row.created, row.documents, memorized, failed)
 
 

@@ -94,7 +94,7 @@ class Sketch:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingSketch:
     """A document of a transaction that has not inserted it yet.
 
     Attributes:
@@ -134,7 +134,7 @@ def find_alike(
     key: str,
     sha256: str,
     sketch: Sketch,
-    pending: Sequence[Pending] = (),
+    pending: Sequence[PendingSketch] = (),
 ) -> NearDuplicate | None:
     """A document under another key than `key` that says the same, if there is one.
 

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, Select, func
 
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.documents.documents import (
+    ChunkPassage,
     Document,
     DocumentState,
-    Passage,
     head_step,
     select_shown,
     to_document,
@@ -94,7 +94,7 @@ def read_passages(
     key: str,
     from_step: int = 0,
     limit: int | None = None,
-) -> list[Passage]:
+) -> list[ChunkPassage]:
     """A document's passages, see `TenantLog.passages`."""
     current = scope.select(documents).where(documents.c.key == key, documents.c.forget.is_(None))
     row = connection.execute(current).one_or_none()

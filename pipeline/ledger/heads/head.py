@@ -144,7 +144,7 @@ def add_files(
 
 
 def new_version(connection: Connection, scope: TenantScope, head_id: str) -> None:
-    """Tell whoever kept what readers are told of a head that it is different now."""
+    """Tell caches of read plans that a head is different now."""
     row = scope.update(heads).where(heads.c.id == head_id)
     connection.execute(row.values(version=heads.c.version + 1))
 

@@ -43,7 +43,7 @@ def attempts(tries: int = TRIES) -> Iterator[Attempt]:
 
 
 def check_damage(error: DamagedFileError, now: ReadPlan) -> None:
-    """Say what a damaged file is to whoever would read the same memory now.
+    """Say what a damaged file is to a reader of the memory as it is now.
 
     Raises:
         DamagedFileError: the error itself; the file is still read.

@@ -93,7 +93,7 @@ class TenantHeads:
         """Take the lease if it is free, expired, the owner's own, or its holder `is_gone`.
 
         Args:
-            owner: whoever will write, unlike any other one; not empty.
+            owner: the name of the process that will write, which no other has; not empty.
             ttl: seconds until others may take it, without a renewal.
 
         Raises:

@@ -1,4 +1,4 @@
-"""A message: who wrote what to whom, and the text of what is attached."""
+"""A message: who wrote what to whom, and the text of attachments."""
 
 from __future__ import annotations
 

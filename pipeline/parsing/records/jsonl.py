@@ -15,7 +15,7 @@ from mplus_ray.pipeline.parsing.refusals import Refusal
 _LOOK = 1 << 16  # bytes by which the encoding is told
 
 
-class Lines(Protocol):
+class LineReader(Protocol):
     """What lines are read from."""
 
     def readline(self, size: int = -1, /) -> bytes: ...
@@ -26,7 +26,7 @@ def read_jsonl(file: BinaryIO, name: str) -> Iterator[Record]:
     title = Path(name).stem
     encoding = encoding_of(file.read(_LOOK), None) or "utf-8"
     file.seek(0)
-    lines: Lines = file if encoding.startswith("utf-8") else _Recoded(file, encoding)
+    lines: LineReader = file if encoding.startswith("utf-8") else _Recoded(file, encoding)
     for number, line in bounded_lines(lines):
         where = f"{name}, line {number}"
         if line is None:
@@ -45,7 +45,7 @@ class _Recoded:
         return self._text.readline(size).encode("utf-8", "surrogateescape")
 
 
-def bounded_lines(file: Lines) -> Iterator[tuple[int, bytes | None]]:
+def bounded_lines(file: LineReader) -> Iterator[tuple[int, bytes | None]]:
     """(number, line) of the lines that are not blank; None for one longer than a record may be."""
     number = 0
     while line := file.readline(MAX_RECORD + 1):

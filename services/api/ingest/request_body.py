@@ -22,7 +22,14 @@ from mplus_ray.services.api.ingest import text_body
 from mplus_ray.services.api.ingest.forms import form_of
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.service import IngestService
-from mplus_ray.services.api.ingest.uploads import Arrived, Digest, as_arrived, files, lines, spooled
+from mplus_ray.services.api.ingest.uploads import (
+    Arrived,
+    RunningDigest,
+    as_arrived,
+    files,
+    lines,
+    spooled,
+)
 from mplus_ray.services.api.schemas.documents import NewDocument, NewDocuments, TakenIn
 
 Items = AsyncGenerator[Arrived, None]
@@ -93,7 +100,7 @@ async def arriving(
         HTTPException: of an unknown content type.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    digest = Digest()
+    digest = RunningDigest()
     digest.add(kind.encode())
     if kind not in text_body.KINDS and named != text_body.Named():
         raise RequestValidationError(
@@ -198,7 +205,7 @@ async def one_by_one(documents: Sequence[Arrived]) -> Items:
         yield document
 
 
-def _hash(uploads: Sequence[UploadFile], digest: Digest) -> None:
+def _hash(uploads: Sequence[UploadFile], digest: RunningDigest) -> None:
     for upload in uploads:
         digest.add((upload.filename or "").encode())
         while piece := upload.file.read(_PIECE):
@@ -206,7 +213,7 @@ def _hash(uploads: Sequence[UploadFile], digest: Digest) -> None:
         upload.file.seek(0)
 
 
-async def _spool(pieces: AsyncIterator[bytes], path: Path, digest: Digest) -> None:
+async def _spool(pieces: AsyncIterator[bytes], path: Path, digest: RunningDigest) -> None:
     with await asyncio.to_thread(path.open, "wb") as target:
         async for piece in pieces:
             digest.update(piece)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from mplus_ray.model.errors import MPlusError, RateLimitedError
 from mplus_ray.pipeline.ledger.documents.jobs import Job
-from mplus_ray.pipeline.ledger.documents.jobs import Refused as RefusedSource
+from mplus_ray.pipeline.ledger.documents.jobs import RefusedDocument as RefusedSource
 from mplus_ray.pipeline.ledger.tenant_log import Accepted, TenantLog
 from mplus_ray.services.api.ingest.result import IngestResult
 from mplus_ray.services.api.schemas.documents import Taken, TakenIn

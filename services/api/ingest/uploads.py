@@ -65,7 +65,7 @@ class Arrived:
 
 
 @dataclass
-class Digest:
+class RunningDigest:
     """A hash of what was sent, part by part."""
 
     _hash: hashlib._Hash = field(default_factory=hashlib.sha256)

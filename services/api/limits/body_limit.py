@@ -24,7 +24,7 @@ class TooLargeError(HTTPException):
 
 
 class TooSlowError(HTTPException):
-    """A body does not come on; whoever sends it holds what others need."""
+    """A body does not come on; its sender holds what others need."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -34,7 +34,7 @@ _Context = ServerRequestContext[Any, Request]
 
 
 class McpEndpoint:
-    """The endpoint, which serves whoever the key of a request names."""
+    """The endpoint; the key of a request says for which tenant."""
 
     def __init__(self, deps: Deps, tools: Tools, places: Places) -> None:
         self._deps = deps

@@ -1,4 +1,4 @@
-"""The tools, for whoever the key of a request names."""
+"""The tools; the key of a request says for which tenant."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ UNEXPECTED = (
 
 
 @dataclass(frozen=True)
-class Status:
+class ProblemStatus:
     """How an error is answered.
 
     Attributes:
@@ -68,40 +68,40 @@ class Status:
     later: bool = False
 
 
-STATUSES: dict[type[MPlusError], Status] = {
-    MPlusError: Status(500, UNEXPECTED),
+STATUSES: dict[type[MPlusError], ProblemStatus] = {
+    MPlusError: ProblemStatus(500, UNEXPECTED),
     # The request.
-    InvalidInputError: Status(422),
-    UnauthorizedError: Status(401, _UNAUTHORIZED),
-    ForbiddenError: Status(403),
-    TenantNotFoundError: Status(404),
-    DocumentNotFoundError: Status(404),
-    JobNotFoundError: Status(404),
-    KeyNotFoundError: Status(404),
-    SnapshotNotFoundError: Status(404),
-    UnknownModelError: Status(404),
-    ConflictError: Status(409),
-    FingerprintMismatchError: Status(409),
-    QuotaError: Status(413),
+    InvalidInputError: ProblemStatus(422),
+    UnauthorizedError: ProblemStatus(401, _UNAUTHORIZED),
+    ForbiddenError: ProblemStatus(403),
+    TenantNotFoundError: ProblemStatus(404),
+    DocumentNotFoundError: ProblemStatus(404),
+    JobNotFoundError: ProblemStatus(404),
+    KeyNotFoundError: ProblemStatus(404),
+    SnapshotNotFoundError: ProblemStatus(404),
+    UnknownModelError: ProblemStatus(404),
+    ConflictError: ProblemStatus(409),
+    FingerprintMismatchError: ProblemStatus(409),
+    QuotaError: ProblemStatus(413),
     # What may be otherwise a little later.
-    RetryLaterError: Status(503, later=True),
-    RateLimitedError: Status(429, later=True),
-    OverloadedError: Status(503, later=True),
-    ReaderLostError: Status(503, later=True),
-    NotYetError: Status(504, later=True),
-    DeadlineError: Status(504, later=True),
+    RetryLaterError: ProblemStatus(503, later=True),
+    RateLimitedError: ProblemStatus(429, later=True),
+    OverloadedError: ProblemStatus(503, later=True),
+    ReaderLostError: ProblemStatus(503, later=True),
+    NotYetError: ProblemStatus(504, later=True),
+    DeadlineError: ProblemStatus(504, later=True),
     # The store, and what it holds.
-    StorageError: Status(503, _STORAGE, later=True),
-    BusyError: Status(503, _BUSY, later=True),
-    DamagedFileError: Status(503, _DAMAGED, later=True),
-    SwappedError: Status(503),
-    MemoryTooLargeError: Status(507),
+    StorageError: ProblemStatus(503, _STORAGE, later=True),
+    BusyError: ProblemStatus(503, _BUSY, later=True),
+    DamagedFileError: ProblemStatus(503, _DAMAGED, later=True),
+    SwappedError: ProblemStatus(503),
+    MemoryTooLargeError: ProblemStatus(507),
     # Of commands; over HTTP they would be a defect.
-    CheckpointError: Status(500, UNEXPECTED),
-    TrainingError: Status(500, UNEXPECTED),
+    CheckpointError: ProblemStatus(500, UNEXPECTED),
+    TrainingError: ProblemStatus(500, UNEXPECTED),
 }
 
 
-def status_of(kind: type[MPlusError]) -> Status:
+def status_of(kind: type[MPlusError]) -> ProblemStatus:
     """That of the class, or of its nearest parent that has one."""
     return next(STATUSES[each] for each in kind.__mro__ if each in STATUSES)

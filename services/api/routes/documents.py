@@ -12,9 +12,8 @@ from fastapi.responses import JSONResponse
 
 from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError, SwappedError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
+from mplus_ray.pipeline.ledger.tenant_log import ChunkPassage, TenantLog
 from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
-from mplus_ray.pipeline.ledger.tenant_log import Passage as LogPassage
-from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.ingest import text_body
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
@@ -145,7 +144,7 @@ def show_document(document_id: Id, log: TenantOf, passages: bool = True) -> Resp
 
 
 async def _whole(
-    log: TenantLog, document: LogDocument, shown: dict[str, Any], part: list[LogPassage]
+    log: TenantLog, document: LogDocument, shown: dict[str, Any], part: list[ChunkPassage]
 ) -> AsyncGenerator[bytes, None]:
     """A document as JSON, piece by piece: a long one is not in memory as a whole.
 
@@ -221,7 +220,7 @@ def to_document(document: LogDocument) -> Document:
     )
 
 
-def _passage(passage: LogPassage) -> Passage:
+def _passage(passage: ChunkPassage) -> Passage:
     return Passage(
         step=passage.step + 1,
         start=passage.start,

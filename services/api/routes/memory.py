@@ -51,7 +51,7 @@ _PIECE = 1 << 20
 
 @readers.get("/v1/memory", responses=problems(409))
 def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
-    """How much of what is where."""
+    """How much of a memory is on which tier."""
     log, config = caller.tenant, deps.genesis.config
     tenant = log.tenant
     stats = read_tenant_stats(log)

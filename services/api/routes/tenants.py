@@ -32,7 +32,7 @@ router = guarded(KeyScope.OPERATOR, tag="tenants")
 
 @router.get("/v1/tenants", responses=problems())
 def list_tenants(deps: DepsOf) -> Tenants:
-    """All tenants with the size of what they have, by name."""
+    """All tenants with their sizes, by name."""
     return Tenants(tenants=[_shown(summary) for summary in deps.ledger.tenants()])
 
 

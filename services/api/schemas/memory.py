@@ -1,4 +1,4 @@
-"""A tenant's memory: how much of what is where, its named moments, and copies of it."""
+"""A tenant's memory: how much of it is on which tier, its named moments, and copies of it."""
 
 from __future__ import annotations
 

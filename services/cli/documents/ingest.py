@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mplus_ray.services.cli.documents.ingest_session import MAX_BACKLOG, IngestOrder, Run
+from mplus_ray.services.cli.documents.ingest_session import MAX_BACKLOG, IngestOrder, IngestSession
 from mplus_ray.services.cli.options import CheckpointOption, DataOption, JsonOption, TenantOption
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def carry_out(system: Embedded, order: IngestOrder, began: float, json: str | No
     from mplus_ray.services.cli.progress import Ingesting
 
     with Ingesting(stderr(), order.tenant) as progress:
-        run = Run(system, order, progress)
+        run = IngestSession(system, order, progress)
         try:
             run.take_in()
             run.finish()
@@ -183,7 +183,7 @@ def carry_out(system: Embedded, order: IngestOrder, began: float, json: str | No
         raise _all_failed(intake)
 
 
-def _write_result(run: Run, seconds: float, json: str | None) -> None:
+def _write_result(run: IngestSession, seconds: float, json: str | None) -> None:
     from mplus_ray.services.cli.output import write_json
 
     intake = run.intake

@@ -46,7 +46,7 @@ class IngestOrder:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-class Run:
+class IngestSession:
     """One order on its way.
 
     Attributes:

@@ -79,10 +79,10 @@ def progress(what: str, tokens: int) -> Iterator[Advance]:
     from rich.progress import TimeRemainingColumn as Remaining
 
     from mplus_ray.services.cli.output import stderr
-    from mplus_ray.services.cli.progress import Lines
+    from mplus_ray.services.cli.progress import ProgressLines
 
     console, done = stderr(), 0
-    lines = Lines(console)
+    lines = ProgressLines(console)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

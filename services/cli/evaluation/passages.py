@@ -30,7 +30,7 @@ from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.evaluation.data.passages import Logs, Plan
+    from mplus_ray.model.evaluation.data.passages import Logs, PassagePlan
     from mplus_ray.model.evaluation.data.telling import Advance
 
 
@@ -79,7 +79,7 @@ def citations(
 
 def _on_passages(
     name: str,
-    measure: Callable[[MPlus, Logs, Plan, Advance], dict[str, Any]],
+    measure: Callable[[MPlus, Logs, PassagePlan, Advance], dict[str, Any]],
     data: Path | None,
     tokens: str,
     text: list[Path] | None,
@@ -90,10 +90,10 @@ def _on_passages(
     plot: Path | None,
 ) -> dict[str, Any]:
     """What `qa` and `citations` have in common."""
-    from mplus_ray.model.evaluation.data.passages import Plan, lay_out
+    from mplus_ray.model.evaluation.data.passages import PassagePlan, lay_out
     from mplus_ray.model.evaluation.data.questions import SHIPPED, read_questions
 
-    plan = Plan(to_distances(tokens), limit or None, tenants, seed)
+    plan = PassagePlan(to_distances(tokens), limit or None, tenants, seed)
     check_plot(plot)
     passages = read_questions(data or SHIPPED)
     mplus = load_model(checkpoint)

@@ -19,7 +19,7 @@ from mplus_ray.services.cli.options import CheckpointOption, JsonOption
 
 if TYPE_CHECKING:
     from mplus_ray.model import MPlus
-    from mplus_ray.model.evaluation.quick import Texts
+    from mplus_ray.model.evaluation.quick import QuickTexts
 
 
 def quick(
@@ -44,10 +44,10 @@ def quick(
     human(json).print(quick_table(result))
 
 
-def _texts(mplus: MPlus, data: Path | None, text: list[Path] | None) -> Texts:
+def _texts(mplus: MPlus, data: Path | None, text: list[Path] | None) -> QuickTexts:
     from mplus_ray.model.evaluation.data.questions import SHIPPED, read_questions
-    from mplus_ray.model.evaluation.quick import Texts
+    from mplus_ray.model.evaluation.quick import QuickTexts
 
     passages = read_questions(data or SHIPPED)
     others = None if data and not text else running_text(mplus, text, BETWEEN)
-    return Texts(running_text(mplus, text, HELD_OUT), passages, others)
+    return QuickTexts(running_text(mplus, text, HELD_OUT), passages, others)

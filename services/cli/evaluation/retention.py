@@ -63,7 +63,7 @@ def retention(
     (MemoryLLM) and no memory."""
     from mplus_ray.model.evaluation.data.facts import WAYS
     from mplus_ray.model.evaluation.plots import Curve
-    from mplus_ray.model.evaluation.retention import Plan
+    from mplus_ray.model.evaluation.retention import RetentionPlan
     from mplus_ray.model.evaluation.retention import retention as measure
 
     if told not in WAYS:
@@ -71,7 +71,7 @@ def retention(
     count = min(questions, limit or questions)
     if unseen not in ("questions", "everything"):
         raise InvalidInputError(f"--unseen {unseen} is unknown; give questions or everything")
-    plan = Plan(
+    plan = RetentionPlan(
         to_distances(tokens), count, min(tenants, count), told, seed, cast("Unseen", unseen)
     )
     check_plot(plot)

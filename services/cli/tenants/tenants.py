@@ -21,7 +21,7 @@ _COLUMNS = ("tenant", "documents", "chunks", "tokens", "step", "bytes")
 
 @app.callback()
 def tenants() -> None:
-    """Tenants and the size of what they have taken in."""
+    """Tenants and how much each has taken in."""
 
 
 @app.command("list")

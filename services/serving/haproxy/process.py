@@ -1,7 +1,7 @@
 """Becomes HAProxy, once what Serve wrote for it is as it has to be. It runs alone, as a script.
 
 Serve's settings trust everybody. They show figures and an admin socket to all users of this
-machine, send a line for each request to whoever collects logs here, wait an hour for a client that
+machine, send a line for each request to the collector of logs here, wait an hour for a client that
 says nothing, let one client take all connections, give back any id that a client gives its request,
 and answer 404 while the API is not there yet. And HAProxy lives on, with its port, if Serve's
 process is killed.

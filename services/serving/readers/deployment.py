@@ -31,7 +31,7 @@ class Readers:
     """One model, and the memories of the tenants that were asked about."""
 
     def __init__(self, installation: Installation) -> None:
-        """A checkpoint that cannot be loaded is told to whoever asks for the card: an error here
+        """A checkpoint that cannot be loaded is told to those who ask for the card: an error here
         would be the replica's death, and say little."""
         from mplus_ray.model import MPlus
 

@@ -1,4 +1,4 @@
-"""What the styles of an OpenDocument file say of what is seen."""
+"""Which text the styles of an OpenDocument file hide."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class OdfStyles:
         return self._said(name, "text-properties", f"{FO}color")
 
     def _ground(self, name: str | None) -> Colour | str | None:
-        """Of what letters stand on: a colour, `any` where not known, None where not said."""
+        """The colour behind letters; `any` where it is not known, None where none is given."""
         for part in ("text", "paragraph", "table-cell", "table-row", "table", "graphic"):
             value = self._said(name, f"{part}-properties", f"{FO}background-color")
             if value is not None and value != "transparent":

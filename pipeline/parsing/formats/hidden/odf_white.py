@@ -24,7 +24,7 @@ class _Look:
 
 
 def remove_white(root: Any, styles: OdfStyles) -> None:
-    """Blank the text whose colour is that of what it stands on."""
+    """Blank the text that has its background's colour."""
     stack = [_Look(None, WHITE)]
     for event, node in etree.iterwalk(root, events=("start", "end")):
         if not isinstance(node.tag, str):
@@ -40,7 +40,7 @@ def remove_white(root: Any, styles: OdfStyles) -> None:
 
 
 def _look(node: Any, around: _Look, styles: OdfStyles) -> _Look:
-    """Of what is directly in an element."""
+    """The text directly in an element."""
     if node.tag.startswith(DRAW):
         return _Look(None, None)
     if node.tag.startswith(TEXT):

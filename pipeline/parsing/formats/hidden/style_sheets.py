@@ -88,7 +88,7 @@ class StyleSheets:
                 self._read(rules, media in _SCREENS)
 
     def hide(self, element: Any) -> bool:
-        """Whether they leave an element out of what is shown."""
+        """Whether they hide an element."""
         if not self._hiding or element.tag in _NEVER:
             return False
         names = _names(element)

@@ -1,4 +1,4 @@
-"""Which runs of a Word file nobody sees: hidden, tiny, or of the colour of what they stand on."""
+"""Which runs of a Word file nobody sees: hidden, tiny, or of their background's colour."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Hiding:
         return ctypes.addressof(first.contents) == ctypes.addressof(second.contents)
 
     def hides(self, place: int) -> bool:
-        """Whether a letter is invisible, off the page, or of the colour of what it stands on."""
+        """Whether a letter is invisible, off the page, or of its background's colour."""
         box = raw.FS_RECTF()
         raw.FPDFText_GetLooseCharBox(self._text.raw, place, ctypes.byref(box))
         if not self._is_on_page(box):
@@ -72,7 +72,7 @@ class Hiding:
         return left - 1 <= across <= right + 1 and bottom - 1 <= up <= top + 1
 
     def _is_of_its_ground(self, place: int, box: raw.FS_RECTF) -> bool:
-        """Whether a letter has the colour of what it is written on, or none."""
+        """Whether a letter has its background's colour, or none."""
         parts = [ctypes.c_uint() for _ in range(4)]
         if not raw.FPDFText_GetFillColor(self._text.raw, place, *map(ctypes.byref, parts)):
             return False

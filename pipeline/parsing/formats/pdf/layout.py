@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
-from mplus_ray.pipeline.parsing.formats.pdf.page import Line, Segment
+from mplus_ray.pipeline.parsing.formats.pdf.page import Line, TextSegment
 from mplus_ray.pipeline.parsing.text_builder import table_line
 
 _FEWEST_COLUMN_LINES = 3
@@ -38,7 +38,7 @@ def page_text(lines: Sequence[Line]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-Grid = list[list[Segment | None]]
+Grid = list[list[TextSegment | None]]
 
 
 def _runs(lines: Sequence[Line]) -> Iterator[list[Line]]:
@@ -89,7 +89,7 @@ def _grid(run: Sequence[Line]) -> Grid | None:
     starts = [band[0] for band in bands]
     grid: Grid = []
     for line in run:
-        row: list[Segment | None] = [None] * len(bands)
+        row: list[TextSegment | None] = [None] * len(bands)
         for segment in line.segments:
             place = bisect_right(starts, segment.x0) - 1
             if (there := row[place]) is not None:
@@ -113,7 +113,7 @@ def _columns(grid: Grid) -> Iterator[list[Line]]:
         yield [Line([cell]) for row in grid if (cell := row[place]) is not None]
 
 
-def _row(row: Sequence[Segment | None]) -> str:
+def _row(row: Sequence[TextSegment | None]) -> str:
     return table_line([cell.text if cell is not None else "" for cell in row])
 
 

@@ -29,7 +29,7 @@ _OVERLAP = 0.08  # heights by which two words of turned text may overlap
 
 
 @dataclass
-class Segment:
+class TextSegment:
     """Text of one line without a wide gap; coordinates in points, upwards.
 
     Attributes:
@@ -57,7 +57,7 @@ class Line:
         segments: in order.
     """
 
-    segments: list[Segment]
+    segments: list[TextSegment]
     joins: bool = False
 
     @property
@@ -144,7 +144,7 @@ def read_page(page: pdfium.PdfPage, forms: Any) -> PageLines:
             letters, lost = [], 0
     _end_line(found, letters, hiding, lost)
     for value in fields_of(page, forms):
-        _insert(found.lines, Segment(*value))
+        _insert(found.lines, TextSegment(*value))
     if len(found.lines) <= _HEADS:
         found.is_drawn, found.is_scan = hiding.is_drawn, hiding.is_scan
     textpage.close()
@@ -176,9 +176,9 @@ def _end_line(
         page.lines.append(Line(segments, joins))
 
 
-def _segments(letters: list[_Letter]) -> list[Segment]:
+def _segments(letters: list[_Letter]) -> list[TextSegment]:
     """Split at wide gaps, with raised digits as such."""
-    found: list[Segment] = []
+    found: list[TextSegment] = []
     pieces: list[str] = []
     begin: _Letter | None = None
     last: _Letter | None = None
@@ -204,9 +204,9 @@ def _segments(letters: list[_Letter]) -> list[Segment]:
     return found
 
 
-def _add(found: list[Segment], pieces: list[str], begin: _Letter, last: _Letter) -> None:
+def _add(found: list[TextSegment], pieces: list[str], begin: _Letter, last: _Letter) -> None:
     if text := " ".join("".join(pieces).split()):
-        found.append(Segment(text, begin.x0, begin.y0, last.x1, begin.y1))
+        found.append(TextSegment(text, begin.x0, begin.y0, last.x1, begin.y1))
 
 
 def _is_apart(last: _Letter, letter: _Letter, height: float) -> bool:
@@ -247,7 +247,7 @@ def _turned(letters: list[_Letter], angle: float, hiding: Hiding) -> list[_Lette
     return found
 
 
-def _slanted(letters: list[_Letter]) -> Segment:
+def _slanted(letters: list[_Letter]) -> TextSegment:
     """Text at any other angle; PDFium takes its letters for words."""
     solid = [letter for letter in letters if letter.text != " "]
     pieces = [solid[0].text]
@@ -256,7 +256,7 @@ def _slanted(letters: list[_Letter]) -> Segment:
         apart = math.hypot(*(b - a for a, b in zip(_middle(last), _middle(letter), strict=True)))
         pieces.append(f" {letter.text}" if apart > _STRIDE * size else letter.text)
     first, end = solid[0], solid[-1]
-    return Segment("".join(pieces), first.x0, first.y0, max(end.x1, first.x1), first.y1)
+    return TextSegment("".join(pieces), first.x0, first.y0, max(end.x1, first.x1), first.y1)
 
 
 def _middle(letter: _Letter) -> tuple[float, float]:
@@ -271,7 +271,7 @@ def _is_new_word(last: _Letter, letter: _Letter, hiding: Hiding) -> bool:
     return gap < -_OVERLAP * height and not hiding.same_object(last.place, letter.place)
 
 
-def _insert(lines: list[Line], value: Segment) -> None:
+def _insert(lines: list[Line], value: TextSegment) -> None:
     """Put a field's value into the line where it stands, or between the lines."""
     middle = (value.y0 + value.y1) / 2
     for line in lines:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mplus_ray.bench.serve.samples import Sample
+from mplus_ray.bench.serve.samples import TimedQuestion
 
 
-def sample(began: float, ended: float, tokens: int = 3, error: str = "") -> Sample:
+def sample(began: float, ended: float, tokens: int = 3, error: str = "") -> TimedQuestion:
     """An answer whose words come in the second half of its time."""
     if error:
-        return Sample(began, ended, error=error)
-    return Sample(began, ended, (began + ended) / 2, ended, tokens)
+        return TimedQuestion(began, ended, error=error)
+    return TimedQuestion(began, ended, (began + ended) / 2, ended, tokens)

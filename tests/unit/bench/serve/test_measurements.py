@@ -25,11 +25,11 @@ from mplus_ray.bench.serve.processes import Process
 from mplus_ray.bench.serve.reads import measure_reads
 from mplus_ray.bench.serve.run import FULL, QUICK, summary
 from mplus_ray.bench.serve.samples import ServeBenchError
-from mplus_ray.bench.serve.server import Place, Server
+from mplus_ray.bench.serve.server import Server, ServerFolder
 from mplus_ray.bench.serve.show import show
 from mplus_ray.bench.serve.speed import measure_eight, measure_grid, measure_overhead
 from mplus_ray.bench.serve.tiers import one_prepared
-from mplus_ray.bench.serve.world import Founder, Member, ask_about, of_length
+from mplus_ray.bench.serve.world import BenchTenant, Founder, ask_about, of_length
 from mplus_ray.model import MPlus
 from tests.api_world import ApiWorld, endless_model
 from tests.api_world import serving as serving_api
@@ -46,12 +46,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> MPlus:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("serve"), "unused", threads=1)
+def place(tmp_path_factory: pytest.TempPathFactory) -> ServerFolder:
+    return ServerFolder(tmp_path_factory.mktemp("serve"), "unused", threads=1)
 
 
 @pytest.fixture(scope="module")
-def api(model: MPlus, place: Place) -> Iterator[ApiWorld]:
+def api(model: MPlus, place: ServerFolder) -> Iterator[ApiWorld]:
     with serving_api(model, place.folder, loopback=True) as world:
         yield world
 
@@ -64,12 +64,12 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Texts:
 
 
 @pytest.fixture(scope="module")
-def founder(api: ApiWorld, place: Place, texts: Texts) -> Founder:
+def founder(api: ApiWorld, place: ServerFolder, texts: Texts) -> Founder:
     return Founder(api.url, api.operator, texts)
 
 
 @pytest.fixture(scope="module")
-def members(founder: Founder) -> list[Member]:
+def members(founder: Founder) -> list[BenchTenant]:
     return founder.found([f"tenant-{number}" for number in range(TENANTS)], characters=160)
 
 
@@ -87,7 +87,7 @@ def names_of_tenants(api: ApiWorld) -> set[str]:
     return {tenant["name"] for tenant in listed}
 
 
-def test_questions_are_of_all_tenants_in_turn(members: list[Member]) -> None:
+def test_questions_are_of_all_tenants_in_turn(members: list[BenchTenant]) -> None:
     askings = ask_about(members, 2 * TENANTS, of_length(7))
     assert [a.tenant for a in askings] == [m.name for m in members] * 2
     assert askings[0].question != askings[TENANTS].question
@@ -95,7 +95,9 @@ def test_questions_are_of_all_tenants_in_turn(members: list[Member]) -> None:
     assert {a.options["max_tokens"] for a in askings} == {7}
 
 
-def test_founded_tenants_have_their_facts_in_memory(api: ApiWorld, members: list[Member]) -> None:
+def test_founded_tenants_have_their_facts_in_memory(
+    api: ApiWorld, members: list[BenchTenant]
+) -> None:
     for member in members:
         log = api.world.ledger.tenant(member.name)
         assert log.heads.serving().head.step == log.length() > 0
@@ -103,7 +105,7 @@ def test_founded_tenants_have_their_facts_in_memory(api: ApiWorld, members: list
         assert all(fact.statement in texts for fact in member.facts)
 
 
-def test_a_streamed_answer_is_timed_and_counted(api: ApiWorld, members: list[Member]) -> None:
+def test_a_streamed_answer_is_timed_and_counted(api: ApiWorld, members: list[BenchTenant]) -> None:
     (asking,) = ask_about(members, 1, of_length(6))
     found = run(api.url, lambda c: c.ask(asking))
     assert not found.error
@@ -112,7 +114,7 @@ def test_a_streamed_answer_is_timed_and_counted(api: ApiWorld, members: list[Mem
     assert found.step == api.world.ledger.tenant(asking.tenant).length()
 
 
-def test_what_fails_is_told_and_not_raised(api: ApiWorld, members: list[Member]) -> None:
+def test_what_fails_is_told_and_not_raised(api: ApiWorld, members: list[BenchTenant]) -> None:
     (good,) = ask_about(members, 1)
     bad = [replace(good, key="mplus_no"), replace(good, options={"max_tokens": 0})]
     load = run(api.url, lambda c: c.drive([*bad, good], 2))
@@ -129,8 +131,8 @@ def test_what_fails_is_told_and_not_raised(api: ApiWorld, members: list[Member])
 def test_figures_of_speed_are_of_all_arms(
     api: ApiWorld,
     model: MPlus,
-    place: Place,
-    members: list[Member],
+    place: ServerFolder,
+    members: list[BenchTenant],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mplus_ray.bench.serve.speed, "CONCURRENCY", (1, 4))
@@ -154,7 +156,9 @@ def test_figures_of_speed_are_of_all_arms(
         assert all(spread["n"] == 2 and spread["low"] > 0 for spread in ways.values())
 
 
-def test_the_bare_reader_tells_errors(model: MPlus, place: Place, members: list[Member]) -> None:
+def test_the_bare_reader_tells_errors(
+    model: MPlus, place: ServerFolder, members: list[BenchTenant]
+) -> None:
     good, bad = ask_about(members, 2)
     with (
         installation(place.folder, model) as system,
@@ -191,8 +195,8 @@ def test_tenants_come_and_go_under_a_mixed_load(
     monkeypatch.setattr(mplus_ray.bench.serve.mixed, "LIFE", 1)
     monkeypatch.setattr(mplus_ray.bench.serve.mixed, "CHARACTERS", 80)
     here = Process(os.getpid(), "Readers")
-    monkeypatch.setattr(Place, "processes", lambda place: [here])
-    place = Place(Path("unused"), "unused", threads=1)
+    monkeypatch.setattr(ServerFolder, "processes", lambda place: [here])
+    place = ServerFolder(Path("unused"), "unused", threads=1)
     own = founder.found(["passing-0", "passing-1"], characters=80)
 
     found = run(api.url, lambda c: measure_mixed(c, place, founder, own, 80, minutes=0.08))
@@ -205,13 +209,13 @@ def test_tenants_come_and_go_under_a_mixed_load(
     assert len(names & {*(member.name for member in own), *(f"mixed-{n}" for n in range(99))}) >= 2
 
 
-def test_a_founder_needs_a_new_installation(place: Place, texts: Texts) -> None:
+def test_a_founder_needs_a_new_installation(place: ServerFolder, texts: Texts) -> None:
     with pytest.raises(ServeBenchError, match="not new"):
         Founder.of(Server(place, "http://127.0.0.1:9", None), texts)
 
 
 def test_budgets_hold_one_prepared_memory_and_half_of_all(
-    model: MPlus, place: Place, members: list[Member]
+    model: MPlus, place: ServerFolder, members: list[BenchTenant]
 ) -> None:
     with installation(place.folder, model) as system:
         plans = list(plans_of(system, [m.name for m in members]).values())

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from mplus_ray.bench.serve.samples import Load, Sample, ServeBenchError, growth, killed, overhead
+from mplus_ray.bench.serve.samples import (
+    Load,
+    ServeBenchError,
+    TimedQuestion,
+    growth,
+    killed,
+    overhead,
+)
 from tests.unit.bench.serve.samples import sample
 
 
@@ -23,13 +30,13 @@ def test_slow_answers_are_what_the_99th_percentile_of_rates_is_about() -> None:
 
 
 def test_an_empty_answer_is_there_when_it_ends() -> None:
-    empty = Sample(1.0, 3.0)
+    empty = TimedQuestion(1.0, 3.0)
     assert empty.to_first == 2.0
     assert empty.rate is None
 
 
 @pytest.mark.parametrize("samples", [[], [sample(0, 1, error="500: broken")]])
-def test_a_load_without_answers_is_an_error(samples: list[Sample]) -> None:
+def test_a_load_without_answers_is_an_error(samples: list[TimedQuestion]) -> None:
     with pytest.raises(ServeBenchError, match=r"no question of \d was answered"):
         Load(samples, 1.0).first_token_ms()
 

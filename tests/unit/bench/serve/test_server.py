@@ -17,10 +17,10 @@ import mplus_ray.bench.serve.server
 import mplus_ray.bench.serve.speed
 from mplus_ray.bench.serve.processes import Process, memory_of, processes_with
 from mplus_ray.bench.serve.samples import ServeBenchError
-from mplus_ray.bench.serve.server import Place, first_json, serving
+from mplus_ray.bench.serve.server import ServerFolder, first_json, serving
 
 
-def enter(place: Place) -> None:
+def enter(place: ServerFolder) -> None:
     with serving(place):
         pytest.fail("it was ready")
 
@@ -54,7 +54,7 @@ def test_a_service_that_does_not_start_is_an_error_with_its_last_words(
     broken = "import sys; print('error: no such checkpoint', file=sys.stderr); sys.exit(3)"
     monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", broken)
     with pytest.raises(ServeBenchError, match="ended while it started:\nerror: no such checkpoint"):
-        enter(Place(tmp_path / "data", "unused", 1))
+        enter(ServerFolder(tmp_path / "data", "unused", 1))
 
 
 def test_a_service_that_is_never_ready_is_stopped(
@@ -62,7 +62,7 @@ def test_a_service_that_is_never_ready_is_stopped(
 ) -> None:
     monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", "import time; time.sleep(60)")
     monkeypatch.setattr(mplus_ray.bench.serve.server, "_READY_SECONDS", 0.1)
-    place = Place(tmp_path / "data", "unused", 1)
+    place = ServerFolder(tmp_path / "data", "unused", 1)
     with pytest.raises(ServeBenchError, match="was not ready"):
         enter(place)
     assert not place.processes()
@@ -81,7 +81,7 @@ def test_nothing_is_left_of_a_service_that_leaves_something(
     monkeypatch.setattr(mplus_ray.bench.serve.server, "_MPLUS", careless)
     monkeypatch.setattr(mplus_ray.bench.serve.server, "_STOP_SECONDS", 1.0)
     monkeypatch.setenv("MPLUS_LEDGER_URL", "postgresql://elsewhere")
-    place = Place(tmp_path / "data", "unused", 1)
+    place = ServerFolder(tmp_path / "data", "unused", 1)
     assert "MPLUS_LEDGER_URL" not in place.environment
     began = time.monotonic()
     with serving(place) as server:

@@ -14,8 +14,8 @@ import pytest
 from mplus_ray.model.errors import CheckpointError, DocumentError, InvalidInputError
 from mplus_ray.model.evaluation.data.questions import (
     SHIPPED,
-    Passage,
     Question,
+    QuestionedPassage,
     answerable,
     draw,
     read_questions,
@@ -107,8 +107,8 @@ class TestQuestions:
 
     def test_only_questions_with_answers_can_be_scored(self) -> None:
         passages = [
-            Passage("", "one", [Question("a", ("x",)), Question("b", ())]),
-            Passage("", "two", [Question("c", ())]),
+            QuestionedPassage("", "one", [Question("a", ("x",)), Question("b", ())]),
+            QuestionedPassage("", "two", [Question("c", ())]),
         ]
         kept, missing = answerable(passages)
         assert (missing, [len(p.questions) for p in kept]) == (2, [1, 0])
@@ -117,7 +117,8 @@ class TestQuestions:
 
     def test_draw_takes_questions_and_not_passages(self) -> None:
         passages = [
-            Passage("", str(n), [Question(f"{n}.{k}", ("x",)) for k in range(5)]) for n in range(20)
+            QuestionedPassage("", str(n), [Question(f"{n}.{k}", ("x",)) for k in range(5)])
+            for n in range(20)
         ]
         drawn = draw(passages, 30, Random(3))
         texts = [q.text for p in drawn for q in p.questions]

@@ -11,9 +11,8 @@ import pytest
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.citations import citations
-from mplus_ray.model.evaluation.data.passages import Plan as PassagePlan
-from mplus_ray.model.evaluation.data.passages import lay_out, plain_cut
-from mplus_ray.model.evaluation.data.questions import Passage, Question
+from mplus_ray.model.evaluation.data.passages import PassagePlan, lay_out, plain_cut
+from mplus_ray.model.evaluation.data.questions import Question, QuestionedPassage
 from mplus_ray.model.evaluation.data.text import RunningText
 from mplus_ray.model.evaluation.qa import qa
 from tests.unit.model.evaluation.told import SIZE, passages
@@ -80,7 +79,9 @@ class TestPassages:
                 assert found["hit@1"] <= found["hit@3"]
 
     def test_an_answer_in_no_single_chunk_counts_for_documents_only(self, mplus: MPlus) -> None:
-        passage = Passage("", "About the yacht.", [Question("the yacht?", ("somewhere else",))])
+        passage = QuestionedPassage(
+            "", "About the yacht.", [Question("the yacht?", ("somewhere else",))]
+        )
         plan = PassagePlan([0], tenants=1)
         logs = lay_out([passage], plain_cut(mplus.tokenizer, SIZE), plan)
         result = citations(mplus, logs, plan)

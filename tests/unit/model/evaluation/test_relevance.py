@@ -11,7 +11,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.data.questions import Question
 from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
-from mplus_ray.model.evaluation.relevance import Found, _fit, relevance
+from mplus_ray.model.evaluation.relevance import LabelledHit, _fit, relevance
 from tests.checkpoints import INPUT_ROWS, write_checkpoint
 
 
@@ -50,7 +50,7 @@ def test_a_fit_finds_the_odds_and_no_weight_below_0() -> None:
     rows = rng.normal(size=(4000, 3))
     odds = 2.0 * rows[:, 0] - 1.5 * rows[:, 2] - 1.0
     right = rng.random(4000) < 1 / (1 + np.exp(-odds))
-    found = [Found(0, 4, row, bool(yes)) for row, yes in zip(rows, right, strict=True)]
+    found = [LabelledHit(0, 4, row, bool(yes)) for row, yes in zip(rows, right, strict=True)]
     fitted = _fit(found, "a")
     assert fitted.weights[2] == 0
     assert fitted.weights[0] == pytest.approx(1.7, abs=0.3)

@@ -14,7 +14,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.evaluation.data.facts import WAYS, tell_fact
 from mplus_ray.model.evaluation.data.telling import ToldDocument
 from mplus_ray.model.evaluation.data.text import RunningText
-from mplus_ray.model.evaluation.retention import Plan, pool_only, retention
+from mplus_ray.model.evaluation.retention import RetentionPlan, pool_only, retention
 from mplus_ray.model.evaluation.scoring.asking import ask
 from tests.unit.model.evaluation.told import SIZE, memory_of, piece
 
@@ -44,7 +44,7 @@ class TestFacts:
 class TestRetention:
     def test_the_shape_is_the_contract(self, mplus: MPlus, text: RunningText) -> None:
         memorized: list[int] = []
-        plan = Plan([700, 0], questions=5, tenants=2, seed=1)
+        plan = RetentionPlan([700, 0], questions=5, tenants=2, seed=1)
         result = retention(mplus, text, plan, memorized.append)
         assert set(result["arms"]) == {"mplus", "memoryllm", "none"}
         for points in result["arms"].values():
@@ -58,7 +58,7 @@ class TestRetention:
         json.dumps(result)
 
     def test_what_was_just_told_is_read_in_the_pool(self, mplus: MPlus, text: RunningText) -> None:
-        result = retention(mplus, text, Plan([0], questions=4, tenants=1))
+        result = retention(mplus, text, RetentionPlan([0], questions=4, tenants=1))
         assert result["read"]["0"]["block"] == result["read"]["0"]["rows"] == 1.0
 
     def test_a_model_that_repeats_the_fact_scores(
@@ -84,7 +84,7 @@ class TestRetention:
 
         monkeypatch.setattr(module, "tell_fact", remember)
         monkeypatch.setattr(module, "ask", know)
-        arms = retention(mplus, text, Plan([2000], questions=4, tenants=2))["arms"]
+        arms = retention(mplus, text, RetentionPlan([2000], questions=4, tenants=2))["arms"]
         assert {arm: points["2000"]["exact"] for arm, points in arms.items()} == {
             "mplus": 1.0,
             "memoryllm": 0.0,
@@ -98,7 +98,9 @@ class TestRetention:
         assert len(alone.membership.retrievable(0)) == 0
         assert np.array_equal(alone.membership.pool, memory.membership.pool)
 
-    @pytest.mark.parametrize("plan", [Plan([]), Plan([-1]), Plan([0], questions=0)])
-    def test_nothing_to_measure(self, mplus: MPlus, text: RunningText, plan: Plan) -> None:
+    @pytest.mark.parametrize(
+        "plan", [RetentionPlan([]), RetentionPlan([-1]), RetentionPlan([0], questions=0)]
+    )
+    def test_nothing_to_measure(self, mplus: MPlus, text: RunningText, plan: RetentionPlan) -> None:
         with pytest.raises(InvalidInputError):
             retention(mplus, text, plan)

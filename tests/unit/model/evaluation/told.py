@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from mplus_ray.model import MPlus
-from mplus_ray.model.evaluation.data.questions import Passage, Question
+from mplus_ray.model.evaluation.data.questions import Question, QuestionedPassage
 from mplus_ray.model.evaluation.data.telling import Chunk, ToldDocument
-from mplus_ray.model.evaluation.scoring.asking import Reply
+from mplus_ray.model.evaluation.scoring.asking import ScoredReply
 from mplus_ray.model.memory.memory import Memory
 
 SIZE = 160  # bytes are tokens; the longest sentence has to fit
@@ -34,19 +34,19 @@ def memory_of(mplus: MPlus, log: Sequence[Chunk], seed: int) -> Memory:
     return memory
 
 
-def chosen(asked: Reply) -> list[int]:
+def chosen(asked: ScoredReply) -> list[int]:
     """The tokens that were decoded, with the one that ended the answer."""
     generation = asked.generation
     (stop,) = generation.stop_ids
     return generation.tokens + [stop] * (generation.finish_reason == "stop")
 
 
-def passages() -> list[Passage]:
+def passages() -> list[QuestionedPassage]:
     """Each context has a word of its own, which is the answer; the third takes several chunks."""
     made = []
     for n, word in enumerate(["zebra", "yacht", "xylem", "walrus", "vortex", "umbra"]):
         filler = f"passage number {n} says something. " * (12 if n == 2 else 2)
         questions = [Question(f"where is the {word}", (word, "nowhere"))] * (2 if n == 0 else 1)
-        made.append(Passage("", f"{filler} Here is the {word}.", questions))
-    made.append(Passage("", "Nobody asks about this.", [Question("why", ())]))
+        made.append(QuestionedPassage("", f"{filler} Here is the {word}.", questions))
+    made.append(QuestionedPassage("", "Nobody asks about this.", [Question("why", ())]))
     return made

@@ -7,7 +7,7 @@ import io
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
-from mplus_ray.pipeline.parsing.formats.pdf.page import Line, Segment
+from mplus_ray.pipeline.parsing.formats.pdf.page import Line, TextSegment
 from mplus_ray.pipeline.parsing.formats.pdf.running_heads import without_running_heads
 from mplus_ray.pipeline.parsing.parse import parse_bytes
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount
@@ -17,7 +17,7 @@ def page(*texts: str) -> list[Line]:
     """Lines from top to bottom."""
     heights = range(10 * len(texts), 0, -10)
     return [
-        Line([Segment(text, 0.0, float(y), 100.0, y + 8.0)])
+        Line([TextSegment(text, 0.0, float(y), 100.0, y + 8.0)])
         for text, y in zip(texts, heights, strict=True)
     ]
 

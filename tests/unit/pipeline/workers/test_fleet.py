@@ -12,7 +12,7 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.backlog import Waiting
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.workers.fleet import Fleet, Scale, State
+from mplus_ray.pipeline.workers.fleet import Fleet, Scale, WorkerState
 from tests.logs import Clock, put
 
 
@@ -23,13 +23,13 @@ class FakeWriter:
     name: str
     owner: str = ""
     fingerprint: str = "f1"
-    state: State = State.STARTING
+    state: WorkerState = WorkerState.STARTING
     stopped: bool = False
     killed: bool = False
 
-    def poll(self) -> State:
-        if self.stopped and self.state is not State.GONE:
-            return State.STOPPING
+    def poll(self) -> WorkerState:
+        if self.stopped and self.state is not WorkerState.GONE:
+            return WorkerState.STOPPING
         return self.state
 
     def stop(self) -> None:
@@ -78,7 +78,7 @@ def at_work(ledger: Ledger, owner: str) -> tuple[Harness, FakeWriter, TenantLog]
     made = harness(ledger, Scale(1, 1))
     made.fleet.tick()
     writer = made.started[0]
-    writer.state, writer.owner = State.WORKING, owner
+    writer.state, writer.owner = WorkerState.WORKING, owner
     log.heads.claim(f"{owner}abc", 1000.0)
     return made, writer, log
 
@@ -115,7 +115,7 @@ def test_writers_come_with_the_backlog_and_go_when_they_are_not_needed(ledger: L
     made = harness(ledger, Scale(0, 3, slots=1, worth=1, patience=10.0))
     assert made.fleet.tick() == 3
     for writer in made.started:
-        writer.state, writer.owner = State.WORKING, f"h/1/{writer.name}/"
+        writer.state, writer.owner = WorkerState.WORKING, f"h/1/{writer.name}/"
     assert made.fleet.tick() == 3
     for n in range(3):
         ledger.delete_tenant(f"t{n}")
@@ -126,7 +126,7 @@ def test_writers_come_with_the_backlog_and_go_when_they_are_not_needed(ledger: L
     assert made.fleet.tick() == 0
     assert all(writer.stopped for writer in made.started)
     for writer in made.started:
-        writer.state = State.GONE
+        writer.state = WorkerState.GONE
     made.fleet.tick()
     assert made.fleet.writers == []
     assert made.fleet.deaths == 0
@@ -136,7 +136,7 @@ def test_a_writer_that_dies_is_replaced_and_its_tenants_are_free_at_once(ledger:
     made, writer, log = at_work(ledger, "elsewhere/7/1/")
     made.fleet.tick()
     assert len(made.started) == 1
-    writer.state = State.GONE
+    writer.state = WorkerState.GONE
     assert made.fleet.tick() == 1
     assert len(made.started) == 2
     assert made.fleet.deaths == 1
@@ -146,7 +146,7 @@ def test_a_writer_that_dies_is_replaced_and_its_tenants_are_free_at_once(ledger:
 def test_a_writer_whose_tenants_another_took_over_has_died_all_the_same(ledger: Ledger) -> None:
     made, writer, log = at_work(ledger, "here/7/1/")
     log.heads.claim("here/8/1/abc", 1000.0, lambda owner: True)
-    writer.state = State.GONE
+    writer.state = WorkerState.GONE
     made.fleet.tick()
     assert made.fleet.deaths == 1
     assert log.heads.claim("here/8/1/abc", 1000.0).epoch == 2, "the lease is still the other's"
@@ -161,7 +161,7 @@ def test_a_writer_that_is_stopped_while_it_starts_has_not_died(ledger: Ledger) -
     made.clock.now += 1.5
     made.fleet.tick()
     assert made.started[0].stopped
-    made.started[0].state = State.GONE
+    made.started[0].state = WorkerState.GONE
     made.fleet.tick()
     assert made.fleet.deaths == 0
     put(ledger.create_tenant("t1", "f1"), "a")
@@ -180,7 +180,7 @@ def test_writers_that_die_while_starting_are_not_started_again_and_again(ledger:
     made = harness(ledger, Scale(1, 1))
     for _ in range(100):
         made.fleet.tick()
-        made.started[-1].state = State.GONE
+        made.started[-1].state = WorkerState.GONE
         made.clock.now += 1.0
     assert 5 <= len(made.started) <= 9, "with longer and longer pauses"
 
@@ -189,7 +189,7 @@ def test_what_no_other_writer_could_do_better_ends_it(ledger: Ledger) -> None:
     made = harness(ledger, Scale(1, 1))
     made.fleet.tick()
 
-    def damaged() -> State:
+    def damaged() -> WorkerState:
         raise InvalidInputError("no such checkpoint")
 
     made.started[0].poll = damaged  # type: ignore[method-assign]
@@ -204,9 +204,9 @@ def test_stopping_waits_for_those_that_commit_and_kills_the_others(ledger: Ledge
     good, hung = made.started
 
     def ends() -> None:
-        good.state = State.GONE
+        good.state = WorkerState.GONE
 
-    good.state = hung.state = State.WORKING
+    good.state = hung.state = WorkerState.WORKING
     good.owner = hung.owner = "h/1/1/"
     good.stop = ends  # type: ignore[method-assign]
     made.fleet.stop(seconds=0.0)
@@ -218,7 +218,7 @@ def test_tenants_of_other_weights_are_not_waited_for(ledger: Ledger) -> None:
     put(ledger.create_tenant("theirs", "f2"), "a")
     made = harness(ledger, Scale(0, 1, patience=0.0))
     assert made.fleet.tick() == 1, "whose weights these writers have is not known yet"
-    made.started[0].state, made.started[0].owner = State.WORKING, "h/1/1/"
+    made.started[0].state, made.started[0].owner = WorkerState.WORKING, "h/1/1/"
     made.fleet.tick()
     assert made.fleet.idle()
     assert made.fleet.tick() == 0

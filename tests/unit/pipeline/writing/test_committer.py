@@ -16,7 +16,7 @@ from mplus_ray.pipeline.ledger.heads.commit import Advance, commit_together
 from mplus_ray.pipeline.ledger.heads.head import Committed
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.workers.claims import claim_together
-from mplus_ray.pipeline.writing.committer import Committer, Task, Written
+from mplus_ray.pipeline.writing.committer import CommitTask, Committer, Written
 from mplus_ray.pipeline.writing.write_job import WriteJob
 from tests.worlds import World, load_model, make_text, opened, without_flushing
 
@@ -65,12 +65,12 @@ def memorized(world: World, job: WriteJob) -> Callable[[], Sealed | None]:
 
 def together(
     jobs: list[WriteJob], writes: list[Callable[[], Sealed | None]], release: bool = False
-) -> list[Task]:
+) -> list[CommitTask]:
     """Tasks that all wait while the committer has something else to do."""
     held, committer = Event(), Committer()
     committer._thread.submit(held.wait)
     tasks = [
-        Task(job, write, 1, release, on_commit=lambda written: None)
+        CommitTask(job, write, 1, release, on_commit=lambda written: None)
         for job, write in zip(jobs, writes, strict=True)
     ]
     for task in tasks:
@@ -135,8 +135,8 @@ def test_nothing_is_committed_after_what_failed(world: World) -> None:
         raise StorageError("No space left on device")
 
     seen: list[Written] = []
-    first = Task(job, full, 1, False, seen.append)
-    second = Task(job, write, 1, False, seen.append, after=first)
+    first = CommitTask(job, full, 1, False, seen.append)
+    second = CommitTask(job, write, 1, False, seen.append, after=first)
     committer = Committer()
     for task in (first, second):
         committer.add(task)
@@ -161,7 +161,7 @@ def test_a_slow_ledger_makes_the_caller_wait(world: World, monkeypatch: pytest.M
     jobs = claimed(world, "a", "b", "c")
     committer, held = Committer(), Event()
     committer._thread.submit(held.wait)
-    tasks = [Task(job, memorized(world, job), 1, False, lambda written: None) for job in jobs]
+    tasks = [CommitTask(job, memorized(world, job), 1, False, lambda written: None) for job in jobs]
     for task in tasks[:2]:
         committer.add(task)
     assert committer._is_full()

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mplus_ray.model.errors import ConflictError, InvalidInputError
-from mplus_ray.pipeline.ledger.documents.idempotency import Answer
+from mplus_ray.pipeline.ledger.documents.idempotency import StoredResponse
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import answers
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -28,7 +28,7 @@ def log(ledger: Ledger) -> TenantLog:
 def test_the_answer_is_given_again(log: TenantLog) -> None:
     assert log.answered.claim("k", "d") is None
     log.answered.keep("k", "d", 202, RESPONSE)
-    assert log.answered.claim("k", "d") == Answer(202, RESPONSE)
+    assert log.answered.claim("k", "d") == StoredResponse(202, RESPONSE)
 
 
 def test_another_request_is_refused(log: TenantLog) -> None:
@@ -57,7 +57,7 @@ def test_dropping_leaves_answers_alone(log: TenantLog) -> None:
     log.answered.claim("k", "d")
     log.answered.keep("k", "d", 202, RESPONSE)
     log.answered.drop("k", "d")
-    assert log.answered.claim("k", "d") == Answer(202, RESPONSE)
+    assert log.answered.claim("k", "d") == StoredResponse(202, RESPONSE)
 
 
 def test_one_that_was_taken_for_dead_answers_nothing(log: TenantLog, clock: Clock) -> None:
@@ -66,7 +66,7 @@ def test_one_that_was_taken_for_dead_answers_nothing(log: TenantLog, clock: Cloc
     log.answered.claim("k", "d")
     log.answered.keep("k", "slow", 500, {})
     log.answered.keep("k", "d", 202, RESPONSE)
-    assert log.answered.claim("k", "d") == Answer(202, RESPONSE)
+    assert log.answered.claim("k", "d") == StoredResponse(202, RESPONSE)
 
 
 def test_a_day_later_the_key_is_free(log: TenantLog, clock: Clock) -> None:

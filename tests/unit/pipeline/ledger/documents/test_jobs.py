@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from mplus_ray.model.errors import InvalidInputError, JobNotFoundError, TenantNotFoundError
-from mplus_ray.pipeline.ledger.documents.jobs import Job, Refused
+from mplus_ray.pipeline.ledger.documents.jobs import Job, RefusedDocument
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.schema import job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
@@ -57,11 +57,11 @@ class TestBatch:
         assert log.jobs.create([known.document, known.document]).state == "done"
 
     def test_failures_are_told_with_their_reasons(self, log: TenantLog) -> None:
-        failed = [Refused("x.pdf", "encrypted"), Refused("y\udc80", "torn\0")]
+        failed = [RefusedDocument("x.pdf", "encrypted"), RefusedDocument("y\udc80", "torn\0")]
         job = log.jobs.create([put(log, "a").document], failed)
         assert log.jobs.get(job.id).failed == (
-            Refused("x.pdf", "encrypted"),
-            Refused(id_of_name("y\udc80"), "torn\ufffd"),
+            RefusedDocument("x.pdf", "encrypted"),
+            RefusedDocument(id_of_name("y\udc80"), "torn\ufffd"),
         )
         assert job.state == "waiting"
         assert log.jobs.create([], failed).state == "failed"
@@ -131,7 +131,7 @@ class TestList:
 class TestAge:
     def test_finished_batches_go_after_a_week(self, log: TenantLog, clock: Clock) -> None:
         done, waiting = batch(log, "a"), batch(log, "b")
-        failed = log.jobs.create([], [Refused("x", "y")])
+        failed = log.jobs.create([], [RefusedDocument("x", "y")])
         memorize(log, log.heads.claim("w", 10), [2])
         clock.now += WEEK
         batch(log, "c")

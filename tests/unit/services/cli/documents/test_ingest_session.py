@@ -21,7 +21,7 @@ from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.sources import Idle, Incoming, Item
 from mplus_ray.services.cli.documents.ingest import carry_out
-from mplus_ray.services.cli.documents.ingest_session import IngestOrder, Run
+from mplus_ray.services.cli.documents.ingest_session import IngestOrder, IngestSession
 from mplus_ray.services.cli.progress import LINE_SECONDS, Figures, Ingesting
 from mplus_ray.services.embedded import Embedded
 from mplus_ray.services.settings import Settings
@@ -132,7 +132,9 @@ def test_an_interrupt_while_memorizing_needs_no_sources_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mplus_ray.services.cli.documents.ingest_session.Run, "_memorize", interrupt)
+        patch.setattr(
+            mplus_ray.services.cli.documents.ingest_session.IngestSession, "_memorize", interrupt
+        )
         with pytest.raises(KeyboardInterrupt):
             carry_out(system, IngestOrder("anna", Listed(3)), 0.0, None)
     assert "`mplus ingest --tenant anna` goes on" in " ".join(capsys.readouterr().err.split())
@@ -232,11 +234,11 @@ class TestProgress:
 def _watch(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Chunks that waited at each time that it was memorized."""
     seen: list[int] = []
-    memorize = Run._memorize
+    memorize = IngestSession._memorize
 
-    def watched(self: Run) -> None:
+    def watched(self: IngestSession) -> None:
         seen.append(self.waiting())
         memorize(self)
 
-    monkeypatch.setattr(Run, "_memorize", watched)
+    monkeypatch.setattr(IngestSession, "_memorize", watched)
     return seen
