@@ -97,7 +97,7 @@ def test_the_cluster_s_head_restarts_its_control_store(
         command = [sys.executable, "-m", "tests.control_store", checkpoint, url, world.folder]
         done = subprocess.run(
             [str(part) for part in command],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
             timeout=180,

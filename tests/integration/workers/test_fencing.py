@@ -50,7 +50,7 @@ def test_a_late_writer_is_refused(world: World, checkpoint: Path, point: str) ->
         world.accept(log, "b", make_text("b", 6))
     late = subprocess.Popen(
         [sys.executable, "-m", "tests.stalling", checkpoint, world.url, world.folder, point],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -124,7 +124,7 @@ def test_nodes_come_with_the_backlog_are_lost_and_go_when_idle(
     command = [sys.executable, "-m", "tests.autoscaling", checkpoint, world.url, world.folder]
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=280,

@@ -14,7 +14,7 @@ import pytest
 from mplus_ray.deploy.demo.questions import DOCUMENTS, TENANTS
 from tests.integration.tiny import make_tiny_checkpoint
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run_demo(checkpoint: Path, ray_folder: Path, *arguments: str) -> subprocess.CompletedProcess:
