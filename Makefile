@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install 
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo backbone test check bench figures eval-quick format lint types unit integration security release-checks clean
+.PHONY: help demo backbone test check bench figures eval-quick client-models format lint types unit integration security release-checks clean
 .NOTPARALLEL:
 
 help:  ## this list
@@ -36,6 +36,9 @@ figures: backbone  ## docs/FIGURES.md and README's figures anew, in an hour (MIN
 
 eval-quick: $(STAMP)  ## what the default checkpoint remembers, finds and knows, in minutes
 	$(BIN)/mplus eval quick
+
+client-models: $(STAMP)  ## the client's models anew, from the service's OpenAPI document
+	$(BIN)/python -m tests.client_models
 
 # Targets of their own, so that `make -k check` reports all of them.
 format: $(STAMP)

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from mplus_ray.services.api.problems.responses import MEDIA_TYPE
 from mplus_ray.services.api.schemas.documents import NewDocuments
+from mplus_ray.services.api.schemas.openai import ChatChunk
 from mplus_ray.services.api.schemas.problems import OpenAIError, Problem
 
 Responses = dict[int | str, dict[str, Any]]
@@ -71,6 +72,7 @@ def install(app: FastAPI) -> None:
                     (Problem, "serialization"),
                     (OpenAIError, "serialization"),
                     (NewDocuments, "validation"),  # read by hand, so FastAPI does not know it
+                    (ChatChunk, "serialization"),  # of a stream
                 ],
                 ref_template=_REF,
             )

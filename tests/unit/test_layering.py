@@ -96,14 +96,30 @@ def test_no_imports_go_in_a_circle() -> None:
 def uses(module: str) -> set[str]:
     """The modules that one imports by name."""
     path = ROOT / Path(*module.split(".")[1:])
+    parents = [*module.split("."), "_"] if path.is_dir() else module.split(".")
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+            above = parents[: -node.level] if node.level else []  # of a relative import
+            name = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {name, *(f"{name}.{alias.name}" for alias in node.names)}
     return found - {module}
+
+
+def test_the_client_imports_nothing_of_ours() -> None:
+    """It is a distribution of its own, which needs httpx and pydantic alone; adapters bring what
+    they adapt to.
+    """
+    folder = ROOT / "services" / "client"
+    for path in folder.rglob("*.py"):
+        packages = {name for _, name in imported(path.read_text("utf-8"))}
+        others = packages - sys.stdlib_module_names - {"anyio", "httpx", "pydantic"}
+        if "adapters" not in path.parts:
+            assert not others, path
+        assert not others & {"mplus_ray", "mplus_client", *FORBIDDEN}, path
 
 
 @pytest.mark.parametrize(("package", "forbidden"), [("model", "ray"), ("services", "torch")])

@@ -7,25 +7,29 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mplus_ray.model.errors import MPlusError
 from mplus_ray.services.cli.options import JsonOption
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import httpx
-
     from mplus_ray.pipeline.parsing.refusals import Refusals
-    from mplus_ray.services.client.bulk import Sent
+    from mplus_ray.services.client import Client, Sent
 
 _URL = "http://127.0.0.1:8000"
 _KEY = "MPLUS_API_KEY"
-_SILENCE = 900.0  # seconds; a service that slows a stream to a tenant's limits says nothing long
 _COUNTS = ("read", "taken_in", "known", "replaced", "refused", "requests", "min_step")
 _SHOWN = 10  # failures; --json has the first thousand
+
+
+class RefusedError(MPlusError):
+    """A service refuses what is sent, or nobody answers."""
+
+    exit_code = 6
 
 
 def send(
@@ -54,7 +58,7 @@ def send(
     from mplus_ray.pipeline.parsing.refusals import Refusals
     from mplus_ray.pipeline.sources.files import find_documents
     from mplus_ray.services.cli.output import human, printable
-    from mplus_ray.services.client.bulk import Sent
+    from mplus_ray.services.client import ClientError, Sent
 
     began = time.monotonic()
     found = find_documents(source for source in sources if source != "-")
@@ -66,7 +70,9 @@ def send(
             for path in found.files:
                 _send_one(client, path, path.relative_to(root).as_posix(), lines, sent)
             if "-" in sources:
-                _send_stream(client, sys.stdin.buffer, lines, sent)
+                client.send_lines(sys.stdin.buffer, lines=lines, sent=sent)
+        except ClientError as error:
+            raise RefusedError(str(error)) from error
         finally:
             for (kind, reason), count in sent.refusals.items():
                 refusals.add(kind, reason, count)
@@ -80,19 +86,14 @@ def send(
         raise _all_refused(sent)
 
 
-def _client(url: str) -> httpx.Client:
-    import httpx
-
+def _client(url: str) -> Client:
     from mplus_ray.model.errors import InvalidInputError
+    from mplus_ray.services.client import Client
 
     key = os.environ.get(_KEY)
     if not key:
         raise InvalidInputError(f"put a key of the tenant into ${_KEY}; `mplus keys` makes one")
-    return httpx.Client(
-        base_url=url,
-        headers={"authorization": f"Bearer {key}"},
-        timeout=httpx.Timeout(_SILENCE, connect=10.0),
-    )
+    return Client(url, key)
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:
@@ -104,21 +105,14 @@ def _common_folder(paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([path.parent for path in paths]))
 
 
-def _send_one(client: httpx.Client, path: Path, name: str, lines: int, sent: Sent) -> None:
+def _send_one(client: Client, path: Path, name: str, lines: int, sent: Sent) -> None:
     from mplus_ray.pipeline.parsing.kinds import KINDS
-    from mplus_ray.services.client.bulk import send_file
 
     if KINDS.get(path.suffix.lower()) == "jsonl":
         with path.open("rb") as stream:
-            _send_stream(client, stream, lines, sent)
+            client.send_lines(stream, lines=lines, sent=sent, name=name)
     else:
-        send_file(client, path, name, sent)
-
-
-def _send_stream(client: httpx.Client, stream: BinaryIO, lines: int, sent: Sent) -> None:
-    from mplus_ray.services.client.bulk import send_lines
-
-    send_lines(client, stream, lines=lines, sent=sent)
+        client.send_file(path, name, sent=sent)
 
 
 def _summary(sent: Sent, seconds: float) -> str:

@@ -6,13 +6,20 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from mplus_client import (
+    AuthenticationError,
+    Client,
+    Patience,
+    Sent,
+    TooLargeError,
+    UnreachableError,
+)
 from mplus_ray.services.api.deps import Limits
-from mplus_ray.services.client.bulk import Sent, send_file, send_lines
-from mplus_ray.services.client.requests import Patience, ServiceError
 from tests.api_world import ApiWorld, serving
 from tests.worlds import load_model
 
@@ -33,12 +40,16 @@ def url(api: ApiWorld) -> str:
     return str(api.client.base_url)
 
 
-Open = Callable[[dict[str, str]], httpx.Client]
+def client_at(url: str, headers: dict[str, str], **options: Any) -> Client:
+    return Client(url, headers["authorization"].removeprefix("Bearer "), timeout=60, **options)
+
+
+Open = Callable[[dict[str, str]], Client]
 
 
 @pytest.fixture
 def client_of(url: str) -> Open:
-    return lambda headers: httpx.Client(base_url=url, headers=headers, timeout=60)
+    return lambda headers: client_at(url, headers)
 
 
 def lines(count: int, start: int = 0) -> bytes:
@@ -50,14 +61,14 @@ class TestLines:
     def test_it_goes_on_where_the_service_stops(self, api: ApiWorld, client_of: Open) -> None:
         headers = api.fresh()
         with client_of(headers) as client:
-            sent = send_lines(client, io.BytesIO(lines(500)))
+            sent = client.send_lines(io.BytesIO(lines(500)))
         assert (sent.read, sent.taken_in, sent.refused, sent.requests) == (500, 500, 0, 5)
         assert len(api.log(headers).documents()) == 500
 
     def test_many_bad_lines_first_end_nothing(self, api: ApiWorld, client_of: Open) -> None:
         headers = api.fresh()
         with client_of(headers) as client:
-            sent = send_lines(client, io.BytesIO(b"{}\n" * 1005 + lines(3) + b"no\n"))
+            sent = client.send_lines(io.BytesIO(b"{}\n" * 1005 + lines(3) + b"no\n"))
         assert (sent.read, sent.taken_in, sent.refused) == (1009, 3, 1006)
         assert sent.refusals == {("line", "not as its format asks"): 1006}
         assert sent.failed[0][0] == "line 1"
@@ -68,7 +79,7 @@ class TestLines:
     ) -> None:
         with client_of(api.fresh()) as client:
             body = lines(8) + b"no\n" + lines(2, 8)
-            sent = send_lines(client, io.BytesIO(body), lines=5)
+            sent = client.send_lines(io.BytesIO(body), lines=5)
         assert [source for source, _ in sent.failed] == ["line 9"]
         assert sent.failed[0][1].startswith("line 9 is not JSON")
 
@@ -87,16 +98,17 @@ class TestLines:
                 return answer
 
         paused: list[float] = []
-        patience = Patience(sleep=paused.append)
-        with httpx.Client(base_url=url, headers=headers, transport=Breaking()) as client:
-            sent = send_lines(client, io.BytesIO(lines(30)), patience=patience)
+        with client_at(url, headers, transport=Breaking(), sleep=paused.append) as client:
+            sent = client.send_lines(io.BytesIO(lines(30)))
         assert (sent.taken_in, sent.known, paused) == (0, 30, [0.5])
         assert len(api.log(headers).documents()) == 30
 
-    def test_a_limit_of_a_minute_is_waited_for(self, api: ApiWorld, client_of: Open) -> None:
+    def test_a_limit_of_a_minute_is_waited_for(
+        self, api: ApiWorld, url: str, client_of: Open
+    ) -> None:
         headers = api.fresh()
         with client_of(headers) as client:
-            send_lines(client, io.BytesIO(lines(5)))
+            client.send_lines(io.BytesIO(lines(5)))
         log = api.log(headers)
         log.set_limits(documents_per_minute=0)
         paused: list[float] = []
@@ -105,9 +117,8 @@ class TestLines:
             paused.append(seconds)
             log.set_limits(documents_per_minute=6000)
 
-        with client_of(headers) as client:
-            patience = Patience(seconds=1e9, sleep=sleep)
-            sent = send_lines(client, io.BytesIO(lines(8)), patience=patience)
+        with client_at(url, headers, patience=Patience(seconds=1e9), sleep=sleep) as client:
+            sent = client.send_lines(io.BytesIO(lines(8)))
         assert (sent.read, sent.known, sent.taken_in) == (8, 5, 3)
         assert len(paused) == 1
 
@@ -119,24 +130,24 @@ class TestLines:
         sent = Sent()
         with (
             client_of(headers) as client,
-            pytest.raises(ServiceError, match="4 documents") as caught,
+            pytest.raises(TooLargeError, match="4 documents") as caught,
         ):
-            send_lines(client, io.BytesIO(lines(9)), sent=sent)
+            client.send_lines(io.BytesIO(lines(9)), sent=sent)
         assert caught.value.status == 413
         assert sent.taken_in == 4
 
     def test_a_wrong_key_is_said_at_once(self, client_of: Open) -> None:
         headers = {"authorization": "Bearer mplus_no"}
-        with client_of(headers) as client, pytest.raises(ServiceError, match="401"):
-            send_lines(client, io.BytesIO(lines(1)))
+        with client_of(headers) as client, pytest.raises(AuthenticationError, match="401"):
+            client.send_lines(io.BytesIO(lines(1)))
 
     def test_nobody_answers(self) -> None:
-        patience = Patience(tries=2, sleep=lambda seconds: None)
+        options: dict[str, Any] = {"patience": Patience(tries=2), "sleep": lambda seconds: None}
         with (
-            httpx.Client(base_url="http://127.0.0.1:9") as client,
-            pytest.raises(ServiceError, match="does not answer"),
+            Client("http://127.0.0.1:9", "mplus_no", **options) as client,
+            pytest.raises(UnreachableError, match="does not answer"),
         ):
-            send_lines(client, io.BytesIO(lines(1)), patience=patience)
+            client.send_lines(io.BytesIO(lines(1)))
 
 
 class TestFiles:
@@ -149,7 +160,7 @@ class TestFiles:
         table.write_text(f"text\n{rows}")
         sent = Sent()
         with client_of(headers) as client:
-            send_file(client, table, "in/keepers.csv", sent)
+            client.send_file(table, "in/keepers.csv", sent=sent)
         assert (sent.taken_in, sent.refused, sent.requests) == (300, 0, 3)
         found = api.log(headers).documents()
         assert [each.key for each in found][::150] == ["in/keepers.csv#1", "in/keepers.csv#151"]
@@ -160,6 +171,6 @@ class TestFiles:
         (tmp_path / "a.psd").write_bytes(b"8BPS\0\1")
         sent = Sent()
         with client_of(api.fresh()) as client:
-            send_file(client, tmp_path / "a.psd", "a.psd", sent)
+            client.send_file(tmp_path / "a.psd", "a.psd", sent=sent)
         assert sent.refusals == {(".psd", "unsupported format"): 1}
         assert [source for source, _ in sent.failed] == ["a.psd"]

@@ -29,8 +29,8 @@ def every_error() -> Iterator[type[MPlusError]]:
     kinds = [MPlusError]
     for each in kinds:
         kinds += each.__subclasses__()
-    # Those of benchmarks, which a test may have imported, and of clients never reach a request.
-    others = "mplus_ray.bench.", "mplus_ray.services.client."
+    # Those of benchmarks, which a test may have imported, and of commands never reach a request.
+    others = "mplus_ray.bench.", "mplus_ray.services.cli."
     return (
         each
         for each in kinds
