@@ -132,6 +132,25 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/query", ask("Who?", stop=["$title"])),
         Probe("/v1/query", ask("Who?", filter=_FILTER)),
     ),
+    ("POST", "/v1/query/batch"): (
+        Probe("/v1/query/batch", {"questions": [ask("Who sings in the first text?")]}),
+        Probe(
+            "/v1/query/batch",
+            {
+                "questions": [
+                    ask("Who?", id="$document", stop=["$title"]),
+                    ask("Who?", filter=_FILTER),
+                    ask("Who?", snapshot="$snapshot"),
+                    ask("Who?", as_of="$snapshot"),
+                ]
+            },
+        ),
+        Probe(
+            "/v1/query/batch",
+            {"questions": [ask("Who sings in the first text?", id="$job")]},
+            headers={"accept": "application/x-ndjson"},
+        ),
+    ),
     ("POST", "/v1/search"): (
         Probe("/v1/search", {"query": "Who sings in the first text?", "limit": 100}),
         Probe("/v1/search", {"query": f"What does {STEM}/one say?", "limit": 100}),

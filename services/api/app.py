@@ -14,6 +14,7 @@ from starlette.routing import Route
 from mplus_ray.pipeline.reports.memory_map import Memberships
 from mplus_ray.pipeline.reports.metrics import LedgerMetrics
 from mplus_ray.services.api import console, openapi
+from mplus_ray.services.api.ask.batch import QuestionBatches
 from mplus_ray.services.api.ask.search_service import Searches
 from mplus_ray.services.api.ask.service import Answers
 from mplus_ray.services.api.compressed_body import CompressedBody
@@ -38,6 +39,7 @@ from mplus_ray.services.api.routes import (
     memory,
     openai_responses,
     query,
+    query_batch,
     search,
     tenants,
 )
@@ -49,6 +51,7 @@ _ROUTERS = (
     documents.writers,
     jobs.router,
     query.router,
+    query_batch.router,
     search.router,
     chat.router,
     completions.router,
@@ -102,6 +105,7 @@ def build(deps: Deps) -> FastAPI:
     app.state.meter = meter
     app.state.places = places
     app.state.answers = answers
+    app.state.batches = QuestionBatches(deps.limits, answers, meter, places)
     app.state.searches = searches
     app.state.intake = intake
     app.state.memberships = Memberships(deps.genesis)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.cli.filtering import (
     AfterOption,
     BeforeOption,
@@ -24,13 +25,25 @@ from mplus_ray.services.cli.options import (
     TenantOption,
 )
 
-if TYPE_CHECKING:
-    from mplus_ray.pipeline.reading.ask import Citation
+_WITH_BATCH = frozenset({"batch", "tenant", "data", "checkpoint"})
 
 
 def ask(
-    question: Annotated[str, typer.Argument(help="In plain words.", show_default=False)],
+    context: typer.Context,
     tenant: TenantOption,
+    question: Annotated[
+        str | None, typer.Argument(help="In plain words.", show_default=False)
+    ] = None,
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jsonl",
+            help="Answer many questions together instead: a line of JSON for each, with "
+            '"question", perhaps "id", and what else POST /v1/query takes; a line of JSON for each '
+            "answer, as it is ready.",
+            show_default=False,
+        ),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes a drawn answer repeatable.")] = 0,
@@ -55,17 +68,27 @@ def ask(
     checkpoint: CheckpointOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Answer a question from the memory of a tenant that exists."""
+    """Answer a question from the memory of a tenant that exists, or all questions of a file."""
     from mplus_ray.pipeline.reading.abstention import may_abstain
     from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.pipeline.reading.read_plans import read_plan
+    from mplus_ray.services.cli.ask_batch import ask_batch, reply_as_json
     from mplus_ray.services.cli.asking import check_words, open_tenant, repairing, say_waiting
-    from mplus_ray.services.cli.output import human, printable, show_passage, write_json
+    from mplus_ray.services.cli.output import human, printable, show_passage, stderr, write_json
     from mplus_ray.services.settings import Settings
 
+    settings = Settings.read(data, checkpoint)
+    if batch is not None:
+        _check_batch(context)
+        if failed := ask_batch(settings, tenant, batch):
+            stderr().print(f"{failed} questions were not answered; `error` says why of each")
+            raise typer.Exit(1)
+        return
+    if question is None:
+        raise InvalidInputError("ask a question, or name a file of questions with --batch")
     check_words(question)
     wanted = filter_of(session, tag, where, after, before)
-    settings, console = Settings.read(data, checkpoint), human(json)
+    console = human(json)
     with open_tenant(settings, tenant, as_of, snapshot) as (system, log, step):
         # What was printed cannot be taken back, so what may be withheld is printed when it is done.
         held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
@@ -94,23 +117,16 @@ def ask(
         outcome = reply.outcome
         console.print(printable(outcome.text) if held else "", markup=False)
     say_waiting(reply.waiting, tenant)
-    answer, citations = outcome.told.answer, reply.citations
-    for number, citation in enumerate(citations, 1):
+    for number, citation in enumerate(reply.citations, 1):
         show_passage(console, number, citation.passage, f"{citation.score:.3g}")
-    result = {
-        "answer": outcome.text,
-        "citations": [_as_json(citation) for citation in citations],
-        "confidence": outcome.told.confidence,
-        "abstained": outcome.abstained,
-        "finish_reason": answer.finish_reason,
-        "usage": asdict(answer.usage),
-        "step": reply.step,
-        "waiting": reply.waiting,
-    }
-    write_json(json, result)
+    write_json(json, reply_as_json(reply))
 
 
-def _as_json(citation: Citation) -> dict[str, Any]:
-    from mplus_ray.services.passages import passage_fields
-
-    return {**passage_fields(citation.passage), "score": citation.score}
+def _check_batch(context: typer.Context) -> None:
+    """Refuse what a line of the file would have to say of its own question."""
+    for name in context.params.keys() - _WITH_BATCH:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InvalidInputError(
+                f"{name} cannot stand beside --batch; each line of the file says it for itself"
+            )

@@ -7,6 +7,8 @@ has at most a quarter of them. Health checks need no place.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +24,7 @@ Kind = Literal["questions", "documents", "tools", "archives", "lookups"]
 HEALTH = ("/healthz", "/readyz")
 _QUESTIONS = (
     "/v1/query",
+    "/v1/query/batch",
     "/v1/search",
     "/v1/chat/completions",
     "/v1/completions",
@@ -100,6 +103,21 @@ class Places:
             )
         self._owned[mine] += 1
         place.owner = owner
+
+    @contextmanager
+    def held(self, kind: Kind, owner: str) -> Iterator[None]:
+        """A place for as long as this lasts.
+
+        Raises:
+            OverloadedError: all are taken.
+            RateLimitedError: the owner has as many as it may.
+        """
+        place = self.take(kind)
+        try:
+            self.claim(place, owner)
+            yield
+        finally:
+            self.free(place)
 
     def free(self, place: Place) -> None:
         """The request is answered."""

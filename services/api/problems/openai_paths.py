@@ -20,7 +20,7 @@ _ADVICE = {
     "memorizes the turn instead",
     "chat": "only `POST /v1/chat/completions` is there: completions are not kept, and `store` "
     "memorizes the turn instead",
-    "batches": "send the requests one by one",
+    "batches": "`POST /v1/query/batch` answers many questions at once",
     "moderations": "nothing here judges texts",
     "images": "this model reads and writes text only",
     "audio": "this model reads and writes text only",

@@ -16,7 +16,7 @@ from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.problems.responses import describe, to_problem
-from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Usage
+from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Question, Usage
 from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
 from mplus_ray.services.passages import passage_fields
 
@@ -42,10 +42,20 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     proof.
     """
     answers: Answers = request.app.state.answers
-    turns = (Turn("user", query.question),)
-    answers.check(turns, query.max_tokens)
-    question = AskQuery(
-        turns=turns,
+    question = to_question(query)
+    answers.check(question.turns, query.max_tokens)
+    if not query.stream:
+        reply = await while_connected(request, answers.reply(log, question))
+        request.state.noted = {"step": reply.step}
+        return JSONResponse(to_answer(reply).model_dump())
+    pieces = await while_connected(request, peeked(answers.stream(log, question)))
+    return EventStream(_events(pieces, request))
+
+
+def to_question(query: Question) -> AskQuery:
+    """What a request asks, as the service takes it."""
+    return AskQuery(
+        turns=(Turn("user", query.question),),
         sampling={
             "max_tokens": query.max_tokens,
             "temperature": query.temperature,
@@ -61,12 +71,6 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
         threshold=query.threshold,
         wanted=query.wanted,
     )
-    if not query.stream:
-        reply = await while_connected(request, answers.reply(log, question))
-        request.state.noted = {"step": reply.step}
-        return JSONResponse(to_answer(reply).model_dump())
-    pieces = await while_connected(request, peeked(answers.stream(log, question)))
-    return EventStream(_events(pieces, request))
 
 
 def to_answer(reply: Reply) -> Answer:

@@ -14,12 +14,8 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Citations = Annotated[int, Field(ge=0, le=20)]
 
 
-class Query(Request):
-    """A question to the key's tenant."""
-
-    model_config = example(
-        {"question": "Where does Maren Tolva live?", "max_tokens": 64, "citations": 5}
-    )
+class Question(Request):
+    """What is asked of the key's tenant, and how the answer is to be."""
 
     question: str = Field(min_length=1, examples=["Where does Maren Tolva live?"])
     max_tokens: int = Field(64, ge=1, description="Longest answer.")
@@ -32,7 +28,6 @@ class Query(Request):
     stop: Stop | list[Stop] | None = Field(
         None, description="Ends the answer and is not part of it.", examples=[["\n"]]
     )
-    stream: bool = Field(False, description="Server-sent events instead of one object.")
     min_step: int | None = Field(
         None, ge=0, lt=1 << 62, description="Wait for a memory of at least so many steps."
     )
@@ -77,6 +72,16 @@ class Query(Request):
     @property
     def stops(self) -> tuple[str, ...]:
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class Query(Question):
+    """A question to the key's tenant."""
+
+    model_config = example(
+        {"question": "Where does Maren Tolva live?", "max_tokens": 64, "citations": 5}
+    )
+
+    stream: bool = Field(False, description="Server-sent events instead of one object.")
 
 
 class Passage(Response):

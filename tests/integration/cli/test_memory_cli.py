@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -350,3 +351,44 @@ def test_an_unknown_tenant_is_refused_by_all(mplus: WarmCommand, tmp_path: Path)
         assert_refused(mplus(*line, "-t", "nobody"), 5, "no tenant 'nobody'")
     assert_refused(mplus("tenants", "delete", "nobody", "--yes"), 5, "no tenant 'nobody'")
     assert not (tmp_path / "x.tar").exists()
+
+
+class TestAskingTogether:
+    def test_each_line_is_answered_as_if_alone(self, mplus: WarmCommand, tmp_path: Path) -> None:
+        questions = [
+            {"id": "owl", "question": "Which colour has the owl?", "max_tokens": 8},
+            {"question": "Which colour?", "snapshot": "birds", "citations": 1, "max_tokens": 8},
+            {"id": "none", "question": "Who?", "snapshot": "nothing"},
+        ]
+        file = tmp_path / "questions.jsonl"
+        file.write_text("\n".join(map(json.dumps, questions)))
+        done = mplus("ask", "-t", "anna", "--batch", file)
+        assert done.code == 1, "one was not answered"
+        told = {line["index"]: line for line in map(json.loads, done.out.splitlines())}
+        assert [told[index]["id"] for index in range(3)] == ["owl", None, "none"]
+        assert "there is no snapshot" in told[2]["error"]
+        options = ("--max-tokens", "8", "--json", "-")
+        alone = ok(mplus("ask", "-t", "anna", questions[0]["question"], *options)).json
+        assert told[0]["response"]["answer"] == alone["answer"]
+        (citation,) = told[1]["response"]["citations"]
+        assert citation["document_id"] == "birds"
+
+    @pytest.mark.parametrize(
+        ("lines", "said"),
+        [
+            ("", "has no questions"),
+            ('{"question": "Who?", "limit": 3}', "line 1: limit"),
+            ("{", "line 1"),
+        ],
+    )
+    def test_what_is_no_question_is_refused_before_any_is_asked(
+        self, mplus: WarmCommand, tmp_path: Path, lines: str, said: str
+    ) -> None:
+        file = tmp_path / "questions.jsonl"
+        file.write_text(lines)
+        assert_refused(mplus("ask", "-t", "anna", "--batch", file), 2, said)
+
+    def test_options_of_one_question_do_not_go_with_it(self, mplus: WarmCommand) -> None:
+        refused = mplus("ask", "-t", "anna", "--batch", "x.jsonl", "--tag", "news")
+        assert_refused(refused, 2, "tag cannot stand beside --batch")
+        assert_refused(mplus("ask", "-t", "anna"), 2, "ask a question")

@@ -212,6 +212,29 @@ def test_a_reader_that_is_killed_fails_only_what_it_was_answering(
     client.close()
 
 
+def test_a_batch_whose_reader_dies_has_an_outcome_for_each_question(
+    server: Server, operator: httpx.Client
+) -> None:
+    client = new_tenant(server, operator, "batch-fault")
+    memorize(client, "The raven is black.")
+    asked = [{"question": "Which colour?", "max_tokens": 2000, "id": str(n)} for n in range(6)]
+    with ThreadPoolExecutor(1) as thread:
+        sent = thread.submit(client.post, "/v1/query/batch", json={"questions": asked})
+        wait_for(lambda: figures(operator)["mplus_reader_running"] > 0)
+        for reader in server.readers():
+            kill(reader)
+        answer = sent.result(120)
+    assert answer.status_code == 200
+    told = answer.json()["answers"]
+    assert [one["id"] for one in told] == [one["id"] for one in asked]
+    lost = [one for one in told if one["status"] == 503]
+    assert lost, "the reader was answering"
+    assert all(one["retry_after"] and one["problem"]["detail"] for one in lost)
+    assert {one["status"] for one in told} <= {200, 503}
+    wait_for(lambda: client.post("/v1/query", json={"question": "?"}).status_code == 200)
+    client.close()
+
+
 def test_load_brings_another_reader(server: Server, operator: httpx.Client) -> None:
     clients = [new_tenant(server, operator, f"load-{n}") for n in range(4)]
     for client in clients:
