@@ -43,8 +43,8 @@ class WaitingReader:
                 told.set_result(said)
 
         asked = AskRequest(plan, (Turn("user", question),), sampling)
-        ticket = self._answering.ask(asked, deliver)
+        handle = self._answering.ask(asked, deliver)
         try:
             return told.result()
         finally:
-            ticket.cancel()
+            handle.cancel()

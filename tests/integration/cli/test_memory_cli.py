@@ -355,7 +355,7 @@ def test_an_unknown_tenant_is_refused_by_all(mplus: WarmCommand, tmp_path: Path)
 
 class TestAskingTogether:
     def test_each_line_is_answered_as_if_alone(self, mplus: WarmCommand, tmp_path: Path) -> None:
-        questions = [
+        questions: list[dict[str, Any]] = [
             {"id": "owl", "question": "Which colour has the owl?", "max_tokens": 8},
             {"question": "Which colour?", "snapshot": "birds", "citations": 1, "max_tokens": 8},
             {"id": "none", "question": "Who?", "snapshot": "nothing"},
