@@ -952,6 +952,47 @@ class Tenants(Base):
     tenants: list[Tenant]
 
 
+class BatchAnswer(Base):
+    """
+    What became of one question: `response`, or `problem`.
+    """
+
+    id: str | None
+    """
+    Of the question, if it has one.
+    """
+    index: int
+    """
+    Its place in the request, from 0.
+    """
+    status: int
+    """
+    What `POST /v1/query` would be answered with.
+    """
+    response: Answer | None = None
+    problem: Problem | None = None
+    retry_after: int | None = None
+    """
+    Of a problem that may pass: seconds after which to ask again.
+    """
+
+
+class BatchAnswers(Base):
+    """
+    What became of all questions, in their order.
+    """
+
+    answers: list[BatchAnswer]
+    answered: int
+    """
+    How many have a `response`.
+    """
+    failed: int
+    """
+    How many have a `problem`.
+    """
+
+
 class ChatChunk(Base):
     """
     One event of a streamed reply; the last one with a choice has `mplus`.

@@ -8,12 +8,12 @@ from typing import Any, TypedDict, Unpack
 import httpx
 
 from ..flow import Flow, operation
-from ..models import Answer, SearchResults
+from ..models import Answer, BatchAnswers, SearchResults
 from ..requests import call, given, request
 from ..streams import AnswerEvents, streamed
 from .core import Core, Filter, Moment, chosen, moment
 
-_QUERY, _SEARCH = "/v1/query", "/v1/search"
+_QUERY, _BATCH, _SEARCH = "/v1/query", "/v1/query/batch", "/v1/search"
 
 
 class Searched(TypedDict, total=False):
@@ -81,6 +81,21 @@ class Asking(Core):
         answer = yield from call(self.patience, Answer, "POST", _QUERY, json=body)
         return answer
 
+    @operation
+    def query_batch(self, questions: Sequence[str | Mapping[str, Any]]) -> Flow[BatchAnswers]:
+        """Ask up to 100 questions, which are answered together, in their order. One that fails has
+        a `problem` instead of a `response`.
+
+        Args:
+            questions: each its words, or `question` with the keywords of `Asked` and an `id`.
+
+        Raises:
+            ApiError: all of it was refused.
+        """
+        body = {"questions": [_entry(each) for each in questions]}
+        answers = yield from call(self.patience, BatchAnswers, "POST", _BATCH, json=body)
+        return answers
+
     def _stream_query(self, question: str, **asked: Unpack[Asked]) -> Flow[httpx.Response]:
         """Ask, and have the answer piece by piece; `result` is the whole `Answer`, whose text
         stands in the pieces' place: it may have been withheld. Keywords are those of `Asked`.
@@ -102,6 +117,10 @@ class Asking(Core):
         body = {"query": query, **_body(searched)}
         found = yield from call(self.patience, SearchResults, "POST", _SEARCH, json=body)
         return found
+
+
+def _entry(question: str | Mapping[str, Any]) -> dict[str, Any]:
+    return {"question": question} if isinstance(question, str) else _body(question)
 
 
 def _body(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,6 +177,19 @@ def test_a_stream_is_its_result(client: Client) -> None:
     assert stream.request_id == stream.result.request_id
 
 
+def test_questions_are_asked_together(client: Client) -> None:
+    taken = client.memorize("Maren Tolva lives in Dorvas.", wait=True)
+    wrong = {"question": "Who?", "threshold": 7, "id": "wrong"}
+    late = {"question": "Where?", "min_step": taken.min_step, "max_tokens": 4}
+    told = client.query_batch(["Where does she live?", wrong, late])
+    assert (told.answered, told.failed) == (2, 1)
+    assert [one.status for one in told.answers] == [200, 422, 200]
+    assert told.answers[1].id == "wrong"
+    assert told.answers[1].problem is not None
+    assert told.answers[2].response is not None
+    assert told.answers[2].response.citations
+
+
 def test_a_stream_that_is_left_is_cancelled(api: ApiWorld, client: Client) -> None:
     client.memorize("Maren Tolva lives in Dorvas.", wait=30)
     with client.stream_query("Where does she live?", max_tokens=50) as stream:
