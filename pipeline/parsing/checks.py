@@ -21,8 +21,17 @@ _LONG_WORD = re.compile(rf"(?<![^{_BREAKS}])[^{_BREAKS}]{{{MAX_WORD + 1}}}")
 _LETTERS = re.compile(r"[^\W\d_]")
 # What no writing has: controls, private use, unassigned marks that stand for lost bytes.
 _STRANGE = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff\ue000-\uf8ff]")
-# UTF-8 that was read as a Latin encoding, and written out again.
-_MOJIBAKE = re.compile("[ÃÂ][\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œ¡-¿]|â€[\x80-\xbf™œ“”¦¢]")  # noqa: RUF001
+# What the second and later bytes of UTF-8 are in a Latin encoding, and in Cyrillic ones.
+_LATIN_REST = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹Œ‘’“”•–—˜™š›œžŸ"  # noqa: RUF001
+_CYRILLIC_REST = "\xa0-\xbfЂЃѓЉЊЌЋЏђљњќћџЎўЈҐЁЄЇІіґёєјЅѕї€‚„…†‡‰‹‘’“”•–—™›№"  # noqa: RUF001
+# UTF-8 that was read as one of them, and written out again.
+_MOJIBAKE = re.compile(
+    f"[ÃÂÄÅÎÏÐÑ][{_LATIN_REST}]|[à-ï][{_LATIN_REST}]{{2}}|[РС][{_CYRILLIC_REST}]"  # noqa: RUF001
+)
+_MARKS = re.compile("[À-ïРС]")
+_ACCENTED = re.compile("[À-ÿ]")
+_MOST_ACCENTED = 0.5  # of the letters; Cyrillic that was read as a Latin encoding has no others
+_FEWEST = 20  # letters from which that says something
 _MOST_STRANGE = 0.1  # of the letters and strange signs
 _MOST_MOJIBAKE = 0.05  # likewise
 # Letters that no font shows and a language model reads: a way to plant instructions.
@@ -71,7 +80,7 @@ def _check_words(text: str, name: str) -> None:
 def _check_writing(text: str, name: str) -> None:
     """Better no document than a wrong one."""
     strange = len(_STRANGE.findall(text))
-    if not strange and "Ã" not in text and "â€" not in text:
+    if not strange and (text.isascii() or not _MARKS.search(text)):
         return
     letters = len(_LETTERS.findall(text))
     if strange > _MOST_STRANGE * (letters + strange):
@@ -81,7 +90,10 @@ def _check_writing(text: str, name: str) -> None:
             Refusal.NOT_TEXT,
         )
     garbled = len(_MOJIBAKE.findall(text))
-    if garbled > _MOST_MOJIBAKE * letters:
+    accented = len(_ACCENTED.findall(text))
+    if garbled > _MOST_MOJIBAKE * letters or (
+        letters >= _FEWEST and accented > _MOST_ACCENTED * letters
+    ):
         raise DocumentError(
             f"{name}: its text was decoded wrongly before it was saved (such as Ã¤ for ä); save it "
             "again from where it came from",

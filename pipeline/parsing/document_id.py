@@ -11,7 +11,8 @@ def storable(text: str) -> str:
     """Without what no database takes: lone surrogates, as some PDFs yield, and NUL."""
     if text.isascii() and "\0" not in text:
         return text
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "\ufffd")
 
 
 def id_of_name(name: str) -> str:

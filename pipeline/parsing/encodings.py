@@ -89,6 +89,8 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
             no text.
     """
     encoding = encoding_of(data[:_SAMPLE], declared) or "utf-8"
+    if encoding == "cp1252" and _is_utf8(data):
+        encoding = "utf-8"  # what programs declare without looking
     if encoding == "utf-8" and any(escape in data[:_SAMPLE] for escape in _ISO_2022):
         encoding = "iso2022_jp"
     try:
@@ -109,6 +111,17 @@ def decode(data: bytes, name: str, declared: str | None = None) -> str:
     if "\0" in text or len(_CONTROLS.findall(text)) > len(text) // 100:
         raise DocumentError(f"{name} is binary data, not text", Refusal.NOT_TEXT)
     return unix_lines(text.removeprefix("\ufeff"))
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether letters beyond ASCII make UTF-8, which no text of another encoding does by chance."""
+    if data.isascii():
+        return False
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def unix_lines(text: str) -> str:

@@ -67,6 +67,8 @@ def _read(file: BinaryIO, name: str, ocr: Ocr | None) -> Iterator[Record]:
         yield from read_zip(file, name, partial(_read_member, ocr=ocr))
     elif kind == "mbox":
         yield from read_mbox(file, name, partial(parse_bytes, ocr=ocr, depth=1))
+    elif kind == "jsonl" and start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+        yield from read_json(file, name)  # an array, whatever its name says
     elif kind in _READERS:
         yield from _READERS[kind](file, name)
     else:

@@ -24,6 +24,7 @@ _DEEPEST = 200  # elements or values inside one another
 _UNREAD = frozenset(["script", "style"])
 _NO_VALUES = frozenset("id class style href src type rel ref width height x y d".split())
 _ESCAPED = re.compile(r"</?(p|br|b|i|a|div|span|ul|li|h[1-6])\b[^<>]{0,500}>", re.I)
+_FENCES = re.compile("`+")
 _OUTPUT = 4000  # characters of one output of a notebook
 
 
@@ -31,9 +32,9 @@ def parse_notebook(data: bytes, name: str) -> ParsedDocument:
     """The cells of a Jupyter notebook in order, with the text of their outputs."""
     try:
         notebook = json.loads(decode(data, name))
-        cells = notebook.get("cells") or [
-            cell for sheet in notebook["worksheets"] for cell in sheet["cells"]
-        ]
+        cells = notebook.get("cells")
+        if cells is None:
+            cells = [cell for sheet in notebook["worksheets"] for cell in sheet["cells"]]
         blocks = [block for cell in cells for block in _cell(cell) if block.strip()]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise DocumentError(
@@ -48,11 +49,18 @@ def _cell(cell: dict[str, Any]) -> Iterator[str]:
         yield source
         return
     if source.strip():
-        yield f"```\n{source}\n```"
+        yield _fenced(source)
     for output in cell.get("outputs", []):
         text = _output(output)
         if text.strip():
-            yield f"```\n{text[:_OUTPUT]}\n```"
+            yield _fenced(text[:_OUTPUT])
+
+
+def _fenced(text: str) -> str:
+    """Between fences longer than any in it."""
+    longest = max((len(run) for run in _FENCES.findall(text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{text}\n{fence}"
 
 
 def _output(output: dict[str, Any]) -> str:

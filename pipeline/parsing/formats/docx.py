@@ -19,7 +19,15 @@ from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
 
 _PARTS = re.compile(r"word/(document\d*|footnotes|endnotes|header\d*|footer\d*|comments)\.xml")
 _STYLES = "word/styles.xml"
-_MARKS = (b"noBreakHyphen", b"vertAlign", b":sym ")
+_MARKS = (b"noBreakHyphen", b"vertAlign", b":sym ", b":ruby")
+# What the font Symbol shows for the letters of ASCII, and for some of its signs.
+_GREEK = dict(
+    zip(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz\xa3\xb3\xb9\xb1\xb4\xb8\xd7\xae\xa5\xb0\xb6\xd6",
+        "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖαβχδεφγηιϕκλμνοπθρστυϖωξψζ≤≥≠±×÷⋅→∞°∂√",
+        strict=True,
+    )
+)
 
 
 def legible(data: bytes, name: str) -> bytes:
@@ -55,6 +63,8 @@ def _changed(content: bytes, looks: WordLooks) -> bytes:
     root = etree.fromstring(content, xml_parser())
     if root is None:
         return content
+    for ruby in list(root.iter("{*}ruby")):
+        _become(ruby, _read_aloud(ruby))
     for run in list(root.iter("{*}r")):
         if looks.may_hide and looks.hides(run):
             run.getparent().remove(run)
@@ -82,9 +92,20 @@ def _rewrite(run: Any, shift: str) -> None:
 
 def _become(node: Any, text: str) -> None:
     """Turn a node into text of the same namespace."""
-    node.tag = f"{{{etree.QName(node).namespace}}}t"
-    node.attrib.clear()
-    node.text = text
+    tag, tail = f"{{{etree.QName(node).namespace}}}t", node.tail
+    node.clear()
+    node.tag, node.text, node.tail = tag, text, tail
+
+
+def _read_aloud(ruby: Any) -> str:
+    """Characters with how they are read behind them."""
+    base, reading = (
+        "".join(
+            text.text or "" for part in ruby.iter(f"{{*}}{local}") for text in part.iter("{*}t")
+        )
+        for local in ("rubyBase", "rt")
+    )
+    return f"{base}({reading})" if reading else base
 
 
 def _symbol(node: Any) -> str:
@@ -94,6 +115,9 @@ def _symbol(node: Any) -> str:
         letter = chr(int(code, 16))
     except (ValueError, OverflowError):
         return ""
+    font = next((value for key, value in node.attrib.items() if key.endswith("}font")), "")
+    if font == "Symbol" and 0xF000 <= ord(letter) <= 0xF0FF:
+        return _GREEK.get(chr(ord(letter) - 0xF000), "")
     return letter if letter.isprintable() else ""
 
 

@@ -12,8 +12,8 @@ from lxml import etree, html
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.encodings import decode, labelled
-from mplus_ray.pipeline.parsing.formats.hidden.style_sheets import StyleSheets
-from mplus_ray.pipeline.parsing.formats.html_blocks import HtmlBlocks, is_hidden, unread
+from mplus_ray.pipeline.parsing.formats.hidden.html import HiddenElements
+from mplus_ray.pipeline.parsing.formats.html_blocks import HtmlBlocks, unread
 from mplus_ray.pipeline.parsing.refusals import Refusal
 from mplus_ray.pipeline.parsing.titles import meaningful
 
@@ -57,15 +57,17 @@ def parse_markup(source: str, name: str) -> ParsedDocument:
             raise DocumentError(
                 f"{name}, line {entry.line}: {entry.message}; simplify the page", Refusal.TOO_LARGE
             )
-    sheets = StyleSheets(root)
-
-    def hides(element: Any) -> bool:
-        return is_hidden(element) or sheets.hide(element)
-
+    hides = HiddenElements(root).hide
     text, sections = HtmlBlocks(hides).read(_main_part(root, hides))
-    declared = meaningful(root.findtext(".//title") or "", name)
+    declared = meaningful(_title(root), name)
     title = declared or (sections[0].title if sections else Path(name).stem)
     return ParsedDocument(title=title, text=text, sections=sections)
+
+
+def _title(root: Any) -> str:
+    """The page's, not that of a drawing in it."""
+    found = next((each for each in root.iter("title") if each.getparent().tag != "svg"), None)
+    return "" if found is None else found.text or ""
 
 
 def _declared_encoding(data: bytes, name: str) -> str | None:
@@ -80,7 +82,7 @@ def _declared_encoding(data: bytes, name: str) -> str | None:
         raise DocumentError(
             f"{name} declares the unknown encoding {label!r}; convert it to UTF-8", Refusal.ENCODING
         )
-    return encoding
+    return "utf-8" if encoding.startswith("utf-16") else encoding  # as the standard has it
 
 
 def _main_part(root: Any, hides: Hides) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,49 +18,27 @@ _BLOCK_NAMES = (
     "summary table tbody tfoot thead tr ul"
 )
 _UNREAD_NAMES = (
-    "audio button canvas datalist footer head iframe input nav noembed noframes noscript object "
-    "option script select style svg template textarea video"
+    "audio button canvas datalist footer head iframe nav noembed noframes noscript object "
+    "script style svg template video"
 )
 _BLOCKS = _HEADINGS.keys() | set(_BLOCK_NAMES.split())
 _UNREAD = frozenset(_UNREAD_NAMES.split())
+_FIELDS = frozenset(["label", "select", "option", "textarea"])  # which words end at
+_STANDING = _FIELDS | {"img", "input"}
+_LONGEST_TOLD = 200  # characters of a cell that are told again in the rows below
+_MOST_TOLD = 256  # columns of a row up to which cells of those above are told
+_NOT_SHOWN = frozenset(
+    "hidden password submit reset button image checkbox radio file range".split()
+)
 # What makes a table a means of layout: its cells are read one after the other.
 _LAYOUT = frozenset(["table", "ul", "ol", "pre", "form", "article", "section", *_HEADINGS])
-_HIDING = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*(hidden|collapse)|(?<![\w-])opacity\s*:\s*0*\.?0*\s*(;|!|$)"
-    r"|font-size\s*:\s*0*\.?0*\s*(px|pt|em|rem|%)?\s*(;|!|$)|clip(-path)?\s*:\s*(rect|inset)\(\s*(0|1px|50%|100%)"
-    r"|(text-indent|left|top)\s*:\s*-\s*\d{3,}|font-size\s*:\s*[01]?(\.\d+)?(px|pt)\s*(;|!|$)"
-    r"|scale\(\s*0|(?<![\w-])color\s*:\s*transparent",
-    re.I,
-)
-_CLIPPED = re.compile(r"(?<![\w-])(max-)?(height|width)\s*:\s*0(px|em|%)?\s*(;|!|$)", re.I)
-_OVERFLOW = re.compile(r"overflow(-[xy])?\s*:\s*(hidden|clip)", re.I)
-_COLOUR = re.compile(r"(?<![\w-])(background-color|background|color)\s*:\s*([#\w]{3,20})", re.I)
-_NAMED = {"white": "#ffffff", "black": "#000000", "#fff": "#ffffff", "#000": "#000000"}
-_LONGEST_STYLE = 4096  # characters that are looked at
 
 
 def unread(element: Any) -> bool:
     """Whether it holds nothing for a reader, or is no element at all."""
+    if element.tag == "option":
+        return "selected" not in element.attrib
     return not isinstance(element.tag, str) or element.tag in _UNREAD
-
-
-def is_hidden(element: Any) -> bool:
-    """Whether the page says that nobody sees it."""
-    if "hidden" in element.attrib:
-        return element.attrib["hidden"].lower() != "until-found"
-    style = element.attrib.get("style")
-    return style is not None and _hides(style[:_LONGEST_STYLE])
-
-
-def _hides(style: str) -> bool:
-    if _HIDING.search(style):
-        return True
-    if _CLIPPED.search(style) and _OVERFLOW.search(style):
-        return True
-    colours = {name.lower(): value.lower() for name, value in _COLOUR.findall(style)}
-    ground = colours.get("background-color", colours.get("background"))
-    letters = colours.get("color")
-    return ground is not None and _NAMED.get(str(letters), letters) == _NAMED.get(ground, ground)
 
 
 @dataclass
@@ -77,6 +54,25 @@ class _Table:
     layout: bool
     rows: list[list[str]] = field(default_factory=list)
     in_cell: bool = False
+    below: dict[int, tuple[int, str]] = field(default_factory=dict)  # by column: rows, and text
+
+    def begin_cell(self) -> None:
+        """Tell the cells from above that reach down to where the next one stands."""
+        row = self.rows[-1]
+        while len(row) < _MOST_TOLD and (reaching := self.below.pop(len(row), None)) is not None:
+            rows, text = reaching
+            if rows > 1:
+                self.below[len(row)] = rows - 1, text
+            row.append(text)
+
+    def end_cell(self, text: str, columns: int, rows: int) -> None:
+        """Put a cell into its row, and keep it for those below."""
+        row = self.rows[-1]
+        if rows > 1:
+            told = text if len(text) <= _LONGEST_TOLD else ""
+            for place in range(columns):
+                self.below[len(row) + place] = rows - 1, told if place == 0 else ""
+        row += [text, *[""] * (columns - 1)]
 
 
 class HtmlBlocks:
@@ -126,8 +122,8 @@ class HtmlBlocks:
             self._end_block()
         if tag == "br":
             self._inline.append("\n" if self._verbatim and not self._cell else " ")
-        elif tag == "img":
-            self._inline.append(f" {element.get('alt', '')} ")
+        elif tag in _STANDING:
+            self._inline.append(f" {_stands_for(element)} ")
         elif tag == "pre":
             self._verbatim += 1
         elif tag in ("ol", "ul"):
@@ -147,12 +143,16 @@ class HtmlBlocks:
         self._end_block()
         if not table.rows:
             table.rows.append([])
+        if not table.layout:
+            table.begin_cell()
         table.in_cell = True
 
     def _close(self, element: Any) -> None:
         tag = element.tag
         if not isinstance(tag, str):
             return
+        if tag in _FIELDS:
+            self._inline.append(" ")
         if self._shifts and _shift_of(element) is not None:
             self._shift()
         if tag in _BLOCKS:
@@ -163,10 +163,17 @@ class HtmlBlocks:
             self._lists.pop()
         elif tag == "li":
             self._marker = None
-        elif tag in ("td", "th") and self._tables:
-            self._close_cell(self._tables[-1], element)
-        elif tag == "table" and self._tables:
-            table = self._tables.pop()
+        elif self._tables:
+            self._close_in_table(self._tables[-1], element)
+
+    def _close_in_table(self, table: _Table, element: Any) -> None:
+        tag = element.tag
+        if tag in ("td", "th"):
+            self._close_cell(table, element)
+        elif tag == "tr" and table.rows and not table.layout:
+            table.begin_cell()
+        elif tag == "table":
+            self._tables.pop()
             if not table.layout:
                 self._builder.table(table.rows)
 
@@ -174,9 +181,9 @@ class HtmlBlocks:
         if table.layout:
             self._end_block()
         else:
-            table.rows[-1].append("".join(self._inline))
+            text = "".join(self._inline)
             self._inline.clear()
-            table.rows[-1] += [""] * (_span(element) - 1)
+            table.end_cell(text, _span(element, "colspan"), _span(element, "rowspan"))
         table.in_cell = False
 
     def _shift(self) -> None:
@@ -245,7 +252,15 @@ def _start(element: Any) -> int:
     return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 1
 
 
-def _span(element: Any) -> int:
-    """Columns that a cell takes; more than a few say nothing about where the next one stands."""
-    value = element.get("colspan", "")
+def _span(element: Any, name: str) -> int:
+    """Columns or rows that a cell takes; more than a few say nothing about where others stand."""
+    value = element.get(name, "")
     return min(int(value), 50) if value.isascii() and value.isdigit() and int(value or 1) else 1
+
+
+def _stands_for(element: Any) -> str:
+    """What is seen where an element begins: a picture's text, what stands in a field."""
+    if element.tag == "img":
+        return str(element.get("alt", ""))
+    shows = element.tag == "input" and element.get("type", "text").lower() not in _NOT_SHOWN
+    return str(element.get("value", "")) if shows else ""

@@ -138,8 +138,7 @@ class _Reader:
                 self._blocks(cell.blocks)
             return
         rows = [[self._slot(slot) for slot in row] for row in table.grid]
-        if self._sheets:
-            _repeat_merged(table, rows)
+        _repeat_merged(table, rows)
         if self._sheets and table.header_rows == 1 and len(rows) > 1:
             header = [one_line(cell) for cell in rows[0]]
             lines = [row_sentence(header, row) for row in rows[1:]]

@@ -34,7 +34,10 @@ _TEX_LEVELS = {
     "paragraph": 5,
 }
 _TEX_COMMENT = re.compile(r"(?<!\\)%.*")
+_TEX_UNREAD = {"\\begin{comment}": "\\end{comment}", "\\iffalse": "\\fi"}
+_TEX_VERBATIM = re.compile(r"\\begin\{(verbatim\*?|lstlisting|minted|Verbatim|alltt)\}")
 _LINK_COMMENT = re.compile(r"^ {0,3}\[[^\[\]\n]{1,80}\]: ?(?:#|<>) [(\"'][^\n]*\n?", re.M)
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _COMMENT_BEGIN, _COMMENT_END = "<!--", "-->"
 _MOST_FRONT = 200  # lines of front matter
 
@@ -42,8 +45,8 @@ Lines = list[tuple[str, int]]  # with where they begin
 
 
 def parse_text(data: bytes, name: str) -> ParsedDocument:
-    """The text as it stands, titled by its file name."""
-    return ParsedDocument(title=Path(name).stem, text=decode(data, name))
+    """The text as it stands without a terminal's colours, titled by its file name."""
+    return ParsedDocument(title=Path(name).stem, text=_TERMINAL.sub("", decode(data, name)))
 
 
 def parse_markdown(data: bytes, name: str) -> ParsedDocument:
@@ -82,9 +85,8 @@ def _org_lines(text: str) -> Iterator[str]:
 
 
 def parse_tex(data: bytes, name: str) -> ParsedDocument:
-    """LaTeX source without its comments."""
-    source = decode(data, name)
-    text = "\n".join(_TEX_COMMENT.sub("", line) for line in source.split("\n"))
+    """LaTeX source without its comments and what follows the document's end."""
+    text = "\n".join(_tex_lines(decode(data, name)))
     title: str | None = None
     sections = []
     for line, start in _lines(text):
@@ -93,6 +95,30 @@ def parse_tex(data: bytes, name: str) -> ParsedDocument:
         elif title is None and (named := _TEX_TITLE.match(line)):
             title = meaningful(named[1], name)
     return _document(text, [each for each in sections if each.title], title, name)
+
+
+def _tex_lines(source: str) -> Iterator[str]:
+    end = ""  # of what is left out
+    verbatim = ""  # the end of what stands as it is
+    for line in source.split("\n"):
+        bare = line.strip()
+        if end:
+            end = "" if bare.startswith(end) else end
+        elif verbatim:
+            verbatim = "" if verbatim in line else verbatim
+            yield line
+        elif bare in _TEX_UNREAD:
+            end = _TEX_UNREAD[bare]
+        elif found := _TEX_VERBATIM.match(bare):
+            verbatim = (
+                f"\\end{{{found[1]}}}" if found[0].replace("begin", "end") not in bare else ""
+            )
+            yield line
+        else:
+            shown = _TEX_COMMENT.sub("", line)
+            yield shown
+            if "\\end{document}" in shown:
+                return
 
 
 def parse_code(data: bytes, name: str) -> ParsedDocument:
@@ -142,11 +168,16 @@ def _without_comments(text: str) -> str:
 def _shown(line: str, hidden: bool) -> tuple[str, bool]:
     """A line without what is in comments, and whether one is open at its end."""
     parts: list[str] = []
-    place = 0
+    place = ticks = 0  # of code in a line, which begins and ends with one
     while place < len(line):
         mark = _COMMENT_END if hidden else _COMMENT_BEGIN
         found = line.find(mark, place)
         if not hidden:
+            ticks += line.count("`", place, found) if found >= 0 else 0
+            if found >= 0 and ticks % 2 and (code := line.find("`", found)) >= 0:
+                parts.append(line[place : code + 1])
+                place, ticks = code + 1, ticks + 1
+                continue
             parts.append(line[place:] if found < 0 else line[place:found])
         if found < 0:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,6 +20,7 @@ from mplus_ray.pipeline.parsing.refusals import Refusal
 _SAMPLE = 100  # rows by which the columns are told apart
 _DELIMITERS = ",;\t|"
 _LOOK = 8  # lines in which the header is looked for
+_LONGEST_LOOK = 10_000  # characters of one of them
 _MOST_COLUMNS = 16_384
 _LONG_NAME = 60  # characters; what is longer is no column's name
 _MOST_LINES = 10_000  # of one row: more is a quote that nobody closed
@@ -59,7 +61,7 @@ Row = list[str] | DocumentError
 def _records(text: io.TextIOWrapper, name: str) -> Iterator[Record]:
     lines = _Lines(text, name)
     head = lines.peek(_LOOK)
-    delimiter = max(_DELIMITERS, key=lambda mark: sum(min(line.count(mark), 1000) for line in head))
+    delimiter = max(_DELIMITERS, key=lambda mark: _regularity(head, mark))
     rows = _rows(lines, delimiter, name)
     sample = list(islice(rows, _SAMPLE))
     skipped, header = _header([row for row in sample if isinstance(row, list)], name)
@@ -72,24 +74,34 @@ def _records(text: io.TextIOWrapper, name: str) -> Iterator[Record]:
         if column
     }
     columns = Columns.choose([column for column in header if column], sizes, name, len(good))
+    if columns.text is not None:  # what has no name is kept beside it under one
+        header = [column or f"column {place}" for place, column in enumerate(header, 1)]
     table = _Table(columns, header, name, Path(name).stem, kind)
     for number, row in enumerate(chain(body, rows), 1):
         yield table.record(row, number)
 
 
-def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
-    """How many rows come before the first document, and the columns' names.
-
-    A name that is empty stands for a column that nobody reads.
+def _regularity(head: Sequence[str], mark: str) -> tuple[int, int]:
+    """How many of the first lines have as many fields as most, and how many these are: a text
+    may have more commas than its table has columns.
     """
+    widths = [len(next(csv.reader([line[:_LONGEST_LOOK]], delimiter=mark), [])) for line in head]
+    several = Counter(width for width in widths if width > 1)
+    width, lines = max(several.items(), key=lambda each: (each[1], each[0]), default=(0, 0))
+    return lines, width
+
+
+def _header(rows: Sequence[list[str]], name: str) -> tuple[int, list[str]]:
+    """How many rows come before the first document, and the columns' names; empty: it has none."""
     if not rows:
         raise DocumentError(
             f"{name} has no header: its first row must name each column once", Refusal.MALFORMED
         )
-    widths = [_width(row) for row in rows[:_LOOK]]
+    widths = [_width(row) for row in rows]
     place = 0
-    if len(rows) > 2 and widths[0] == 1 and widths[1] > 1:
-        place = 1  # a title above the table
+    if sum(width > 1 for width in widths) > len(rows) // 2 and len(rows) > 2:
+        # Titles above the table are no names of columns.
+        place = next(place for place, width in enumerate(widths) if width > 1)
     if _is_running_text(rows[place:]):
         return place, ["text"]
     header = [column.removeprefix("\ufeff").strip() for column in rows[place]]
@@ -134,7 +146,7 @@ def _is_running_text(rows: Sequence[list[str]]) -> bool:
         return False
     first = rows[0][0].strip()
     words = first.split()
-    return (len(words) > 3 and first[-1:] in ".!?…。") or len(first) > _LONG_NAME
+    return (len(words) > 1 and first[-1:] in ".!?…。") or len(first) > _LONG_NAME
 
 
 @dataclass(frozen=True)
@@ -164,9 +176,21 @@ class _Table:
         # Spreadsheets leave empty fields at the end out.
         row += [""] * (len(header) - len(row))
         fields = dict(zip(header, row, strict=False))
-        fields.pop("", None)
+        if self.columns.text is None and fields.pop("", "") != "":
+            fields = self._with_unnamed(row, number)
         title = f"{self.stem} {number}"
         return self.columns.record(fields, number, self.name, title, self.kind)
+
+    def _with_unnamed(self, row: list[str], number: int) -> dict[str, str]:
+        """The fields of a row, with those of columns without a name unless they only count."""
+        counts = (str(number), str(number - 1))
+        named = {column: value for column, value in zip(self.header, row, strict=False) if column}
+        unnamed = (
+            value
+            for column, value in zip(self.header, row, strict=False)
+            if not column and value.strip() not in counts
+        )
+        return {**named, "": "; ".join(value for value in map(str.strip, unnamed) if value)}
 
 
 def _rows(lines: _Lines, delimiter: str, name: str) -> Iterator[Row]:

@@ -36,7 +36,7 @@ def read_json(file: BinaryIO, name: str) -> Iterator[Record]:
     try:
         value = json.loads(decode(data, name), parse_constant=no_number)
     except (ValueError, RecursionError) as error:
-        if _is_lines(data):
+        if _is_lines(data) or Path(name).suffix.lower() in (".jsonl", ".ndjson"):
             file.seek(0)
             yield from read_jsonl(file, name)
             return

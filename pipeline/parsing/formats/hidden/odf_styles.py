@@ -23,6 +23,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 _SMALLEST = 1.5  # points: nobody reads what is smaller
 _DEEPEST = 32  # styles that inherit from one another
 _POINTS = re.compile(r"([\d.]{1,10})pt")
+_PERCENT = re.compile(r"(-?\d{1,3}(?:\.\d{1,5})?)%")
 # A page, a paragraph or a picture behind the text that may have any colour.
 _BEHIND = (b'run-through="background"', b"fill-image", b'fill="bitmap"', b'fill="gradient"')
 
@@ -86,6 +87,14 @@ class OdfStyles:
             return True
         points = _POINTS.fullmatch(self._said(name, "text-properties", f"{FO}font-size") or "")
         return points is not None and float(points[1]) <= _SMALLEST
+
+    def shift(self, name: str | None) -> float:
+        """How high letters of that style stand: above 0 raised, below 0 lowered, in percent."""
+        place = (self._said(name, "text-properties", f"{STYLE}text-position") or "").split(" ")[0]
+        if place in ("super", "sub"):
+            return 33.0 if place == "super" else -33.0
+        number = _PERCENT.fullmatch(place)
+        return float(number[1]) if number is not None else 0.0
 
     def hides_sheet(self, name: str | None) -> bool:
         """Whether a sheet of that style is not shown."""

@@ -1,4 +1,4 @@
-"""OpenDocument files without hidden text, sheets and rows; their comments become notes."""
+"""OpenDocument files without hidden text, sheets and rows, with comments as notes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,17 @@ from mplus_ray.pipeline.parsing.formats.hidden.odf_white import remove_white
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
+from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
 
-_SIGNS = (b"hidden", b"display=", b"annotation", b"font-size", b"visibility=", b"fo:color=")
+_SIGNS = (
+    b"hidden",
+    b"display=",
+    b"annotation",
+    b"font-size",
+    b"visibility=",
+    b"fo:color=",
+    b"text-position",
+)
 
 
 def without_hidden_odf(data: bytes) -> tuple[bytes, tuple[RefusalCount, ...]]:
@@ -45,6 +54,8 @@ def _shown(content: bytes, styles: bytes, found: Refusals) -> bytes:
     for node in list(root.iter(f"{TEXT}p", f"{TEXT}h", f"{TEXT}span", f"{TEXT}a")):
         if known.hides_text(node.get(f"{TEXT}style-name")):
             _empty(node)
+        elif node.text and not len(node) and (shift := known.shift(node.get(f"{TEXT}style-name"))):
+            node.text = superscript(node.text) if shift > 0 else subscript(node.text)
     for node in list(root.iter(f"{TEXT}section")):
         if node.get(f"{TEXT}display") == "none":
             _empty(node)

@@ -1,4 +1,4 @@
-"""RTF without hidden, deleted and tiny text, and without letters of the paper's colour."""
+"""RTF without hidden, deleted and tiny text or white letters; raised digits as such."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 
 from mplus_ray.pipeline.parsing.formats.hidden.colours import WHITE, Colour, alike
+from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
 
 _SMALLEST = 1.5  # points: nobody reads what is smaller
-_SIGNS = re.compile(rb"\\(v(?![a-z])|deleted(?![a-z])|fs[0-3](?!\d)|red25\d)")
+_SIGNS = re.compile(rb"\\(super|sub|up\d|dn\d|v(?![a-z])|deleted(?![a-z])|fs[0-3](?!\d)|red25\d)")
 _TOKEN = re.compile(
     rb"\\bin(\d{1,10}) ?|\\([a-z]+)(-?\d{1,10})? ?|\\'[0-9a-f]{2}|\\[^a-z]|[{}]|[^\\{}]+",
     re.I | re.S,
@@ -23,12 +24,16 @@ _UNDER_LETTERS = frozenset(["highlight", "cb", "chcbpat", "chshdng", "chbgfdiag"
 _UNDER_PARAGRAPHS = frozenset(["cbpat", "shading"])
 _TABLES = frozenset(["stylesheet", "fonttbl", "colortbl", "info", "listtable"])  # no text
 
+_SHIFTS = {"super": superscript, "sub": subscript}
+_NAMES = {"super": "super", "up": "super", "sub": "sub", "dn": "sub"}
+
 State = frozenset[str]  # why text is hidden at this place, and what may stand behind it
 _PLAIN: State = frozenset()
 
 
 def without_hidden_rtf(data: bytes) -> bytes:
-    """The file without text that is hidden, deleted, too small to be read, or white on white.
+    """The file without text that is hidden, deleted, too small to be read, or white on white, with
+    raised and lowered letters as such.
 
     Cells and shapes may be dark: in a file that has shaded ones, white text stays.
     """
@@ -79,7 +84,17 @@ class _Shown:
             self._follow(token, word, found[3])
             is_text = not word and token not in (b"{", b"}") and token[:2] != b"\\*"
             if not (_is_hidden(self._state) and (is_text or word == "u")):
-                yield token
+                yield self._shifted(token) if is_text else token
+
+    def _shifted(self, token: bytes) -> bytes:
+        """Raised or lowered letters as such, where they are of ASCII."""
+        shift = _SHIFTS.get(next(iter(self._state & _SHIFTS.keys()), ""))
+        if shift is None or "table" in self._state or token[:1] == b"\\" or not token.isascii():
+            return token
+        letters = "".join(
+            letter if letter.isascii() else f"\\u{ord(letter)}?" for letter in shift(token.decode())
+        )
+        return b"{\\uc1 " + letters.encode() + b"}"
 
     def _follow(self, token: bytes, word: str, number: bytes | None) -> None:
         if token == b"{":
@@ -100,6 +115,9 @@ class _Shown:
             return state - {"paragraph"}
         if word in ("v", "deleted"):
             return _set(state, word, value != 0)
+        if word in ("super", "sub", "nosupersub", "up", "dn"):
+            name = _NAMES.get(word)
+            return (state - _SHIFTS.keys()) | ({name} if name and value != 0 else set())
         if word == "fs" and value is not None:
             return _set(state, word, value <= 2 * _SMALLEST)
         if word == "cf":

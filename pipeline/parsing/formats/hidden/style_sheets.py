@@ -15,18 +15,36 @@ from typing import Any
 
 import tinycss2
 
+from mplus_ray.pipeline.parsing.formats.hidden.colours import WHITE, alike
+from mplus_ray.pipeline.parsing.formats.hidden.declarations import (
+    colour_of,
+    ground_of,
+    hiding_properties,
+    is_unseen,
+    read_declarations,
+)
+
 _MOST = 262_144  # characters of all style sheets of a page that are read
 _MOST_RULES = 24  # for one name, of which an element can have several
 _MOST_ABOVE = 256  # elements around one that are looked at
 _SCREENS = frozenset(["", "all", "screen"])
-_PROPERTIES = re.compile(r"(?<![\w-])(display|visibility|opacity|font-size)\s*:")
-_HIDING = {
-    "display": re.compile(r"(?<![\w-])display\s*:\s*none"),
-    "visibility": re.compile(r"(?<![\w-])visibility\s*:\s*(hidden|collapse)"),
-    "opacity": re.compile(r"(?<![\w-])opacity\s*:\s*0*\.?0*\s*(;|!|$)"),
-    "font-size": re.compile(r"(?<![\w-])font-size\s*:\s*0*\.?0*(px|pt|em|rem|%)?\s*(;|!|$)"),
+# A rule that says any of these may undo one that hides by the others.
+_SAME_EFFECT = {
+    "font": "font-size",
+    "background": "color",
+    "background-color": "color",
+    "clip-path": "clip",
+    "zoom": "transform",
+    "overflow-x": "overflow",
+    "overflow-y": "overflow",
 }
-_FADES = ("transition", "animation")  # what is invisible at first, and comes
+_EFFECTS = frozenset(
+    "display visibility content-visibility opacity filter font-size transform clip left right "
+    "top bottom text-indent margin-left margin-top margin width height max-width max-height "
+    "color".split()
+)
+_NOT_INSIDE = frozenset(["font-size", "color"])  # what is in an element may have its own
+_NO_GROUND = frozenset("none transparent inherit initial unset revert".split())
 _NEVER = frozenset(["html", "body", "main", "article"])  # hidden while a page is loaded
 _SELECTOR = re.compile(r"[a-zA-Z][\w-]*|[#.][\w-]+")
 
@@ -65,10 +83,15 @@ class _Rule:
     compounds: tuple[_Compound, ...]  # from the outermost to the element
     strength: Strength
     properties: frozenset[str]
+    on_white: bool = False  # it hides only where nothing else is the ground
 
 
 class StyleSheets:
-    """Rules of one page that hide, and those that may undo them."""
+    """Rules of one page that hide, and those that may undo them.
+
+    Attributes:
+        is_white: no rule gives a ground of another colour than white.
+    """
 
     def __init__(self, root: Any) -> None:
         """
@@ -78,6 +101,8 @@ class StyleSheets:
         self._hiding: dict[str, list[_Rule]] = defaultdict(list)
         self._showing: dict[str, list[_Rule]] = defaultdict(list)
         self._place = 0
+        links = (link.get("rel", "").lower() for link in root.iter("link"))
+        self.is_white = not any("stylesheet" in rel for rel in links)
         left = _MOST
         for sheet in root.iter("style"):
             source = (sheet.text or "")[:left]
@@ -93,8 +118,10 @@ class StyleSheets:
             return False
         names = _names(element)
         for rule in _for(self._hiding, names):
-            if "font-size" in rule.properties and len(element):
-                continue  # what is in it may have a size of its own
+            if rule.properties <= _NOT_INSIDE and len(element):
+                continue
+            if rule.on_white and not (self.is_white and is_on_paper(element)):
+                continue
             if _matches(rule.compounds, element) and not any(
                 shown.strength > rule.strength
                 and shown.properties & rule.properties
@@ -119,28 +146,56 @@ class StyleSheets:
     def _add(self, rule: Any, is_certain: bool) -> None:
         if any(token.type == "{} block" for token in rule.content):
             return  # rules in rules
-        said = tinycss2.serialize(rule.content).lower()
-        properties = frozenset(_PROPERTIES.findall(said))
+        text = tinycss2.serialize(rule.content)
+        said = read_declarations(text)
+        self.is_white = self.is_white and _is_white(ground_of(said))
+        properties = frozenset(_SAME_EFFECT.get(name, name) for name in said) & _EFFECTS
         if not properties:
             return
         self._place += 1
-        hidden = frozenset(name for name in properties if _HIDING[name].search(said))
-        if any(word in said for word in _FADES):
-            hidden -= {"opacity"}
+        hidden = hiding_properties(said)
+        letters, ground = said.get("color"), ground_of(said)
+        unseen = letters is not None and is_unseen(letters, ground)
+        on_white = unseen and not hidden and ground is None
+        hidden |= {"color"} if unseen else set()
         hides = bool(hidden)
         properties = hidden or properties
         for selector in tinycss2.serialize(rule.prelude).split(","):
             compounds, is_plain = _compounds(selector)
             if not compounds or (hides and not (is_plain and is_certain)):
                 continue
-            strength = _strength("!important" in said.replace(" ", ""), selector, self._place)
+            important = "!important" in text.lower().replace(" ", "")
+            strength = _strength(important, selector, self._place)
             found = self._hiding if hides else self._showing
             last = compounds[-1]
             # By each class: an element may get the others.
             keys = [last.key] if hides else [f".{name}" for name in last.classes] or [last.key]
             for key in keys:
                 if len(found[key]) < _MOST_RULES:
-                    found[key].append(_Rule(compounds, strength, properties))
+                    found[key].append(_Rule(compounds, strength, properties, on_white))
+
+
+def _is_white(ground: str | None) -> bool:
+    """Whether a ground is white, or none at all."""
+    if ground is None or ground in _NO_GROUND:
+        return True
+    colour = colour_of(ground)
+    return colour is not None and (alike(colour[0], WHITE) or colour[1] == 0)
+
+
+def is_on_paper(element: Any) -> bool:
+    """Whether neither an element nor what it is in has a ground of its own, as far as they say."""
+    around = (element, *islice(element.iterancestors(), _MOST_ABOVE))
+    return not any(has_ground(each) for each in around)
+
+
+def has_ground(element: Any) -> bool:
+    """Whether an element itself says what its ground is."""
+    attributes = element.attrib
+    if "bgcolor" in attributes or "background" in attributes:
+        return True
+    style = attributes.get("style")
+    return style is not None and "background" in style.lower()
 
 
 def _compounds(selector: str) -> tuple[tuple[_Compound, ...], bool]:

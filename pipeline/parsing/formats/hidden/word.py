@@ -19,7 +19,10 @@ _OFF = frozenset(["0", "false", "off"])
 _DEEPEST = 32  # styles that inherit from one another
 _DEEPEST_RUN = 200  # elements that a run whose ground is looked for is in
 _SMALLEST = 3  # half points: nobody reads what is smaller
-_HIDING = re.compile(rb"""[:<](vanish\b|sz\s[^<>]{0,40}?val=["'][0-2]["'])""")
+_NARROWEST = 5  # percent of a letter's width, likewise
+_HIDING = re.compile(
+    rb"""[:<](vanish\b|sz\s[^<>]{0,40}?val=["'][0-2]["']|w\s[^<>]{0,40}?val=["'][0-4]%?["'])"""
+)
 _COLOUR = re.compile(rb"""[:<]color\s[^<>]{0,200}?val=["']([0-9A-Fa-f]{6})["']""")
 _FILL = re.compile(rb""":fill=["']([0-9A-Fa-f]{6})["']""")
 # Pictures behind the text, and pages that are not white.
@@ -59,8 +62,7 @@ class WordLooks:
             layers.insert(1, self._style(name, "rPr"))
         if _is_on(_first(layers, "vanish")):
             return True
-        size = _value(_first(layers, "sz"))
-        if size.isascii() and size.isdigit() and int(size) < _SMALLEST:
+        if _is_below(_first(layers, "sz"), _SMALLEST) or _is_below(_first(layers, "w"), _NARROWEST):
             return True
         grounds = [*layers, own, self._style(style, "pPr")]
         return self._judges_colours and self._is_of_its_ground(run, layers, grounds)
@@ -180,6 +182,11 @@ def _first(layers: list[Named], local: str) -> Any:
 def _around(run: Any, local: str) -> Any:
     above = islice(run.iterancestors(), _DEEPEST_RUN)
     return next((node for node in above if _is(node, local)), None)
+
+
+def _is_below(node: Any, least: int) -> bool:
+    number = _value(node).rstrip("%")
+    return number.isascii() and number.isdigit() and int(number) < least
 
 
 def _is_on(node: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -16,6 +17,7 @@ _FILLED = 0.6  # of a grid's cells, likewise
 _MOST_COLUMNS = 4
 _PARAGRAPH_GAP = 0.8  # heights of a line between two paragraphs
 _FULL = 0.8  # of the widest line, from which one is taken to go on in the next
+_RANGE = re.compile(r"\d[-–]$")
 _ROW_GAP = 3.0  # heights of a line between rows of one table
 
 
@@ -139,6 +141,8 @@ def _prose(lines: Sequence[Line]) -> str:
 def _gap(line: Line, following: Line, left: float, right: float) -> str:
     """What parts two lines: nothing but a space inside a paragraph."""
     last, first = line.segments[-1], following.segments[0]
+    if _RANGE.search(last.text) and first.text[:1].isdigit():
+        return ""
     height = max(last.height, 1.0)
     apart = line.y0 - following.y1
     if apart > _PARAGRAPH_GAP * height or apart < -3 * height:

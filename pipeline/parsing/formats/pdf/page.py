@@ -25,6 +25,9 @@ _LETTER = 0.15  # heights of a letter that words of turned text lie apart
 _MOST_LOST = 0.2  # letters for each that is known, beyond which a line says nothing
 _SQUARE = 0.1  # sine or cosine of text that is turned by a quarter or a half
 _STRIDE = 0.75  # sizes of a slanted letter between the middles of two of one word
+_SAME_LINE = 0.2  # heights by which the edges of text on one line differ
+_NEAR = 0.6  # heights of a letter between two words of a line
+_NARROWEST = 0.3  # points of a letter's width on average; nobody reads what is narrower
 _OVERLAP = 0.08  # heights by which two words of turned text may overlap
 
 
@@ -162,8 +165,9 @@ def _end_line(
 ) -> None:
     if lost > _MOST_LOST * len(letters):
         return
+    letters = [each for each in letters if each.text == " " or not hiding.hides(each.place)]
     first = next((letter for letter in letters if letter.text != " "), None)
-    if first is None or first.y1 == first.y0 or hiding.hides(first.place):
+    if first is None or first.y1 == first.y0:
         return
     angle = hiding.angle(first.place)
     if _is_level(angle):
@@ -172,8 +176,28 @@ def _end_line(
         segments = _segments(_turned(letters, angle, hiding))
     else:
         segments = [_slanted(letters)]
-    if segments:
+    if segments and page.lines and (gap := _goes_on(page.lines[-1], segments[0])) is not None:
+        last = page.lines[-1]
+        before, first_of_rest = last.segments[-1], segments[0]
+        before.text += gap + first_of_rest.text
+        before.x1 = first_of_rest.x1
+        last.segments += segments[1:]
+        last.joins = joins
+    elif segments:
         page.lines.append(Line(segments, joins))
+
+
+def _goes_on(line: Line, segment: TextSegment) -> str | None:
+    """What parts a line from text that goes on in it, where PDFium ends lines: after raised
+    letters; None: the text is of another line.
+    """
+    last = line.segments[-1]
+    height = last.height
+    gap = segment.x0 - last.x1
+    same = abs(segment.y0 - last.y0) + abs(segment.y1 - last.y1) < _SAME_LINE * height
+    if line.joins or not same or not -_SAME_LINE * height < gap < _NEAR * height:
+        return None
+    return " " if gap > _LETTER * height else ""
 
 
 def _segments(letters: list[_Letter]) -> list[TextSegment]:
@@ -205,8 +229,10 @@ def _segments(letters: list[_Letter]) -> list[TextSegment]:
 
 
 def _add(found: list[TextSegment], pieces: list[str], begin: _Letter, last: _Letter) -> None:
-    if text := " ".join("".join(pieces).split()):
-        found.append(TextSegment(text, begin.x0, begin.y0, last.x1, begin.y1))
+    text = " ".join("".join(pieces).split())
+    left, right = min(begin.x0, last.x0), max(begin.x1, last.x1)  # also from right to left
+    if text and right - left > _NARROWEST * (len(text) - 1):
+        found.append(TextSegment(text, left, begin.y0, right, begin.y1))
 
 
 def _is_apart(last: _Letter, letter: _Letter, height: float) -> bool:

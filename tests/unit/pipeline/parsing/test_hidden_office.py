@@ -11,7 +11,8 @@ import pptx
 import pytest
 from openpyxl.styles import Font, PatternFill
 from openpyxl.worksheet.table import Table
-from pptx.util import Pt
+from pptx.dml.color import RGBColor
+from pptx.util import Inches, Pt
 from reportlab.lib.colors import black, white
 from reportlab.pdfgen.canvas import Canvas
 
@@ -293,3 +294,96 @@ def test_text_of_forms_is_read_where_they_are_drawn() -> None:
         "In a form.",
         "White on black.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (rb"10{\super 6} litres of H{\sub 2}O", "10⁶ litres of H₂O"),
+        (rb"10\super 6\nosupersub  litres", "10⁶ litres"),
+        (rb"10{\up6 6} litres, x{\super th}", "10⁶ litres, x^th"),
+        (rb"{\stylesheet{\s1\super 6;}}10{\super 6\plain 7}", "10⁶7"),
+    ],
+)
+def test_raised_letters_of_rtf(body: bytes, text: str) -> None:
+    assert parse_bytes(rb"{\rtf1\ansi " + body + b"}", "a.rtf").text == text
+
+
+def test_raised_letters_of_an_open_document() -> None:
+    styles = "".join(
+        f'<style:style style:name="{name}"><style:text-properties style:text-position="{place}"/>'
+        "</style:style>"
+        for name, place in (("A", "super 58%"), ("B", "-33% 58%"), ("C", "0% 100%"))
+    )
+    body = "".join(
+        f'{before}<text:span text:style-name="{name}">{text}</text:span>'
+        for before, name, text in (("10", "A", "6"), (" H", "B", "2"), ("O", "C", " is"))
+    )
+    assert (
+        parse_bytes(open_document(f"<text:p>{body}</text:p>", styles), "a.odt").text == "10⁶ H₂O is"
+    )
+
+
+def test_signs_and_readings_of_a_word_file() -> None:
+    sign = '<w:r><w:sym w:font="Symbol" w:char="F061"/></w:r>'
+    reading = (
+        "<w:r><w:ruby><w:rubyPr/><w:rt><w:r><w:t>かん</w:t></w:r></w:rt>"
+        "<w:rubyBase><w:r><w:t>漢</w:t></w:r></w:rubyBase></w:ruby></w:r>"
+    )
+    body = paragraph(run("an angle ") + sign) + paragraph(reading + run("字"))
+    assert parse_bytes(word(body), "a.docx").text == "an angle α\n\n漢(かん)字"
+
+
+def test_letters_of_no_width_are_hidden() -> None:
+    body = paragraph(
+        run("Seen.") + run("no", '<w:w w:val="1"/>') + run(" Two.", '<w:w w:val="50"/>')
+    )
+    assert parse_bytes(word(body), "a.docx").text == "Seen. Two."
+
+
+def test_each_row_of_a_document_tells_a_cell_that_spans_several() -> None:
+    def cell(text: str, properties: str = "") -> str:
+        return f"<w:tc><w:tcPr>{properties}</w:tcPr>{paragraph(run(text) if text else '')}</w:tc>"
+
+    rows = (
+        cell("Port") + cell("Open"),
+        cell("Dorvas", '<w:vMerge w:val="restart"/>') + cell("yes"),
+        cell("", "<w:vMerge/>") + cell("no"),
+    )
+    body = f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+    assert parse_bytes(word(body), "a.docx").text == "Port | Open\nDorvas | yes\nDorvas | no"
+
+
+def test_what_is_not_on_a_slide_is_left_out_and_counted() -> None:
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+
+    def box(shapes: Any, text: str, x: float, y: float) -> Any:
+        made = shapes.add_textbox(Inches(x), Inches(y), Inches(3), Inches(1))
+        made.text_frame.text = text
+        return made
+
+    box(slide.shapes, "Seen.", 1, 1)
+    for x, y in ((-9, 1), (30, 1), (1, -5), (1, 20)):
+        box(slide.shapes, "no", x, y)
+    group = slide.shapes.add_group_shape()
+    box(group.shapes, "In a group.", 1, 2)
+    box(group.shapes, "no", -20, 2)
+    parsed = parse_bytes(saved(deck), "a.pptx")
+    assert parsed.text == "Seen.\n\nIn a group."
+    assert parsed.left_out == (RefusalCount(".pptx shape off its slide", "hidden", 5),)
+
+
+def test_transparent_and_raised_letters_of_a_slide() -> None:
+    deck = pptx.Presentation()
+    slide = deck.slides.add_slide(deck.slide_layouts[6])
+    text = slide.shapes.add_textbox(Inches(1), Inches(1), Inches(3), Inches(1)).text_frame
+    text.text = "10"
+    raised, clear = text.paragraphs[0].add_run(), text.paragraphs[0].add_run()
+    raised.text, clear.text = "6", " no"
+    raised.font._element.set("baseline", "30000")
+    clear.font.color.rgb = RGBColor(1, 2, 3)
+    (colour,) = clear.font._element.iter("{*}srgbClr")
+    alpha = colour.makeelement(colour.tag.replace("srgbClr", "alpha"), {"val": "0"})
+    colour.append(alpha)
+    assert parse_bytes(saved(deck), "a.pptx").text == "10⁶"

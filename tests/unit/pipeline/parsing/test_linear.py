@@ -66,6 +66,13 @@ MADE: dict[str, tuple[str, int, Callable[[int], bytes]]] = {
     "white lines": ("a.pdf", 1000, lambda n: page(b"1 g BT /F 2 Tf " + lines(n) + b"ET")),
     "sections": ("a.rst", 200, lambda n: b"".join(b".. _a%d:\n\nT%d\n=====\n\nx a%d_\n\n" % (i, i, i) for i in range(n))),
     "messages": ("a.eml", 50, lambda n: b"From: a@b\nSubject: s\n" + b"Content-Type: message/rfc822\n\nFrom: a@b\n" * n + b"\nx"),
+    "comments": ("a.md", 20000, lambda n: b"a `b` <!-- c --> `<!-- d -->` " * n),
+    "white letters": ("a.html", 3000, lambda n: b"<div style='color:#fff'>" * n + b"x"),
+    "styles": ("a.html", 3000, lambda n: b"".join(b"<p style='color:#%06x;left:%dpx'>a" % (i, i) for i in range(n))),
+    "spans": ("a.html", 500, lambda n: b"<table>" + b"<tr><td rowspan=50 colspan=50>a<td>b" * n),
+    "clips": ("a.pdf", 500, lambda n: page(b"".join(b"q 0 0 99 99 re W n BT /F 9 Tf 1 0 0 1 50 %d Tm (a) Tj ET Q " % (i % 800) for i in range(n)))),
+    "covered": ("a.pdf", 500, lambda n: page(b"BT /F 9 Tf 9 9 Td (a) Tj ET 1 1 9 9 re f " * n)),
+    "raised": ("a.rtf", 5000, lambda n: b"{\\rtf1 " + b"{\\super 6}" * n + b"}"),
     "attributes": ("a.xml", 1000, lambda n: b"<r>" + b'<a b="1" c="2"/>' * n + b"</r>"),
 }  # fmt: skip
 

@@ -262,3 +262,36 @@ def test_a_file_that_is_refused_does_not_end_the_process(
         assert process._process is first
     finally:
         process.close()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "wrong", "text"),
+    [
+        ("utf-8", "cp1252", "Der Käse über der Brücke für Jürgen. "),
+        ("utf-8", "latin-1", "Привет мир, как дела сегодня. "),
+        ("utf-8", "cp1251", "Привет мир, как дела сегодня. "),
+        ("cp1251", "latin-1", "Привет мир, как дела сегодня. "),
+        ("utf-8", "latin-1", "山田さんは東京に住んでいます。"),
+    ],
+)
+def test_what_was_decoded_wrongly_is_refused(encoding: str, wrong: str, text: str) -> None:
+    garbled = (5 * text).encode(encoding).decode(wrong, "ignore")
+    with pytest.raises(DocumentError):
+        parse_bytes(garbled.encode(), "a.txt")
+    assert parse_bytes((5 * text).encode(), "a.txt").text == 5 * text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "«РОССИЯ» И СССР: С другой стороны, Рим и Сіль.",
+        "Það er ÍSLENSKA, og AÑO NUEVO; « café…” » déjà vu à “côté”",
+        "Tiếng Việt có nhiều dấu: người ở đây rất tốt.",
+    ],
+)
+def test_words_with_many_accents_are_no_wrong_ones(text: str) -> None:
+    assert parse_bytes(text.encode(), "a.txt").text == text
+
+
+def test_a_terminal_s_colours_are_no_text() -> None:
+    assert parse_bytes(b"\x1b[1;31mError:\x1b[0m shut", "a.log").text == "Error: shut"

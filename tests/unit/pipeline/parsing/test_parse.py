@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,39 @@ class TestPdf:
         with pytest.raises(DocumentError, match=r"no text on its 1 pages$") as caught:
             parse_bytes(pdf(""), "a.pdf")
         assert caught.value.reason == "no text"
+
+
+def test_tex_keeps_what_is_verbatim_and_nothing_that_no_page_shows() -> None:
+    source = (
+        "\\begin{document}\n50\\% off % no\n\\begin{comment}\nno\n\\end{comment}\n"
+        "\\iffalse\nno\n\\fi\n"
+        "\\begin{verbatim}\n% kept\n\\end{verbatim}\n\\end{document}\nno\n"
+    )
+    text = parse_bytes(source.encode(), "a.tex").text
+    assert "% kept" in text
+    assert "50\\% off" in text
+    assert "no" not in text.split()
+
+
+def test_a_comment_in_code_is_written_about() -> None:
+    source = "Write `<!-- so -->` or <!-- no --> `a` and <!-- no `x` -->b.\n"
+    assert parse_bytes(source.encode(), "a.md").text == "Write `<!-- so -->` or  `a` and b.\n"
+
+
+def test_fences_in_a_notebook_s_code_end_no_cell() -> None:
+    cells = [
+        {"cell_type": "code", "source": 's = """\n```\n# no heading\n"""'},
+        {"cell_type": "markdown", "source": "# Real"},
+    ]
+    parsed = parse_bytes(json.dumps({"cells": cells}).encode(), "a.ipynb")
+    assert [section.title for section in parsed.sections] == ["Real"]
+    with pytest.raises(DocumentError, match="holds no text"):
+        parse_bytes(b'{"cells": []}', "a.ipynb")
+
+
+def test_what_declares_ascii_and_is_utf_8_is_read_as_such() -> None:
+    mail = 'From: a@b\nSubject: x\nContent-Type: text/plain; charset="us-ascii"\n\nGrüße.\n'
+    assert parse_bytes(mail.encode(), "a.eml").text.endswith("Grüße.")
+    page = '<meta charset="iso-8859-1"><p>Grüße.</p>'
+    assert parse_bytes(page.encode(), "a.html").text == "Grüße."
+    assert parse_bytes(page.encode("latin-1"), "a.html").text == "Grüße."
