@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _URL = "http://127.0.0.1:8000"
 _KEY = "MPLUS_API_KEY"
-_COUNTS = ("read", "taken_in", "known", "replaced", "refused", "requests", "min_step")
+_COUNTS = tuple("read taken_in known replaced refused requests min_step unanswered".split())
 _SHOWN = 10  # failures; --json has the first thousand
 
 
@@ -119,7 +119,13 @@ def _summary(sent: Sent, seconds: float) -> str:
     known = f" ({sent.known} known already)" if sent.known else ""
     known += f", {sent.replaced} in an older one's place" if sent.replaced else ""
     failed = f", {sent.refused} failed" if sent.refused else ""
-    return f"{sent.taken_in:,} documents{known}{failed} sent in {seconds:.1f} s"
+    text = f"{sent.taken_in:,} documents{known}{failed} sent in {seconds:.1f} s"
+    if not sent.unanswered:
+        return text
+    return (
+        f"{text}; of {sent.unanswered:,} more, whose request was not answered, the service has "
+        "taken in what arrived: send them again, and that counts as known"
+    )
 
 
 def _write_result(sent: Sent, refusals: Refusals, json: str | None) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any, BinaryIO, Protocol
 
 import httpx
 
-from ..errors import IncompleteError, error_of
+from ..errors import ApiError, IncompleteError, error_of
 from ..flow import Blocking, Flow, Sleep, operation
 from ..models import NewDocument
 from ..requests import Patience, plain, request
@@ -126,6 +126,23 @@ def send_stream(
         sent.lines[name] = before
 
 
+def post(
+    core: Core, options: Callable[[], dict[str, Any]], sent: Sent, documents: int
+) -> Flow[httpx.Response]:
+    """Send a body that can be sent again, and keep in mind what it holds until it is answered.
+
+    Raises:
+        ApiError: it was refused.
+        UnreachableError: nobody answers.
+    """
+    sent.unanswered = documents
+    try:
+        return (yield from request(core.patience, "POST", _PATH, options, accepted=(422,)))
+    except ApiError:
+        sent.unanswered = 0
+        raise
+
+
 def go_on(answer: dict[str, Any], patience: Patience) -> Flow[None]:
     """Wait as long as a service asks for that stopped at a limit.
 
@@ -168,7 +185,7 @@ def _send_part(
         def options(skip: int = first) -> dict[str, Any]:
             return {"content": _from_line(part, skip), "headers": _NDJSON, "timeout": SILENCE}
 
-        said = yield from request(core.patience, "POST", _PATH, options, accepted=(422,))
+        said = yield from post(core, options, sent, count - first)
         answer = said.json()
         if said.status_code == 422 and not answer.get("failed"):
             raise error_of(said)

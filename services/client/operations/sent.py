@@ -24,6 +24,8 @@ class Sent:
         jobs: their ids, of each request that took something in.
         done: names of the files that are sent to their end.
         lines: of each stream or file of lines, by its name, how many lines were read.
+        unanswered: lines, or files, of a request whose answer never came: the service has taken in
+            what of them arrived. Sent again, that counts as known.
     """
 
     read: int = 0
@@ -38,6 +40,7 @@ class Sent:
     jobs: list[str] = field(default_factory=list)
     done: set[str] = field(default_factory=set)
     lines: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
 
     def add(self, answer: dict[str, Any], before: int = 0) -> None:
         """Count an answer, or the problem of a request of which nothing was taken in.
@@ -46,6 +49,7 @@ class Sent:
             before: lines that came before its first one.
         """
         self.requests += 1
+        self.unanswered = 0
         failed = answer.get("failed") or []
         counted = sum(one["count"] for one in answer.get("refusals") or [])
         refused = answer.get("refused", counted)

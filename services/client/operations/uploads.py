@@ -10,12 +10,10 @@ from typing import Any, BinaryIO
 
 from ..errors import IncompleteError, error_of
 from ..flow import Blocking, Flow, operation
-from ..requests import request
-from .bulk import LINES, SILENCE, go_on, send_stream
+from .bulk import LINES, SILENCE, go_on, post, send_stream
 from .core import Core
 from .sent import Sent
 
-_PATH = "/v1/documents"
 _LINES_SUFFIXES = frozenset([".jsonl", ".ndjson"])
 
 OnProgress = Callable[[str, int, int], None]
@@ -129,7 +127,7 @@ def _file(
                 told = _Told(file, name, size, on_progress)
                 return {"files": [("files", (name, told))], "timeout": SILENCE}
 
-            said = yield from request(core.patience, "POST", _PATH, options, accepted=(422,))
+            said = yield from post(core, options, sent, 1)
         answer = said.json()
         if said.status_code == 422 and not answer.get("failed"):
             raise error_of(said)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,3 +59,29 @@ def test_files_and_lines_arrive_and_what_does_not_is_counted(api: ApiWorld, tmp_
 def test_without_a_key_it_says_where_one_goes() -> None:
     done = CliRunner().invoke(app, ["send", __file__], env={"MPLUS_API_KEY": ""})
     assert "MPLUS_API_KEY" in str(done.exception)
+
+
+def test_what_a_stopped_request_has_brought_is_said(api: ApiWorld, tmp_path: Path) -> None:
+    log, headers = api.tenant("stopped", documents_per_minute=70)  # the rest has to wait
+    lines = tmp_path / "turns.jsonl"
+    lines.write_text("".join(f'{{"text": "Keeper {n} waits."}}\n' for n in range(90)))
+    environment = {
+        "MPLUS_URL": str(api.client.base_url),
+        "MPLUS_API_KEY": headers["authorization"].removeprefix("Bearer "),
+    }
+
+    def stop_when_some_are_there() -> None:
+        while len(list(log.documents())) < 64:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    watcher = threading.Thread(target=stop_when_some_are_there)
+    watcher.start()
+    done = CliRunner().invoke(app, ["send", str(lines)], env=environment)
+    watcher.join()
+    assert "0 documents sent" in done.output
+    said = " ".join(done.output.split())
+    assert (
+        "of 90 more, whose request was not answered, the service has taken in what arrived" in said
+    )
+    assert len(list(log.documents())) in range(64, 71)
