@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.formats.data import parse_notebook, parse_xml
 from mplus_ray.pipeline.parsing.formats.html import parse_html
@@ -29,6 +28,7 @@ from mplus_ray.pipeline.parsing.records.parquet import read_parquet
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.parsing.records.zip import read_zip
 from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.text.checks import checked
 
 MAX_BYTES = 256 * 2**20
 _DEEPEST = 3  # messages and archives inside one another

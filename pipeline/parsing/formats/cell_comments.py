@@ -13,7 +13,7 @@ from lxml import etree
 
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of
-from mplus_ray.pipeline.parsing.text_builder import one_line
+from mplus_ray.pipeline.parsing.text.builder import one_line
 
 _COMMENTS = re.compile(r"xl/([^/]{1,80}/)?comments?[^/]{0,80}\.xml", re.I)
 _ID = re.compile(r"\{[^}]*/relationships\}id")

@@ -12,13 +12,13 @@ from lxml import etree
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.formats.html import parse_markup
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.formats.text import parse_markdown
 from mplus_ray.pipeline.parsing.refusals import Refusal
-from mplus_ray.pipeline.parsing.sentences import sentence
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder, one_line
+from mplus_ray.pipeline.parsing.text.encodings import decode
+from mplus_ray.pipeline.parsing.text.sentences import sentence
 
 _DEEPEST = 200  # elements or values inside one another
 _UNREAD = frozenset(["script", "style"])

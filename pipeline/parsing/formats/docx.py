@@ -15,7 +15,7 @@ from mplus_ray.pipeline.parsing.formats.hidden.word import WordLooks
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal
-from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
+from mplus_ray.pipeline.parsing.text.builder import subscript, superscript
 
 _PARTS = re.compile(r"word/(document\d*|footnotes|endnotes|header\d*|footer\d*|comments)\.xml")
 _STYLES = "word/styles.xml"

@@ -11,11 +11,11 @@ from lxml import etree, html
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode, labelled
 from mplus_ray.pipeline.parsing.formats.hidden.html import HiddenElements
 from mplus_ray.pipeline.parsing.formats.html_blocks import HtmlBlocks, unread
 from mplus_ray.pipeline.parsing.refusals import Refusal
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.encodings import decode, labelled
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 _TAG = re.compile(r"<(!doctype|/?[a-z][a-z0-9]*)\b", re.I)
 _CHARSET = re.compile(

@@ -9,7 +9,7 @@ from typing import Any
 from lxml import etree
 
 from mplus_ray.pipeline.parsing.document import Section
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder, subscript, superscript
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder, subscript, superscript
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_NAMES = (

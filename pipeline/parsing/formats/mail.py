@@ -16,11 +16,11 @@ from oxmsg import Message as OutlookMessage
 
 from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode, labelled
 from mplus_ray.pipeline.parsing.formats.html import parse_markup
 from mplus_ray.pipeline.parsing.refusals import Refusal, Refusals, kind_of_name
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder, one_line
+from mplus_ray.pipeline.parsing.text.encodings import decode, labelled
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 _HEADERS = ("Subject", "From", "To", "Cc", "Date")
 _MOST_PARTS = 1000

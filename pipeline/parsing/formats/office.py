@@ -21,14 +21,15 @@ from mplus_ray.pipeline.parsing.formats.office_title import declared_title
 from mplus_ray.pipeline.parsing.kinds import OLE
 from mplus_ray.pipeline.parsing.packages import check_package
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount
-from mplus_ray.pipeline.parsing.sentences import row_sentence
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder, one_line
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder, one_line
+from mplus_ray.pipeline.parsing.text.sentences import row_sentence
 
 # Formats by the library's names; those of one kind share it.
 _PACKAGES = frozenset(["docx", "pptx", "xlsx", "odt", "ods", "odp", "epub"])
 _OPEN = frozenset(["odt", "ods", "odp"])
 _SHEETS = frozenset(["xlsx", "ods"])  # also of the binary formats before them
-_MOST_REPEATED = 200  # characters of a cell over many rows that each of them tells
+# Characters of a cell over many rows that each of them tells: in a sheet, and in a document.
+_MOST_REPEATED, _MOST_LABEL = 200, 40
 _MOST_INLINE = 500  # characters of a cell beyond which a table is layout
 
 
@@ -138,7 +139,7 @@ class _Reader:
                 self._blocks(cell.blocks)
             return
         rows = [[self._slot(slot) for slot in row] for row in table.grid]
-        _repeat_merged(table, rows)
+        _repeat_merged(table, rows, _MOST_REPEATED if self._sheets else _MOST_LABEL)
         if self._sheets and table.header_rows == 1 and len(rows) > 1:
             header = [one_line(cell) for cell in rows[0]]
             lines = [row_sentence(header, row) for row in rows[1:]]
@@ -197,14 +198,14 @@ class _Reader:
                 self._builder.paragraph(f"[{self._numbers[identity]}] {body}")
 
 
-def _repeat_merged(table: anydoc.Table, rows: list[list[str]]) -> None:
+def _repeat_merged(table: anydoc.Table, rows: list[list[str]], most: int) -> None:
     """Say the value of a cell that spans rows in each of them, so that every row tells it."""
     for number, row in enumerate(table.grid):
         for column, slot in enumerate(row):
             above, left = slot.origin_row, slot.origin_col
             if slot.kind == "covered" and left == column and above is not None and above < number:
                 text = rows[above][column]
-                rows[number][column] = text if len(text) <= _MOST_REPEATED else ""
+                rows[number][column] = text if len(text) <= most else ""
 
 
 def _cells(table: anydoc.Table) -> Iterator[anydoc.Cell]:

@@ -8,7 +8,7 @@ import zipfile
 from lxml import etree
 
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 _PARTS = {
     "docx": "docProps/core.xml",

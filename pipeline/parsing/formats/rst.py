@@ -15,9 +15,9 @@ from docutils.parsers.rst.states import Inliner
 from docutils.statemachine import StringList
 
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder, subscript, superscript
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder, subscript, superscript
+from mplus_ray.pipeline.parsing.text.encodings import decode
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 _DIRECTIVE = re.compile(r"^[ \t]*\.\. +(?:\|[^|\n]{1,200}\| +)?([\w+.:-]{1,60}?)::(?=\s|$)", re.M)
 _ROLE = re.compile(r":([a-zA-Z][\w.+:-]{0,60}):`")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mplus_ray.pipeline.parsing.document import ParsedDocument, Section
-from mplus_ray.pipeline.parsing.encodings import decode
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.encodings import decode
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 # All patterns look at one line, and none can be matched in two ways.
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.encodings import table_encoding
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record
 from mplus_ray.pipeline.parsing.records.tables import Columns
 from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.text.encodings import table_encoding
 
 _SAMPLE = 100  # rows by which the columns are told apart
 _DELIMITERS = ",;\t|"

@@ -9,7 +9,7 @@ from mplus_ray.model.errors import DocumentError
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.records.record import Record
 from mplus_ray.pipeline.parsing.refusals import Refusals, kind_of_name
-from mplus_ray.pipeline.parsing.text_builder import TextBuilder
+from mplus_ray.pipeline.parsing.text.builder import TextBuilder
 
 
 def joined(records: Iterable[Record], name: str) -> ParsedDocument:

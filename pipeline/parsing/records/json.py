@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.formats.data import value_text
 from mplus_ray.pipeline.parsing.records.jsonl import read_jsonl
 from mplus_ray.pipeline.parsing.records.record import Record, no_number, record_of
 from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.text.checks import checked
+from mplus_ray.pipeline.parsing.text.encodings import decode
 
 _MOST = 64 * 2**20  # bytes: all of it is in memory at once
 _TEXT_NAMES = frozenset(["text", "content", "body"])

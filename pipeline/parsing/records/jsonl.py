@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.encodings import encoding_of
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, parse_json
 from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.text.encodings import encoding_of
 
 _LOOK = 1 << 16  # bytes by which the encoding is told
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from mplus_ray.model.errors import DocumentError, InvalidInputError
-from mplus_ray.pipeline.parsing.checks import checked
 from mplus_ray.pipeline.parsing.details import DETAILS, read_details
 from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import unix_lines
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.refusals import Refusal
+from mplus_ray.pipeline.parsing.text.checks import checked
+from mplus_ray.pipeline.parsing.text.encodings import unix_lines
 
 MAX_RECORD = 32 * 2**20  # bytes of one document among many
 _DEEPEST = 64  # levels of metadata; much more cannot be written as JSON again

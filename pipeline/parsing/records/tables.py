@@ -10,7 +10,7 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.parsing.limits import check_key
 from mplus_ray.pipeline.parsing.records.record import MAX_RECORD, Record, document_of
 from mplus_ray.pipeline.parsing.refusals import Refusal
-from mplus_ray.pipeline.parsing.sentences import sentence
+from mplus_ray.pipeline.parsing.text.sentences import sentence
 
 _TEXT_NAMES = ("text", "content", "body")
 _OTHER_NAMES = frozenset(("title", "id"))

@@ -14,8 +14,8 @@ from fastapi import HTTPException
 from mplus_ray.model.errors import DocumentError, InvalidInputError
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.parsing.document import ParsedDocument
-from mplus_ray.pipeline.parsing.encodings import decode, labelled
 from mplus_ray.pipeline.parsing.limits import check_key
+from mplus_ray.pipeline.parsing.text.encodings import decode, labelled
 from mplus_ray.services.api.ingest.parser_pool import Parsers
 from mplus_ray.services.api.ingest.uploads import (
     Arrived,

@@ -18,7 +18,7 @@ from mplus_ray.pipeline.parsing.formats.hidden.odf_white import remove_white
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
-from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
+from mplus_ray.pipeline.parsing.text.builder import subscript, superscript
 
 _SIGNS = (
     b"hidden",

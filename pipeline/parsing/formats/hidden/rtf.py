@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from mplus_ray.pipeline.parsing.formats.hidden.colours import WHITE, Colour, alike
-from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
+from mplus_ray.pipeline.parsing.text.builder import subscript, superscript
 
 _SMALLEST = 1.5  # points: nobody reads what is smaller
 _SIGNS = re.compile(rb"\\(super|sub|up\d|dn\d|v(?![a-z])|deleted(?![a-z])|fs[0-3](?!\d)|red25\d)")

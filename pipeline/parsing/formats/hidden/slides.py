@@ -19,7 +19,7 @@ from mplus_ray.pipeline.parsing.formats.hidden.slide_shapes import (
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
-from mplus_ray.pipeline.parsing.text_builder import subscript, superscript
+from mplus_ray.pipeline.parsing.text.builder import subscript, superscript
 
 _LIST = "ppt/presentation.xml"
 _RELATIONS = "ppt/_rels/presentation.xml.rels"

@@ -19,7 +19,7 @@ from mplus_ray.pipeline.parsing.formats.pdf.running_heads import (
     without_running_heads,
 )
 from mplus_ray.pipeline.parsing.refusals import Refusal, RefusalCount, Refusals
-from mplus_ray.pipeline.parsing.titles import meaningful
+from mplus_ray.pipeline.parsing.text.titles import meaningful
 
 _UNREADABLE = 0.3  # of the letters, from which a page says nothing
 _SHOWN = 100  # pages that are named

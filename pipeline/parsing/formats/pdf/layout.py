@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from mplus_ray.pipeline.parsing.formats.pdf.page import Line, TextSegment
-from mplus_ray.pipeline.parsing.text_builder import table_line
+from mplus_ray.pipeline.parsing.text.builder import table_line
 
 _FEWEST_COLUMN_LINES = 3
 _PROSE = 2.5  # words of a cell from which a grid is columns of text

@@ -14,7 +14,7 @@ import pypdfium2.raw as raw
 
 from mplus_ray.pipeline.parsing.formats.pdf.fields import fields_of
 from mplus_ray.pipeline.parsing.formats.pdf.hidden import Hiding
-from mplus_ray.pipeline.parsing.text_builder import superscript
+from mplus_ray.pipeline.parsing.text.builder import superscript
 
 _WIDE_GAP = 1.5  # heights of a letter between two that belong to different cells or columns
 _HEADS = 4  # lines that may be all that a scan has as text: its running heads

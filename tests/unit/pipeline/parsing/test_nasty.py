@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.encodings import decode
 from mplus_ray.pipeline.parsing.isolated import ParserProcess, read_path
 from mplus_ray.pipeline.parsing.multi_document import read_many
 from mplus_ray.pipeline.parsing.parse import parse_bytes
 from mplus_ray.pipeline.parsing.records.record import Record
+from mplus_ray.pipeline.parsing.text.encodings import decode
 
 _JAPANESE = "渡し守は橋のそばで待っている。"
 _RUSSIAN = "Паромщик ждёт у моста в деревне Дорвас и смотрит на реку. "

@@ -12,9 +12,9 @@ from pypdf import PdfReader, PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
 from mplus_ray.model.errors import DocumentError
-from mplus_ray.pipeline.parsing.checks import MAX_WORD
 from mplus_ray.pipeline.parsing.document import Section
 from mplus_ray.pipeline.parsing.parse import parse_bytes, parse_file
+from mplus_ray.pipeline.parsing.text.checks import MAX_WORD
 
 
 def pdf(*pages: str, title: str | None = None) -> bytes:

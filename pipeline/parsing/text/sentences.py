@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from mplus_ray.pipeline.parsing.text_builder import one_line
+from mplus_ray.pipeline.parsing.text.builder import one_line
 
 _MOST_NAME = 100  # characters of a column's name, which every row repeats
 

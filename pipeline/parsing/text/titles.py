@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from mplus_ray.pipeline.parsing.text_builder import one_line
+from mplus_ray.pipeline.parsing.text.builder import one_line
 
 _MOST = 300  # characters of a title
 _EMPTY = re.compile(

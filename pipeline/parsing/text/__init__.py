@@ -1,0 +1,1 @@
+"""Characters to text: encodings, blocks, titles, rows as sentences, what every text has to be."""
