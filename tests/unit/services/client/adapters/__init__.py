@@ -1,0 +1,1 @@
+"""Adapters in the real frameworks, against the application behind a real server."""
