@@ -18,6 +18,8 @@ _MOST_COLUMNS = 4
 _PARAGRAPH_GAP = 0.8  # heights of a line between two paragraphs
 _FULL = 0.8  # of the widest line, from which one is taken to go on in the next
 _RANGE = re.compile(r"\d[-–]$")
+_CUT = re.compile(r"[^\W\d_]{2}-$")
+_PAIR = re.compile(r"(and|or|und|oder|et|ou|y|o|e)\b")  # `pre- and post-war`
 _ROW_GAP = 3.0  # heights of a line between rows of one table
 
 
@@ -35,7 +37,7 @@ def page_text(lines: Sequence[Line]) -> str:
         if _is_columns(grid):
             parts += [_prose(column) for column in _columns(grid)]
         else:
-            parts.append("\n".join(_row(row) for row in grid))
+            parts.append("\n".join(_rows(grid)))
     parts.append(_prose(prose))
     return "\n\n".join(part for part in parts if part)
 
@@ -91,6 +93,9 @@ def _grid(run: Sequence[Line]) -> Grid | None:
     starts = [band[0] for band in bands]
     grid: Grid = []
     for line in run:
+        if line.joins:  # a cell of its own now, which says itself that its word goes on
+            line.segments[-1].text += "-"
+            line.joins = False
         row: list[TextSegment | None] = [None] * len(bands)
         for segment in line.segments:
             place = bisect_right(starts, segment.x0) - 1
@@ -115,6 +120,26 @@ def _columns(grid: Grid) -> Iterator[list[Line]]:
         yield [Line([cell]) for row in grid if (cell := row[place]) is not None]
 
 
+def _rows(grid: Grid) -> list[str]:
+    """A line a row; a word that is cut where a cell goes on in the next row is one."""
+    found: list[str] = []
+    cells: list[str | None] = []
+    for row in grid:
+        above, cells = cells, [cell and cell.text for cell in row]
+        text = next((text for text in cells if text), "")
+        alone = sum(map(bool, cells)) == 1 and [*map(bool, above)] == [*map(bool, cells)]
+        if alone and found and _goes_on(found[-1], text):
+            found[-1] = found[-1][:-1] + text
+        else:
+            found.append(_row(row))
+    return found
+
+
+def _goes_on(text: str, following: str) -> bool:
+    """Whether a word is cut at the end of a line; PDFium sees it only where all of a line ends."""
+    return bool(_CUT.search(text)) and following[:1].islower() and not _PAIR.match(following)
+
+
 def _row(row: Sequence[TextSegment | None]) -> str:
     return table_line([cell.text if cell is not None else "" for cell in row])
 
@@ -131,6 +156,9 @@ def _prose(lines: Sequence[Line]) -> str:
         if line.joins:
             hyphen = "" if text[:1].islower() else "-"
             pieces.append(hyphen + text)
+        elif _goes_on(pieces[-1], text):
+            pieces[-1] = pieces[-1][:-1]
+            pieces.append(text)
         else:
             pieces.append(_gap(line, following, left, right) + text)
     if lines[-1].joins:

@@ -107,3 +107,20 @@ def test_years_at_a_line_s_end_keep_their_hyphen() -> None:
     assert read(said(72, 700, "Built from 2010-") + said(72, 686, "2012 by Odo.")) == (
         "Built from 2010-2012 by Odo."
     )
+
+
+def test_words_cut_at_the_end_of_a_column_s_line_are_joined() -> None:
+    left = ("The harbour mas-", "ter of the town is", "Odo of pre-", "and post-war times")
+    right = (
+        "and here the inter-",
+        "preter of the other",
+        "column goes on to",
+        "its very last line",
+    )
+    content = "".join(
+        said(72, 700 - 14 * line, one) + said(330, 700 - 14 * line, other)
+        for line, (one, other) in enumerate(zip(left, right, strict=True))
+    )
+    text = " ".join(read(content).split())
+    assert "harbour master of the town is Odo of pre- and post-war times" in text
+    assert "and here the interpreter of the other column goes on to its very last line" in text
