@@ -276,7 +276,7 @@ class MPlus:
         Args:
             count: so many sources at most.
         """
-        return answer_of(generation, count)
+        return answer_of(generation, count, self.relevance)
 
     def save(self, memory: Memory, path: str | Path) -> None:
         """Save a memory to a folder; later saves of the same history add only what is new."""

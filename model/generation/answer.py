@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from mplus_ray.model.generation.confidence import Evidence
 
 if TYPE_CHECKING:
     from mplus_ray.model.generation.generate import FinishReason, Generation
+    from mplus_ray.model.generation.reading import Reading
+    from mplus_ray.model.retrieval.relevance import Relevance
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,13 @@ class Source:
         step: counted from 0.
         score: the layers' mean vote for its block (`model.retrieval.retriever`); comparable within
             one answer only. Attribution, not proof.
+        relevance: from 0 to 1, the probability that its passage holds what was asked, which is a
+            search's score; None where the checkpoint has no fitted relevance.
     """
 
     step: int
     score: float
+    relevance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,14 @@ class Answer:
     usage: Usage
 
 
-def answer_of(generation: Generation, count: int = 5) -> Answer:
+def answer_of(
+    generation: Generation, count: int = 5, relevance: Relevance | None = None
+) -> Answer:
     """What a generation has come to.
 
     Args:
         count: so many sources at most.
+        relevance: fitted to this checkpoint; without one sources have none.
     """
     reading = generation.reading
     votes = reading.known_votes
@@ -86,10 +95,21 @@ def answer_of(generation: Generation, count: int = 5) -> Answer:
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return Answer(
         text=generation.shown,
-        sources=[Source(step, score) for step, score in pairs if score > -math.inf],
+        sources=_sources(reading, [pair for pair in pairs if pair[1] > -math.inf], relevance),
         finish_reason=generation.finish_reason or "cancelled",
         usage=Usage(len(generation.prompt), len(generation.tokens), reading.memory_rows),
     )
+
+
+def _sources(
+    reading: Reading, ranked: Sequence[tuple[int, float]], relevance: Relevance | None
+) -> list[Source]:
+    """Steps with their votes, and how relevant they are."""
+    if relevance is None or not ranked:
+        return [Source(step, score) for step, score in ranked]
+    votes = reading.found_votes.double().cpu().numpy()
+    likely = relevance(votes, [step for step, _ in ranked])
+    return [Source(*pair, sure) for pair, sure in zip(ranked, likely, strict=True)]
 
 
 def refuses(generation: Generation) -> bool:

@@ -105,13 +105,13 @@ def _retrieve_blocks(
     """The best blocks by all layers' queries, from a pass over the question alone, or by words."""
     config = network.config
     views = [reading.view for reading in readings]
-    all_votes = block_votes(network, views, prompts, config.num_ltm_blocks)
+    found = all_votes = block_votes(network, views, prompts, config.num_ltm_blocks)
     if refusal is not None and config.latest_odds is not None:
         all_votes = latest_votes(
             network, views, prompts, all_votes, Trained(refusal, config.latest_odds)
         )
-    for reading, votes in zip(readings, all_votes, strict=True):
-        reading.votes = votes
+    for reading, before, votes in zip(readings, found, all_votes, strict=True):
+        reading.found, reading.votes = before, votes
         chosen = rows_of_best_blocks(
             votes,
             reading.view.eligible_steps,

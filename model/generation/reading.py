@@ -29,6 +29,7 @@ class Reading:
         own: its own rotated keys and values [G, length, e], by layer.
         own_start: position of its first token.
         votes: [steps], how well each step's block fits, summed over layers; None if nobody voted.
+        found: [steps], the votes before earlier statements stood back; None if none did.
         length: tokens read so far.
     """
 
@@ -38,6 +39,7 @@ class Reading:
     retrieved: list[Ids] = field(default_factory=list)
     own_start: int = 0
     votes: Tensor | None = None
+    found: Tensor | None = None
     length: int = 0
 
     @classmethod
@@ -73,7 +75,16 @@ class Reading:
         read, in the pool or the long-term memory."""
         if self.votes is None:
             return torch.empty(0)
-        votes = self.votes / self.view.network.config.num_hidden_layers
+        return self._known(self.votes) / self.view.network.config.num_hidden_layers
+
+    @property
+    def found_votes(self) -> Tensor:
+        """[steps], the votes as a search has them: of all layers together, and of a statement that
+        was true before as of any other; -inf where nothing can be read."""
+        votes = self.votes if self.found is None else self.found
+        return torch.empty(0) if votes is None else self._known(votes)
+
+    def _known(self, votes: Tensor) -> Tensor:
         known = torch.from_numpy(self.view.known_steps[: len(votes)])
         return votes.masked_fill(~known.to(votes.device), -torch.inf)
 

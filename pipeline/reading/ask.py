@@ -123,6 +123,9 @@ class RankedStep(Protocol):
     @property
     def score(self) -> float: ...
 
+    @property
+    def relevance(self) -> float | None: ...
+
 
 @dataclass(frozen=True)
 class Citation:
@@ -131,10 +134,13 @@ class Citation:
     Attributes:
         passage: the text and where it stands.
         score: comparable within one answer only.
+        relevance: from 0 to 1, the probability that it holds what was asked; None where the
+            checkpoint has no fitted relevance.
     """
 
     passage: ChunkPassage
     score: float
+    relevance: float | None = None
 
 
 def cite(sources: Iterable[RankedStep], log: TenantLog, head: str | None = None) -> list[Citation]:
@@ -148,4 +154,7 @@ def cite(sources: Iterable[RankedStep], log: TenantLog, head: str | None = None)
     """
     named = list(sources)
     passages = log.passages_at([source.step for source in named], head)
-    return [Citation(passage, each.score) for passage, each in zip(passages, named, strict=True)]
+    return [
+        Citation(passage, each.score, each.relevance)
+        for passage, each in zip(passages, named, strict=True)
+    ]

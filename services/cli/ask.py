@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from mplus_ray.services.cli.options import (
     SnapshotOption,
     TenantOption,
 )
+
+if TYPE_CHECKING:
+    from mplus_ray.pipeline.reading.ask import Citation
 
 _WITH_BATCH = frozenset({"batch", "tenant", "data", "checkpoint"})
 
@@ -118,7 +121,7 @@ def ask(
         console.print(printable(outcome.text) if held else "", markup=False)
     say_waiting(reply.waiting, tenant)
     for number, citation in enumerate(reply.citations, 1):
-        show_passage(console, number, citation.passage, f"{citation.score:.3g}")
+        show_passage(console, number, citation.passage, _sure(citation))
     write_json(json, reply_as_json(reply))
 
 
@@ -130,3 +133,9 @@ def _check_batch(context: typer.Context) -> None:
             raise InvalidInputError(
                 f"{name} cannot stand beside --batch; each line of the file says it for itself"
             )
+
+
+def _sure(citation: Citation) -> str:
+    if citation.relevance is None:
+        return f"{citation.score:.3g}"
+    return f"{100 * citation.relevance:.0f} %"

@@ -74,7 +74,7 @@ def reply_as_json(reply: Reply, citations: int | None = None) -> dict[str, Any]:
     return {
         "answer": reply.outcome.text,
         "citations": [
-            {**passage_fields(each.passage), "score": each.score}
+            {**passage_fields(each.passage), "score": each.score, "relevance": each.relevance}
             for each in reply.citations[:citations]
         ],
         "confidence": told.confidence,

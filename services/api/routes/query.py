@@ -93,7 +93,9 @@ def to_answer(reply: Reply) -> Answer:
 
 
 def to_citation(citation: LogCitation) -> Citation:
-    return Citation(**passage_fields(citation.passage), score=citation.score)
+    return Citation(
+        **passage_fields(citation.passage), score=citation.score, relevance=citation.relevance
+    )
 
 
 async def _events(

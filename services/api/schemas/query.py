@@ -101,6 +101,11 @@ class Citation(Passage):
     """A passage that the retriever found close to the question: attribution, not proof."""
 
     score: float = Field(description="Comparable within one answer only.")
+    relevance: float | None = Field(
+        None,
+        description="From 0 to 1, the probability that the passage holds what was asked, as the "
+        "`score` of a search; null where the checkpoint has no fitted relevance.",
+    )
 
 
 class Usage(Response):
@@ -127,6 +132,7 @@ class Answer(Response):
                     "end": 28,
                     "text": "Maren Tolva lives in Dorvas.",
                     "score": 3.1,
+                    "relevance": 0.91,
                     "step": 1,
                 }
             ],

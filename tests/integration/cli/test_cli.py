@@ -134,9 +134,9 @@ def test_a_search_finds_what_an_answer_cites(mplus: WarmCommand, tmp_path: Path)
     assert found.code == 0, found.err
     (hit,) = found.json["results"]
     (cited,) = mplus("ask", "-t", "anna", "Which owls are brown?", "--json", "-").json["citations"]
-    assert {name: hit[name] for name in cited if name != "score"} == {
-        name: value for name, value in cited.items() if name != "score"
-    }
+    score, relevance = cited.pop("score"), cited.pop("relevance")
+    assert {name: hit[name] for name in cited} == cited
+    assert (isinstance(score, float), relevance) == (True, hit["score"])
     assert (hit["step"], hit["section"], hit["score"]) == (1, "Owls", None)
     assert hit["why"]["words"] == ["owls", "brown"]
     assert (found.json["votes"], found.json["step"], found.json["waiting"]) == ("layers", 1, 0)

@@ -52,6 +52,26 @@ def test_it_finds_what_an_answer_draws_on(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_sources_of_an_answer_are_as_relevant_as_what_a_search_finds(
+    tmp_path: Path, form: str
+) -> None:
+    plain = load(tmp_path, **FORMS[form])
+    Relevance((0.5, 0.25, 0.125), -1.5, plain.fingerprint).save(tmp_path / FILE)
+    mplus = MPlus.load(tmp_path, device="cpu")
+    memory = mplus.empty_memory()
+    for text in TEXTS:
+        memory = mplus.memorize(memory, text)
+    view = mplus.view(memory, forgotten=[(1, 2)])
+    found = mplus.search(view, "Who sings of the owl?", limit=5)
+    sources = mplus.ask(view, "Who sings of the owl?", max_tokens=1).sources
+    likely = [source.relevance for source in sources]
+    assert likely == pytest.approx([one.score for one in found], abs=1e-6)
+    assert [source.relevance for source in plain.ask(view, "Who?", max_tokens=1).sources] == [
+        None
+    ] * len(sources)
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_what_a_filter_leaves_is_all_there_is(tmp_path: Path, form: str) -> None:
     mplus = load(tmp_path, **FORMS[form])
     memory = mplus.empty_memory()
