@@ -235,6 +235,17 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
     ("POST", "/v1/tenants/{name}/keys"): (
         Probe("/v1/tenants/$tenant/keys", {"scopes": ["admin"], "name": "$key_name"}, 403),
     ),
+    ("GET", "/v1/tenants/{name}/keys"): (Probe("/v1/tenants/$tenant/keys", status=403),),
+    ("DELETE", "/v1/tenants/{name}/keys/{key_id}"): (
+        Probe("/v1/tenants/$tenant/keys/$key", status=403),
+    ),
+    ("POST", "/v1/tenants/{name}/keys/{key_id}/rotate"): (
+        Probe("/v1/tenants/$tenant/keys/$key/rotate", status=403),
+    ),
+    ("POST", "/v1/tenants/import"): (
+        Probe("/v1/tenants/import?name=$tenant", {"name": "$tenant"}, 403),
+    ),
+    ("GET", "/v1/status"): (Probe("/v1/status", status=403),),
     ("POST", "/v1/documents"): (
         Probe(_IN, {"text": f"{_OWN} 1.", "id": "$document"}),
         Probe(_IN, {"text": f"{_OWN} 2.", "title": "$title", "metadata": {"$title": "$job"}}),

@@ -80,9 +80,7 @@ class Answer:
     usage: Usage
 
 
-def answer_of(
-    generation: Generation, count: int = 5, relevance: Relevance | None = None
-) -> Answer:
+def answer_of(generation: Generation, count: int = 5, relevance: Relevance | None = None) -> Answer:
     """What a generation has come to.
 
     Args:

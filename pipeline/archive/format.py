@@ -172,23 +172,26 @@ def measured(data: bytes) -> ArchiveMember:
 class Archive:
     """An archive that is read. Opening it looks at the list of its members only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shown: str = "") -> None:
         """
+        Args:
+            shown: what messages call it; by default its path.
+
         Raises:
             InvalidInputError: there is no such file, or it is no archive of a tenant.
             StorageError: it cannot be read.
         """
-        self.path = path
+        self.shown = shown or str(path)
         try:
             self._tar = tarfile.open(path, "r:")  # noqa: SIM115
         except FileNotFoundError:
-            raise InvalidInputError(f"{path} does not exist") from None
+            raise InvalidInputError(f"{self.shown} does not exist") from None
         except IsADirectoryError:
-            raise InvalidInputError(f"{path} is a folder; name an archive") from None
+            raise InvalidInputError(f"{self.shown} is a folder; name an archive") from None
         except tarfile.TarError as error:
             raise self.broken(f"it is no tar file ({error})") from error
         except OSError as error:
-            raise refused(error, f"{path} cannot be read") from error
+            raise refused(error, f"{self.shown} cannot be read") from error
         try:
             self._members = self._listed()
             self.manifest = self._manifest()
@@ -208,7 +211,7 @@ class Archive:
     def broken(self, reason: str) -> InvalidInputError:
         """The error that says what is wrong with this archive."""
         return InvalidInputError(
-            f"{self.path} is not a whole archive of `mplus export`: {reason}; nothing was "
+            f"{self.shown} is not a whole archive of `mplus export`: {reason}; nothing was "
             "imported: copy or export it again"
         )
 

@@ -177,7 +177,7 @@ def _check_memory(archive: Archive, model: MPlus) -> None:
     fingerprint = archive.manifest.fingerprint
     if fingerprint != model.fingerprint:
         raise FingerprintMismatchError(
-            f"{archive.path} holds a memory of the checkpoint {fingerprint[:16]}…, the one loaded "
+            f"{archive.shown} holds a memory of the checkpoint {fingerprint[:16]}…, the one loaded "
             f"is {model.fingerprint[:16]}…; give the first one with --checkpoint, or import with "
             "--documents-only and `mplus rebuild` it"
         )

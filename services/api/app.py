@@ -30,6 +30,7 @@ from mplus_ray.services.api.metrics import ApiMetrics
 from mplus_ray.services.api.middleware import RequestMiddleware
 from mplus_ray.services.api.problems import responses
 from mplus_ray.services.api.routes import (
+    archives,
     chat,
     completions,
     documents,
@@ -41,6 +42,8 @@ from mplus_ray.services.api.routes import (
     query,
     query_batch,
     search,
+    status,
+    tenant_keys,
     tenants,
 )
 
@@ -60,6 +63,9 @@ _ROUTERS = (
     memory.writers,
     memory.admins,
     keys.router,
+    status.router,
+    archives.router,
+    tenant_keys.router,  # before names of tenants, which may be any
     tenants.router,
 )
 

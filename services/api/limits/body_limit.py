@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mplus_ray.services.api.deps import Limits
 from mplus_ray.services.api.problems.responses import describe, respond
 
+IMPORT = "/v1/tenants/import"  # of an archive
 _STREAMED = ("multipart/form-data", "application/x-ndjson")
 
 
@@ -82,6 +83,8 @@ class BodyLimit:
 
 def most_bytes(limits: Limits, scope: Scope) -> int:
     """How large the body of a request may be."""
+    if scope["path"] == IMPORT:
+        return limits.upload_bytes
     if scope["path"] != "/v1/documents":
         return limits.body_bytes
     kind = Headers(scope=scope).get("content-type", "").lower()

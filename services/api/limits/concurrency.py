@@ -30,7 +30,7 @@ _QUESTIONS = (
     "/v1/completions",
     "/v1/responses",
 )
-_ARCHIVES = ("/v1/memory/fork", "/v1/memory/export")
+_ARCHIVES = ("/v1/memory/fork", "/v1/memory/export", "/v1/tenants/import")
 _SHARE = 4  # a tenant may have one part in so many of a kind's places
 _RETRY_SECONDS = 1.0
 
@@ -153,6 +153,10 @@ class Concurrency:
             self._places.free(place)
 
 
+def _deletes_tenant(method: str, path: str) -> bool:
+    return method == "DELETE" and path.startswith("/v1/tenants/") and "/keys/" not in path
+
+
 def kind_of(method: str, path: str) -> Kind:
     """Which places a request takes from."""
     if path in _QUESTIONS:
@@ -161,6 +165,6 @@ def kind_of(method: str, path: str) -> Kind:
         return "documents"
     if path.rstrip("/") == "/mcp":
         return "tools"
-    if path in _ARCHIVES or (method == "DELETE" and path.startswith("/v1/tenants/")):
+    if path in _ARCHIVES or _deletes_tenant(method, path):
         return "archives"
     return "lookups"

@@ -28,13 +28,13 @@ def create_key(body: NewKey, log: TenantOf, deps: DepsOf) -> CreatedKey:
 @router.delete("/v1/keys/{key_id}", responses=problems(404))
 def revoke_key(key_id: str, log: TenantOf, deps: DepsOf) -> KeyInfo:
     """Refuse a key from now on, also the one that asks for it."""
-    return to_key(deps.ledger.credentials.revoke(log, _possible(key_id)))
+    return to_key(deps.ledger.credentials.revoke(log, possible(key_id)))
 
 
 @router.post("/v1/keys/{key_id}/rotate", status_code=201, responses=problems(404))
 def rotate_key(key_id: str, log: TenantOf, deps: DepsOf) -> CreatedKey:
     """A new key in the place of an old one, which is refused from now on."""
-    key, secret = deps.ledger.credentials.rotate(log, _possible(key_id))
+    key, secret = deps.ledger.credentials.rotate(log, possible(key_id))
     return CreatedKey(key=to_key(key), secret=secret)
 
 
@@ -51,6 +51,6 @@ def to_key(key: Key) -> KeyInfo:
     )
 
 
-def _possible(key_id: str) -> str:
+def possible(key_id: str) -> str:
     """Without what no database looks for."""
     return key_id.replace("\0", "?")

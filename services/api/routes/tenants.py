@@ -14,18 +14,10 @@ from mplus_ray.pipeline.maintenance.tenant_lifecycle import delete
 from mplus_ray.pipeline.reports.tenant_stats import read_tenant_stats
 from mplus_ray.services.api.ask.service import Answers
 from mplus_ray.services.api.auth import DepsOf, guarded
-from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.openapi import problems
-from mplus_ray.services.api.routes.keys import to_key
+from mplus_ray.services.api.routes.tenant_keys import log_of
 from mplus_ray.services.api.schemas.base import iso
-from mplus_ray.services.api.schemas.keys import (
-    CreatedKey,
-    NewKey,
-    NewTenant,
-    Tenant,
-    Tenants,
-    TenantSettings,
-)
+from mplus_ray.services.api.schemas.keys import NewTenant, Tenant, Tenants, TenantSettings
 
 router = guarded(KeyScope.OPERATOR, tag="tenants")
 
@@ -57,48 +49,33 @@ def create_tenant(body: NewTenant, deps: DepsOf) -> Tenant:
         geometry=geometry,
         **limits,
     )
-    return _one(deps, body.name)
+    return shown_tenant(log_of(deps, body.name))
 
 
 @router.get("/v1/tenants/{name:path}", responses=problems(404))
 def show_tenant(name: str, deps: DepsOf) -> Tenant:
     """One tenant."""
-    return _one(deps, name)
+    return shown_tenant(log_of(deps, name))
 
 
 @router.patch("/v1/tenants/{name:path}", responses=problems(404))
 def change_tenant(name: str, body: TenantSettings, deps: DepsOf) -> Tenant:
     """Change what is given; null lifts a limit. What the tenant has stays."""
-    _log(deps, name).set_limits(**body.model_dump(exclude_unset=True))
-    return _one(deps, name)
+    log_of(deps, name).set_limits(**body.model_dump(exclude_unset=True))
+    return shown_tenant(log_of(deps, name))
 
 
 @router.delete("/v1/tenants/{name:path}", status_code=204, responses=problems(404))
 async def delete_tenant(name: str, request: Request, deps: DepsOf) -> None:
     """Take a tenant away with everything it had: at once, and for good."""
     answers: Answers = request.app.state.answers
-    log = await asyncio.to_thread(_log, deps, name)
+    log = await asyncio.to_thread(log_of, deps, name)
     await asyncio.to_thread(delete, deps.stores, name)
     await answers.forget(log.tenant)
 
 
-@router.post("/v1/tenants/{name:path}/keys", status_code=201, responses=problems(404))
-def create_key(name: str, body: NewKey, deps: DepsOf) -> CreatedKey:
-    """A key to a tenant; its text is shown this once."""
-    expires = body.expires.timestamp() if body.expires else None
-    log = _log(deps, name)
-    key, secret = deps.ledger.credentials.create(log, body.scopes, body.name, expires)
-    return CreatedKey(key=to_key(key), secret=secret)
-
-
-def _log(deps: Deps, name: str) -> TenantLog:
-    if "\0" in name:
-        raise TenantNotFoundError("there is no such tenant")
-    return deps.ledger.tenant(name)
-
-
-def _one(deps: Deps, name: str) -> Tenant:
-    log = _log(deps, name)
+def shown_tenant(log: TenantLog) -> Tenant:
+    """A tenant as it is shown."""
     stats = read_tenant_stats(log)
     summary = TenantSummary(
         log.tenant,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from mplus_ray.services.api.schemas.base import Name, Request, Response, Time, example
 from mplus_ray.services.api.schemas.keys import KeyInfo
@@ -164,6 +166,12 @@ class NewFork(Request):
 
     name: Name = Field(description="The new tenant is called `<this tenant>/<name>`.")
     step: int | None = Field(None, ge=0, lt=1 << 62)
+
+    @model_validator(mode="after")
+    def _no_keys(self) -> Self:
+        if "keys" in self.name.split("/"):
+            raise ValueError("name must not be `keys`: that is the address of a tenant's keys")
+        return self
 
 
 class Fork(Response):

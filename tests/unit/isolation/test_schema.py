@@ -44,7 +44,11 @@ EXAMPLES = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-OPERATORS = [each for each in PROBES if each[1].startswith("/v1/tenants") or each[1] == "/metrics"]
+OPERATORS = [
+    each
+    for each in PROBES
+    if each[1].startswith("/v1/tenants") or each[1] in ("/metrics", "/v1/status")
+]
 LIMITS = Limits(max_tokens=8, catch_up_seconds=0.2, wait_seconds=20.0, parse_seconds=20.0)
 
 

@@ -67,6 +67,9 @@ USES = [
     ("admin", "DELETE", "/v1/keys/00000000", None),
     ("operator", "GET", "/v1/tenants", None),
     ("operator", "DELETE", "/v1/tenants/nobody", None),
+    ("operator", "GET", "/v1/tenants/nobody/keys", None),
+    ("operator", "DELETE", "/v1/tenants/nobody/keys/00000000", None),
+    ("operator", "GET", "/v1/status", None),
     ("operator", "GET", "/metrics", None),
 ]
 

@@ -90,6 +90,8 @@ class TestPlaces:
             ("POST", "/mcp", "tools"),
             ("POST", "/v1/memory/fork", "archives"),
             ("DELETE", "/v1/tenants/anna", "archives"),
+            ("DELETE", "/v1/tenants/anna/keys/0badc0de", "lookups"),
+            ("POST", "/v1/tenants/import", "archives"),
             ("GET", "/nothing", "lookups"),
         ],
     )
