@@ -264,7 +264,7 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
 # Paths that the OpenAPI document leaves out, and what of them is looked for elsewhere.
 UNDESCRIBED = {
     "/": "the console",
-    "/{name}": "its files",
+    "/console/{name}": "its files",
     "/openapi.json": "itself",
     "/mcp": "MCP",
     "/mcp/": "too",

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 FOLDER = Path(__file__).parents[1] / "console"
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\.(js|css|svg|png|ico|woff2)", re.ASCII)
+_NAME = re.compile(r"([a-z]+/)?[a-z0-9][a-z0-9_-]*\.(js|css|svg|png|ico|woff2)", re.ASCII)
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -39,9 +39,9 @@ def page() -> Response:
     return _file("index.html")
 
 
-@router.get("/{name}")
+@router.get("/console/{name:path}")
 def part(name: str) -> Response:
-    """A file that the page names; never a path."""
+    """A file that the page names: one of its own, or of a folder of its own."""
     if not _NAME.fullmatch(name):
         raise HTTPException(404)
     return _file(name)

@@ -74,6 +74,7 @@ def test_it_claims_one_name(installed: Installed) -> None:
         "model/corpus/relations.yaml",
         "pipeline/ledger/migrations/env.py",
         "services/console/index.html",
+        "services/console/start/console.js",
         "deploy/demo/documents/SOURCES.md",
     ):
         assert f"mplus_ray/{needed}" in names

@@ -36,6 +36,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+schemathesis.serializer.alias("application/x-tar", "application/octet-stream")
 EXAMPLES = settings(
     max_examples=6,
     deadline=None,

@@ -32,7 +32,9 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-FILES = sorted(path.name for path in FOLDER.iterdir() if path.suffix in TYPES)
+FILES = sorted(
+    path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in TYPES
+)
 
 # What makes HTML or code of a text.
 SINKS = re.compile(
@@ -82,12 +84,12 @@ def test_a_page_with_what_is_forbidden_is_seen_through() -> None:
 
 
 def test_the_console_is_there() -> None:
-    assert {"index.html", "console.js", "console.css"} <= set(FILES)
+    assert {"index.html", "start/console.js", "style/page.css"} <= set(FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_its_headers_are_exactly_these(api: ApiWorld, name: str) -> None:
-    answer = api.client.get("/" if name == "index.html" else f"/{name}")
+    answer = api.client.get("/" if name == "index.html" else f"/console/{name}")
     assert answer.status_code == 200
     assert answer.content == (FOLDER / name).read_bytes()
     assert answer.headers["content-type"] == TYPES[Path(name).suffix]
@@ -101,7 +103,7 @@ def test_nothing_in_the_page_needs_more_than_the_policy_gives(api: ApiWorld) -> 
     assert not page.inline
     assert page.fetched
     for link in page.fetched:
-        assert re.fullmatch(r"[a-z0-9-]+\.(js|css|svg)", link), link
+        assert re.fullmatch(r"console/([a-z]+/)?[a-z0-9-]+\.(js|css|svg)", link), link
         assert api.client.get(f"/{link}").status_code == 200, link
 
 
@@ -110,7 +112,8 @@ def test_a_script_makes_no_html_and_no_code_of_a_text(name: str) -> None:
     text = (FOLDER / name).read_text()
     assert not SINKS.findall(text)
     for module in re.findall(r"^import .*?from \"(.+?)\"", text, re.MULTILINE):
-        assert re.fullmatch(r"\./[a-z-]+\.js", module)
+        assert re.fullmatch(r"\.(\./[a-z]+)?/[a-z-]+\.js", module)
+        assert ((FOLDER / name).parent / module).is_file(), module
     for link in re.findall(r"https?://[^\s\"'`)]+", text):
         assert link.startswith("http://www.w3.org/"), "only names of XML are no addresses"
 
@@ -140,12 +143,19 @@ def test_a_key_is_kept_in_no_lasting_place() -> None:
         "/%2e%2e/api/app.py",
         "/....//app.py",
         "/index.html",
-        "/console.js/",
-        "/console.js%00.css",
-        "/CONSOLE.JS",
-        "/console%2ejs%2f..%2f..%2fapi%2fapp.py",
-        "/.env",
-        "/console.js~",
+        "/console/../../api/app.py",
+        "/console/..%2f..%2fapi%2fapp.py",
+        "/console/start/%2e%2e/%2e%2e/api/app.py",
+        "/console/start/console.js/",
+        "/console/start/console.js%00.css",
+        "/console/START/CONSOLE.JS",
+        "/console/start%2fconsole%2ejs%2f..%2f..%2fapi%2fapp.py",
+        "/console/%2fetc/passwd",
+        "/console/.env",
+        "/console/start/console.js~",
+        "/console.js",
+        "/console",
+        "/console/",
         "/etc/passwd",
         "//etc/passwd",
     ],

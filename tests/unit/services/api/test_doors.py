@@ -265,6 +265,7 @@ class TestProblems:
             ("BREW", "/healthz", 405),
             ("GET", "/../../etc/passwd", 404),
             ("GET", "/console.py", 404),
+            ("GET", "/console/nothing.js", 404),
         ],
     )
     def test_every_error_is_a_problem(
@@ -373,7 +374,8 @@ class TestConsole:
     @pytest.fixture(autouse=True)
     def _folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "index.html").write_text("<!doctype html>")
-        (tmp_path / "console.js").write_text("'use strict'")
+        (tmp_path / "start").mkdir()
+        (tmp_path / "start" / "console.js").write_text("'use strict'")
         (tmp_path / "notes.txt").write_text("not for anybody")
         monkeypatch.setattr(console, "FOLDER", tmp_path)
 
@@ -383,12 +385,14 @@ class TestConsole:
         policy = page.headers["content-security-policy"]
         assert "script-src 'self'" in policy
         assert "unsafe" not in policy
-        script = api.client.get("/console.js")
+        script = api.client.get("/console/start/console.js")
         assert script.headers["content-type"].startswith("text/javascript")
 
-    @pytest.mark.parametrize("name", ["notes.txt", "gone.js", "..%2fconsole.js", "%2e%2e", ".js"])
+    @pytest.mark.parametrize(
+        "name", ["notes.txt", "gone.js", "start/..%2fconsole.js", "start", "", ".js"]
+    )
     def test_nothing_else(self, api: ApiWorld, name: str) -> None:
-        assert api.client.get(f"/{name}").status_code == 404
+        assert api.client.get(f"/console/{name}").status_code == 404
 
     def test_without_a_console_there_is_none(
         self, api: ApiWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,7 +30,7 @@ _MARKS = {
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_contrast_is_enough(theme: int) -> None:
-    css = (FOLDER / "theme.css").read_text()
+    css = (FOLDER / "style" / "theme.css").read_text()
     pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
     colours = {name: values[theme] for name, *values in pairs}
     for least, wanted in ((4.5, _TEXT), (3.0, _MARKS)):
@@ -40,9 +40,11 @@ def test_contrast_is_enough(theme: int) -> None:
 
 
 def test_colours_are_named_in_one_place() -> None:
-    for name, pattern in product(("console.css", "views.css"), (r"#[0-9a-f]{3,8}\b", r"hsl|oklch")):
-        css = re.sub(r"#[a-z][a-z-]+", "", (FOLDER / name).read_text())  # without selectors of ids
-        assert re.findall(pattern, css) == [], name
+    styles = [path for path in (FOLDER / "style").iterdir() if path.name != "theme.css"]
+    assert len(styles) > 5
+    for path, pattern in product(styles, (r"#[0-9a-f]{3,8}\b", r"hsl|oklch")):
+        css = re.sub(r"#[a-z][a-z-]+", "", path.read_text())  # without selectors of ids
+        assert re.findall(pattern, css) == [], path.name
 
 
 def _contrast(one: str, other: str) -> float:
