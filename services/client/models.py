@@ -45,6 +45,10 @@ class Citation(Base):
     """
     Comparable within one answer only.
     """
+    relevance: float | None = None
+    """
+    From 0 to 1, the probability that the passage holds what was asked, as the `score` of a search; null where the checkpoint has no fitted relevance.
+    """
 
 
 class Delta(Base):

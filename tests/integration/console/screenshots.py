@@ -29,7 +29,7 @@ def main(folder: Path) -> None:
     model = MPlus.load(Settings.read().checkpoint)
     with (
         tempfile.TemporaryDirectory() as data,
-        serving(model, Path(data), loopback=True, model_name="mplus-tiny") as world,
+        serving(model, Path(data), loopback=True, model_name="mplus-small") as world,
     ):
         _, headers = world.tenant("anna")
         url, key = f"{world.url}/", headers["authorization"].removeprefix("Bearer ")

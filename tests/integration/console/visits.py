@@ -1,4 +1,4 @@
-"""Visits to the console: `pytest_plugins = ["tests.integration.console.visits"]`. PYTEST_DONT_REWRITE"""
+"""Visits to the console, a plugin: `tests.integration.console.visits`. PYTEST_DONT_REWRITE"""
 
 from __future__ import annotations
 
