@@ -1,6 +1,7 @@
 // The list of documents: pages, search, a filter, and what can be done with each.
 
 import { byId, element, showProblem } from "../base/dom.js";
+import { showFailures } from "./failures.js";
 import { ago, count, fullTime, rangeOf, steps } from "../base/format.js";
 
 const PAGE = 50;
@@ -51,6 +52,7 @@ export class Documents {
         found.push(...page.documents);
         cursor = page.next_cursor;
       } while (cursor && found.length < wanted);
+      await showFailures(this.#api);
     } catch (problem) {
       if (turn === this.#turn) showProblem(byId("documents-problem"), problem);
       return;

@@ -63,6 +63,10 @@ def test_files_are_memorized_and_failures_have_reasons(visit: Visit, tmp_path: P
     browser.view("documents")
     assert browser.one("#documents .open").text == "owl"
     assert browser.one("#documents .badge").text == "memorized"
+    assert browser.one("#failures-sum").text == "1 source not taken in"
+    browser.click("#failures-sum")
+    assert browser.one("#failures-list b").text == "broken.pdf"
+    assert len(browser.one("#failures-list span").text) > 10
 
 
 def test_an_answer_streams_and_its_citations_open_the_passage(visit: Visit) -> None:
