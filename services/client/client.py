@@ -19,6 +19,7 @@ from .operations.chats import Chats
 from .operations.documents import Documents
 from .operations.jobs import Jobs
 from .operations.memory import Memories
+from .operations.operators import Operators
 from .operations.uploads import Uploads
 from .requests import Patience
 from .version import __version__
@@ -27,7 +28,7 @@ URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
-class Operations(Documents, Bulk, Uploads, Jobs, Asking, Chats, Memories, Access):
+class Operations(Documents, Bulk, Uploads, Jobs, Asking, Chats, Memories, Access, Operators):
     """Everything that can be asked of the service, each operation written once."""
 
 

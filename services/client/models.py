@@ -12,6 +12,28 @@ from pydantic import ConfigDict, Field
 from .base import Base, Part
 
 
+class Backlog(Base):
+    """
+    What waits over all tenants.
+    """
+
+    documents: int
+    chunks: int
+    tokens: int
+    forgets: int
+    """
+    Requests to forget that are not carried out.
+    """
+    oldest_seconds: float
+    """
+    For how long the oldest waits; 0 if none does.
+    """
+    tenants: int
+    """
+    That have chunks which wait.
+    """
+
+
 class ChatUsage(Base):
     """
     Tokens read and written.
@@ -183,6 +205,22 @@ class Keys(Base):
     keys: list[KeyInfo]
 
 
+class Lease(Base):
+    """
+    A tenant that a writer holds.
+    """
+
+    tenant: str
+    epoch: int
+    """
+    Grows with every change of hands.
+    """
+    expires_in: float
+    """
+    Seconds; negative when it is overdue.
+    """
+
+
 class MemoryMap(Base):
     """
     Where the rows of each step are, layer by layer: a picture of steps × layers.
@@ -292,6 +330,53 @@ class Quotas(Base):
     cold_after: float | None
     """
     Seconds without use after which its rows may be dropped.
+    """
+
+
+class Reader(Base):
+    """
+    A reader that is ready.
+    """
+
+    running: int
+    """
+    Questions whose answers are being decoded.
+    """
+    queued: int
+    """
+    Questions that wait for their memory or for a slot.
+    """
+    slots: int
+    """
+    Answers that may be decoded at a time.
+    """
+    memories: int
+    """
+    Open on the host.
+    """
+    device_used: int
+    """
+    Bytes of memories on the device.
+    """
+    device_bytes: int
+    """
+    That these may take.
+    """
+    host_used: int
+    """
+    Bytes of memories on the host.
+    """
+    host_bytes: int
+    """
+    That these may take.
+    """
+    answered: int
+    """
+    Questions, since it began.
+    """
+    failed: int
+    """
+    Questions answered with an error, since it began.
     """
 
 
@@ -606,6 +691,24 @@ class Usage(Base):
     memory_rows: int
 
 
+class Waiting(Base):
+    """
+    What is not memorized yet.
+    """
+
+    documents: int
+    chunks: int
+    tokens: int
+    forgets: int
+    """
+    Requests to forget that are not carried out.
+    """
+    oldest_seconds: float
+    """
+    For how long the oldest waits; 0 if none does.
+    """
+
+
 class WholeDocument(Base):
     """
     A document with its text.
@@ -662,6 +765,19 @@ class Why(Base):
     """
     Words of the query that the passage or its headings have, in any form.
     """
+
+
+class Writer(Base):
+    """
+    A writer that holds tenants.
+    """
+
+    owner: str
+    gone: bool
+    """
+    Its process is known to have ended; others may take over.
+    """
+    tenants: list[Lease]
 
 
 class Answer(Base):
@@ -948,6 +1064,27 @@ class Tenant(Base):
     settings: TenantSettings
 
 
+class TenantState(Base):
+    """
+    What one tenant waits for.
+    """
+
+    tenant: str
+    waiting: Waiting
+    failures: int
+    """
+    Sources that could not be read.
+    """
+    cold: bool
+    """
+    Its rows were dropped; they come back from text when wanted.
+    """
+    store_bytes: int
+    """
+    Of its files; a fork counts shared ones.
+    """
+
+
 class Tenants(Base):
     """
     All tenants, by name.
@@ -1023,3 +1160,32 @@ class ChatCompletion(Base):
     choices: list[Choice]
     usage: ChatUsage
     mplus: Recalled
+
+
+class ServiceStatus(Base):
+    """
+    Who works, what waits, and where the bytes are.
+    """
+
+    model: str
+    """
+    That readers answer with, as OpenAI's clients call it.
+    """
+    backlog: Backlog
+    writers: list[Writer]
+    """
+    Those that hold tenants now, by name.
+    """
+    readers: list[Reader] | None
+    """
+    Those that said so in time; null: readers could not be asked.
+    """
+    tenants: list[TenantState]
+    """
+    By name.
+    """
+    store_files: int
+    """
+    Files of rows, shared ones once.
+    """
+    store_bytes: int

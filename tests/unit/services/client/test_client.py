@@ -277,6 +277,23 @@ def test_keys(api: ApiWorld, client: Client) -> None:
     assert {each.name for each in client.api_keys()} >= {"the website"}
 
 
+def test_a_tenant_from_an_archive(api: ApiWorld, client: Client, tmp_path: Path) -> None:
+    client.memorize("The owl is brown.", id="owl")
+    archive = client.export(tmp_path / "memory.tar")
+    name = f"back {uuid.uuid4().hex}"
+    with Client(api.url, api.operator) as operator:
+        assert operator.import_tenant(archive, name=name).documents >= 1
+        with pytest.raises(ConflictError, match="already"):
+            operator.import_tenant(archive, name=name)
+
+    async def run() -> None:
+        async with AsyncClient(api.url, api.operator) as operator:
+            made = await operator.import_tenant(archive, name=f"{name} again")
+            assert made.name == f"{name} again"
+
+    asyncio.run(run())
+
+
 def test_what_an_operator_does(api: ApiWorld) -> None:
     name = f"anna {uuid.uuid4().hex}?"
     with Client(api.url, api.operator) as operator:
@@ -289,6 +306,10 @@ def test_what_an_operator_does(api: ApiWorld) -> None:
             anna.memorize("Keeper waits.")
         assert operator.tenant(name).documents == 1
         assert name in {each.name for each in operator.tenants()}
+        rotated = operator.rotate_tenant_key(name, key.key.id)
+        assert operator.revoke_tenant_key(name, rotated.key.id).revoked is not None
+        assert {each.id for each in operator.tenant_keys(name)} >= {key.key.id, rotated.key.id}
+        assert name in {each.tenant for each in operator.status().tenants}
         operator.delete_tenant(name)
         with pytest.raises(NotFoundError):
             operator.tenant(name)
