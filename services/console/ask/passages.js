@@ -29,8 +29,14 @@ export function passageCard(passage, index, open) {
 function figures(passage) {
   const likely = likelihood(passage);
   if (likely === null) return [`vote ${vote(passage).toFixed(1)}`];
-  const percent = `${likely > 0 && likely < 0.005 ? "under 1" : Math.round(100 * likely)} % likely`;
+  const percent = `${inPercent(likely)} % likely`;
   return hardlyMatches(passage) ? [element("i", {}, "hardly a match"), `, ${percent}`] : [percent];
+}
+
+/** Nothing is certain, and nothing that was found is impossible. */
+function inPercent(likely) {
+  if (likely < 0.005) return "under 1";
+  return likely > 0.995 ? "over 99" : String(Math.round(100 * likely));
 }
 
 const vote = (passage) => passage.why?.vote ?? passage.score;

@@ -21,8 +21,8 @@ _ROOT = Path(__file__).parents[3]
 _WIDTH, _HEIGHT = 1280, 860
 _PATIENCE = 1800.0  # seconds
 _COLOURS = 128  # a palette of so many is enough for flat areas, and a third of the bytes
-_BEFORE = ("What is Hugo Vannis allergic to?",)
-_QUESTION = "Which instrument does Pavel Strand play?"
+_BEFORE = ("Which instrument does Pavel Strand play?",)
+_QUESTION = "What is Hugo Vannis allergic to?"
 
 
 def main(folder: Path) -> None:

@@ -74,9 +74,7 @@ def test_documents_and_the_memory(visit: Visit) -> None:
     check(browser, "no documents")
     browser.add_text("Owl", "The owl is brown.")
     browser.one("#documents .open")
-    upload = {"files": ("broken.pdf", b"%PDF-1.7 and nothing of the kind")}
-    headers = {"authorization": f"Bearer {visit.key}"}
-    visit.site.world.client.post("/v1/documents", files=upload, headers=headers)
+    visit.upload("fox.txt", "broken.pdf")
     browser.view("ask")
     browser.view("documents")
     browser.click("#failures-sum")

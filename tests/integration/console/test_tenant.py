@@ -63,6 +63,11 @@ def test_files_are_memorized_and_failures_have_reasons(visit: Visit, tmp_path: P
     browser.view("documents")
     assert browser.one("#documents .open").text == "owl"
     assert browser.one("#documents .badge").text == "memorized"
+    assert not browser.shown("#failures")
+
+    visit.upload("fox.txt", "broken.pdf")  # in one request, so that there is a job which knows
+    browser.view("ask")
+    browser.view("documents")
     assert browser.one("#failures-sum").text == "1 source not taken in"
     browser.click("#failures-sum")
     assert browser.one("#failures-list b").text == "broken.pdf"
