@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from typing import Any
 
 from lxml import etree
 
 from mplus_ray.model.errors import DocumentError
+from mplus_ray.pipeline.parsing.formats.hidden.declarations import (
+    hiding_properties,
+    is_unseen,
+    read_declarations,
+)
 from mplus_ray.pipeline.parsing.formats.office_title import xml_parser
 from mplus_ray.pipeline.parsing.packages import BROKEN, part_of, repacked
 from mplus_ray.pipeline.parsing.refusals import Refusal
@@ -17,6 +23,8 @@ _ENCRYPTION = "META-INF/encryption.xml"
 # Fonts are often made unreadable by themselves; that hides no text.
 _OF_FONTS = ("http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC")
 _PAGES = (".xhtml", ".html", ".htm", ".xml")
+_SIGNS = re.compile(rb"\shidden[\s=>]|\sstyle\s*=", re.I)
+_OWN_INSIDE = frozenset(["font-size", "visibility"])  # what is in an element may have its own
 _MOST = 1 << 20  # bytes of a part that describes others
 
 
@@ -76,8 +84,8 @@ def _without_contents(package: bytes | None) -> bytes | None:
 
 
 def _without_hidden(page: bytes | None) -> bytes | None:
-    """The page without elements that have the attribute `hidden`; None: it has none."""
-    if page is None or b"hidden" not in page:
+    """The page without elements that say of themselves that nobody sees them; None: it has none."""
+    if page is None or not _SIGNS.search(page):
         return None
     root = etree.fromstring(page, xml_parser())
     if root is None:
@@ -91,4 +99,13 @@ def _without_hidden(page: bytes | None) -> bytes | None:
 
 
 def _is_hidden(node: Any) -> bool:
-    return isinstance(node.tag, str) and node.get("hidden", "until-found") != "until-found"
+    if not isinstance(node.tag, str):
+        return False
+    if node.get("hidden", "until-found") != "until-found":
+        return True
+    said = read_declarations(node.get("style", ""))
+    by = hiding_properties(said)
+    if by and not (by <= _OWN_INSIDE and len(node)):
+        return True
+    # A reader chooses the paper, so of colours only one is certain.
+    return "color" in said and is_unseen(said["color"], "#808080") and not len(node)

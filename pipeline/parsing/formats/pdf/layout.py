@@ -125,7 +125,7 @@ def _rows(grid: Grid) -> list[str]:
     found: list[str] = []
     cells: list[str | None] = []
     for row in grid:
-        above, cells = cells, [cell and cell.text for cell in row]
+        above, cells = cells, [cell.text if cell is not None else None for cell in row]
         text = next((text for text in cells if text), "")
         alone = sum(map(bool, cells)) == 1 and [*map(bool, above)] == [*map(bool, cells)]
         if alone and found and _goes_on(found[-1], text):

@@ -143,7 +143,7 @@ def test_a_book_is_read_in_its_order_without_its_table_of_contents() -> None:
             "META-INF/container.xml": f'{container}<rootfile full-path="a.opf" '
             'media-type="application/oebps-package+xml"/></rootfiles></container>',
             "a.xhtml": page("Two", "<p hidden='hidden'>no</p>"),
-            "b.xhtml": page("One"),
+            "b.xhtml": page("One", "<p style='display:none'>no</p><p style='color:#0000'>no</p>"),
             "nav.xhtml": page("Contents", "<nav><ol><li><a href='a.xhtml'>Two</a></li></ol></nav>"),
             "stray.xhtml": page("Stray"),
             "a.opf": '<package xmlns="http://www.idpf.org/2007/opf" version="3.0">'
