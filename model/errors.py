@@ -123,6 +123,12 @@ class JobNotFoundError(MPlusError):
     exit_code = 5
 
 
+class WebhookNotFoundError(MPlusError):
+    """The tenant has no such webhook, or it has no such delivery."""
+
+    exit_code = 5
+
+
 class ConflictError(MPlusError):
     """An idempotency key stands for another request, or for one that is still at work."""
 

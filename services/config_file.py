@@ -22,6 +22,7 @@ VARIABLES = {
     "cache": "MPLUS_CACHE",
     "cors_origins": "MPLUS_CORS_ORIGINS",
     "cors_credentials": "MPLUS_CORS_CREDENTIALS",
+    "webhook_hosts": "MPLUS_WEBHOOK_HOSTS",
     "log": "MPLUS_LOG",
     "log_level": "MPLUS_LOG_LEVEL",
 }
@@ -101,8 +102,8 @@ def _text(path: Path, name: str, value: object) -> str:
         return str(value)
     if name == "cors_credentials" and isinstance(value, bool):
         return str(value).lower()
-    if name == "cors_origins" and isinstance(value, list):
-        return ",".join(str(origin) for origin in value)
+    if name in ("cors_origins", "webhook_hosts") and isinstance(value, list):
+        return ",".join(str(each) for each in value)
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{path}: {name} is {value!r}; give a string that is not empty")
     return str(Path(value).expanduser()) if name in _FOLDERS and value[0] == "~" else value

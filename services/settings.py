@@ -10,6 +10,7 @@ from pathlib import Path
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.services.config_file import with_config
 from mplus_ray.services.cross_origin import CrossOrigin, read_cross_origin
+from mplus_ray.services.webhooks.hosts import WebhookHosts, read_hosts
 
 DEFAULT_CHECKPOINT = "mplus-small"  # `mplus get small` makes it complete
 
@@ -25,6 +26,7 @@ class Settings:
         store_url: a path, `s3://…` or `gs://…`.
         cache_bytes: of a remote store, kept in the data directory.
         cross_origin: which web pages may call the API.
+        webhook_hosts: that webhooks may have beside those of the internet.
     """
 
     data: Path
@@ -33,6 +35,7 @@ class Settings:
     store_url: str
     cache_bytes: int = 4 << 30
     cross_origin: CrossOrigin = field(default_factory=CrossOrigin)
+    webhook_hosts: WebhookHosts = field(default_factory=WebhookHosts)
 
     @property
     def ledger_path(self) -> Path | None:
@@ -53,8 +56,8 @@ class Settings:
         environment: Mapping[str, str] = os.environ,
     ) -> Settings:
         """Arguments first, then MPLUS_DATA, MPLUS_CHECKPOINT, MPLUS_LEDGER_URL,
-        MPLUS_STORE_URL, MPLUS_CACHE_BYTES, MPLUS_CORS_ORIGINS and MPLUS_CORS_CREDENTIALS, then
-        the configuration file, then the defaults.
+        MPLUS_STORE_URL, MPLUS_CACHE_BYTES, MPLUS_CORS_ORIGINS, MPLUS_CORS_CREDENTIALS and
+        MPLUS_WEBHOOK_HOSTS, then the configuration file, then the defaults.
 
         The data directory defaults to `mplus` in the user's own (XDG_DATA_HOME, or
         ~/.local/share), so that a memory is found again from any working directory.
@@ -74,6 +77,7 @@ class Settings:
             cross_origin=read_cross_origin(
                 environment.get("MPLUS_CORS_ORIGINS"), environment.get("MPLUS_CORS_CREDENTIALS")
             ),
+            webhook_hosts=read_hosts(environment.get("MPLUS_WEBHOOK_HOSTS")),
         )
 
 

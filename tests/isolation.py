@@ -23,6 +23,7 @@ QUESTION = f"Does {STEM} sing?"
 
 _SHAPES = (
     (re.compile(f"{STEM}|{NOBODYS}", re.IGNORECASE), "STEM"),
+    (re.compile(r"whsec_[A-Za-z0-9+/=]{44}"), "SECRET"),
     (re.compile(r"mplus_[0-9a-f]{8}_[A-Za-z0-9_-]{43}"), "KEY"),
     (re.compile(r"[0-9a-f]{8,}"), "HEX"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00"), "TIME"),
@@ -87,6 +88,9 @@ def plant(api: ApiWorld) -> Planted:
     until(lambda: log.jobs.get(receipt["id"]).state != "waiting")  # nothing moves any more
     post("/v1/memory/snapshot", {"name": f"{STEM}-snapshot"})
     key = post("/v1/keys", {"scopes": ["query"], "name": f"{STEM} key"})
+    hook, secret_of_hook = log.webhooks.create("https://example.com/hook", (), f"{STEM} hook")
+    delivery = log.webhooks.test(hook.id).id
+    log.webhooks.update(hook.id, enabled=False)  # so that nothing is sent
     assert api.ask(headers, QUESTION).json()["citations"]
     page = api.client.get("/v1/documents?limit=1", headers=headers).json()
     secret = headers["authorization"].removeprefix("Bearer ")
@@ -112,8 +116,11 @@ def plant(api: ApiWorld) -> Planted:
         "fork": f"{STEM}-fork",
         "tenant": tenant,
         "once": f"{STEM}-once",
+        "webhook": hook.id,
+        "delivery": delivery,
     }
     drawn = [log.tenant.id, secret, fork["secret"], fork["key"]["id"], filed["job_id"]]
+    drawn += [hook.id, delivery, secret_of_hook]
     drawn += [ids[name] for name in ("cursor", "job", "receipt", "key", "key_text")]
     return Planted(headers, ids, tuple(drawn))
 

@@ -82,6 +82,12 @@ def ask(question: str, **fields: Any) -> dict[str, Any]:
     return {"question": question, "max_tokens": 3, "citations": 20, **fields}
 
 
+def _of_webhook(rest: str) -> tuple[Probe, ...]:
+    return tuple(
+        Probe(f"/v1/webhooks/${name}{rest}", status=404) for name in ("webhook", "delivery", "job")
+    )
+
+
 _PARTS = {"role": "user", "content": [{"type": "text", "text": f"Does {STEM} sing?"}]}
 _IN = "/v1/documents?wait=true"
 _OWN = "Our own text number"
@@ -225,6 +231,27 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/keys/$key/rotate", status=404),
         Probe("/v1/keys/$key_text/rotate", status=404),
     ),
+    ("GET", "/v1/webhooks"): (Probe("/v1/webhooks"),),
+    ("POST", "/v1/webhooks"): (
+        Probe("/v1/webhooks", {"url": "https://example.com/$tag", "description": "$title"}, 201),
+        Probe("/v1/webhooks", {"url": "$title"}, 422),
+    ),
+    ("GET", "/v1/webhooks/{webhook_id}"): _of_webhook(""),
+    ("PATCH", "/v1/webhooks/{webhook_id}"): (
+        Probe("/v1/webhooks/$webhook", {"url": "https://example.com/$tag"}, 404),
+        Probe("/v1/webhooks/$webhook", {"url": "$title"}, 422),
+        Probe("/v1/webhooks/$webhook", {"description": "$title", "enabled": False}, 404),
+    ),
+    ("DELETE", "/v1/webhooks/{webhook_id}"): _of_webhook(""),
+    ("POST", "/v1/webhooks/{webhook_id}/rotate"): _of_webhook("/rotate"),
+    ("POST", "/v1/webhooks/{webhook_id}/test"): _of_webhook("/test"),
+    ("GET", "/v1/webhooks/{webhook_id}/deliveries"): (
+        *_of_webhook("/deliveries"),
+        Probe("/v1/webhooks/$webhook/deliveries?cursor=$delivery", status=404),
+    ),
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): _of_webhook(
+        "/deliveries/$delivery/redeliver"
+    ),
     ("GET", "/v1/tenants"): (Probe("/v1/tenants", status=403),),
     ("POST", "/v1/tenants"): (Probe("/v1/tenants", {"name": "$tenant"}, 403),),
     ("GET", "/v1/tenants/{name}"): (Probe("/v1/tenants/$tenant", status=403),),
@@ -288,6 +315,7 @@ NAMELESS = {
     "before",
     "occurred_at",
     "expires_at",
+    "events",
 }
 
 # What is asked: the same of both, because a memory is to answer by the words of a question.

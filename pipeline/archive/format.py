@@ -71,6 +71,7 @@ class TenantRecord(_Record):
     concurrent_questions: Count | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     ttl: Annotated[float, Field(gt=0, lt=1e11)] | None = None
+    max_webhooks: Count | None = None
     bytes_per_step: Count
     geometry: dict[str, Any]
 

@@ -17,6 +17,7 @@ from mplus_ray.pipeline.ledger.api_keys import Credentials, Key
 from mplus_ray.pipeline.ledger.backlog import Backlog, Waiting, read_waiting, sum_up
 from mplus_ray.pipeline.ledger.database import Database
 from mplus_ray.pipeline.ledger.deferred_writes import DeferredWrites
+from mplus_ray.pipeline.ledger.delivery_queue import DeliveryQueue
 from mplus_ray.pipeline.ledger.heads.fork import copy_past
 from mplus_ray.pipeline.ledger.heads.head import add_head, new_head
 from mplus_ray.pipeline.ledger.marked_tenants import MarkedTenants, insert_tenant
@@ -54,6 +55,7 @@ class Ledger:
     Attributes:
         credentials: the keys of all tenants, and the operator's.
         notes: takes small notes for which nobody waits.
+        deliveries: what webhooks are to be told.
         marked: tenants that nobody finds, because they are being made or taken away.
     """
 
@@ -62,6 +64,7 @@ class Ledger:
         self._clock = clock
         self.notes = DeferredWrites()
         self.credentials = Credentials(self._database, self.notes, clock)
+        self.deliveries = DeliveryQueue(self._database, clock)
         self.marked = MarkedTenants(self._database, clock)
 
     def tenant(self, name: str) -> TenantLog:

@@ -68,6 +68,7 @@ tenants = Table(
     Column("used", Float, nullable=False),
     Column("ttl", Float),  # seconds after which a document is forgotten that says nothing else
     Column("wanted", Float),  # since when somebody waits for a memory that was dropped
+    Column("max_webhooks", BigInteger),
     Column("origin", _ID),  # of a fork: the tenant that it goes back to, there or not
 )
 
@@ -281,6 +282,7 @@ jobs = Table(
     Column("documents", Integer, nullable=False),
     Column("failed", JSON, nullable=False),  # (source, reason) of those that were refused
     Column("created", Float, nullable=False),
+    Column("finished", Float),  # when webhooks were told of its end
     Index("jobs_by_time", "tenant", "created"),
 )
 
@@ -291,6 +293,7 @@ job_documents = Table(
     Column("document", _ID, primary_key=True),  # survives it
     _tenant(),
     Index("job_documents_by_tenant", "tenant"),
+    Index("job_documents_by_document", "tenant", "document"),
 )
 
 # Requests that must not be done twice, and what was answered.
@@ -303,6 +306,48 @@ answers = Table(
     Column("status", Integer),  # none while the first request is at work
     Column("response", Text),
     Column("created", Float, nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("url", Text, nullable=False),
+    Column("events", JSON, nullable=False),  # kinds that it is told of; empty: all
+    Column("description", String(200), nullable=False),
+    Column("secret", Text, nullable=False),  # signs, so it is kept as it is
+    Column("old_secret", Text),  # signs as well until `old_until`
+    Column("old_until", Float),
+    Column("enabled", Boolean, nullable=False),
+    Column("reason", Text),  # why the service disabled it
+    Column("failing_since", Float),
+    Column("created", Float, nullable=False),
+    Column("claim", _ID),  # of whoever delivers to it
+    Column("claimed_until", Float, nullable=False, server_default="0"),
+    Index("webhooks_by_tenant", "tenant"),
+)
+
+# An event that one webhook is told of.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("webhook", _ID, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("event", String(40), nullable=False),  # the same for all webhooks and attempts
+    Column("type", String(40), nullable=False),
+    Column("payload", Text, nullable=False),  # the body, byte by byte
+    Column("state", String(16), nullable=False),  # waiting, delivered, failed
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("status", Integer),  # of the last response
+    Column("error", Text),  # of the last attempt
+    Column("created", Float, nullable=False),
+    Column("finished", Float),
+    Index("deliveries_by_due", "webhook", "state", "due"),
+    Index("deliveries_by_time", "tenant", "created"),
+    Index("deliveries_by_end", "created"),
 )
 
 # Children before their parents, as rows have to be deleted.

@@ -35,6 +35,7 @@ class TenantLimits(TypedDict, total=False):
     concurrent_questions: int | None
     threshold: float | None
     ttl: float | None
+    max_webhooks: int | None
 
 
 LIMITS = tuple(TenantLimits.__annotations__)
@@ -57,6 +58,7 @@ class Tenant:
             checkpoint's own.
         ttl: seconds after which its documents are forgotten, but for those that say when; None is
             never.
+        max_webhooks: that it may have; None is what the installation allows.
         bytes_per_step: what a step's rows take, for `max_bytes`.
         geometry: whatever its creator wants to know of the model's shape.
         created, used: seconds since the epoch.
@@ -81,6 +83,7 @@ class Tenant:
     concurrent_questions: int | None = None
     threshold: float | None = None
     ttl: float | None = None
+    max_webhooks: int | None = None
     bytes_per_step: int = 0
     geometry: dict[str, Any] = field(default_factory=dict, hash=False)
     created: float = 0.0

@@ -44,6 +44,7 @@ from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
 from mplus_ray.pipeline.ledger.schema import chunks, documents, heads
 from mplus_ray.pipeline.ledger.tenant import Tenant, TenantLimits, check_limits
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.ledger.webhooks.webhooks import Webhooks
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 
 __all__ = [
@@ -67,6 +68,7 @@ class TenantLog:
         snapshots: names for moments of its memory.
         failures: sources that could not be read.
         jobs: what was accepted and goes on in the background.
+        webhooks: that are told what happens.
         answered: requests that are done once, however often they are sent.
     """
 
@@ -78,6 +80,7 @@ class TenantLog:
         self.snapshots = Snapshots(self.scope)
         self.failures = Failures(self.scope)
         self.jobs = Jobs(self.scope)
+        self.webhooks = Webhooks(self.scope)
         self.answered = Answered(self.scope)
 
     def append(

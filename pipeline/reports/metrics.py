@@ -166,6 +166,11 @@ class LedgerMetrics(Collector):
             ("mplus_tenants", "Tenants.", len(tenants)),
             ("mplus_writers", "Holders of leases that are not known to be gone.", len(writers)),
             ("mplus_backlog_tenants", "Tenants with chunks that wait.", waits.tenants),
+            (
+                "mplus_webhook_waiting",
+                "Events that webhooks are still to be told of.",
+                self._ledger.deliveries.waiting(),
+            ),
             ("mplus_backlog_forgets", "Forget requests that are not carried out.", waits.forgets),
             (
                 "mplus_backlog_oldest_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -45,7 +46,9 @@ from mplus_ray.services.api.routes import (
     status,
     tenant_keys,
     tenants,
+    webhooks,
 )
+from mplus_ray.services.webhooks.deliverer import Deliverer
 
 _ROUTERS = (
     health.public,
@@ -67,6 +70,7 @@ _ROUTERS = (
     archives.router,
     tenant_keys.router,  # before names of tenants, which may be any
     tenants.router,
+    webhooks.router,
 )
 
 
@@ -87,15 +91,19 @@ def build(deps: Deps) -> FastAPI:
     places = Places(deps.limits, figures)
     searches = Searches(deps, meter, answers)
     tools = Tools(deps.limits, answers, searches, intake)
+    deliverer = Deliverer(deps.ledger, deps.deliveries, deps.registry)
     agents = McpEndpoint(deps, tools, places)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.parsers = Parsers(deps.limits, meter)
+        telling = asyncio.create_task(deliverer.run())
         async with agents.manager().run():
             try:
                 yield
             finally:
+                telling.cancel()
+                await asyncio.gather(telling, return_exceptions=True)
                 await answers.stop()
                 await app.state.parsers.close()
 

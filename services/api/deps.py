@@ -18,6 +18,7 @@ from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.writing.engine import Stores
 from mplus_ray.services.cross_origin import CrossOrigin
+from mplus_ray.services.webhooks.deliverer import DeliverySettings
 
 if TYPE_CHECKING:
     from mplus_ray.model.object_store.object_store import ObjectStore
@@ -75,6 +76,7 @@ class Limits:
         concurrent_questions: that a tenant may have answered at once.
         parse_seconds_per_minute: of parsers' time that a tenant may have.
         forks: that may go back to one tenant.
+        webhooks: that a tenant may have whose settings say nothing else.
         open_questions, open_documents, open_tools, open_archives, open_lookups: requests of a kind
             that are under way at once; a tenant may have a quarter of each.
         body_seconds: how long a client may be silent in the middle of a body.
@@ -103,6 +105,7 @@ class Limits:
     parse_bytes: int = 4096 * _MB
     parse_seconds_per_minute: int = 60
     forks: int = 16
+    webhooks: int = 10
     open_questions: int = 512
     open_documents: int = 192
     open_tools: int = 64
@@ -133,6 +136,7 @@ class Deps:
         readers: who answer.
         limits: of requests and of tenants.
         cross_origin: which web pages of other origins may call.
+        deliveries: how webhooks are told.
     """
 
     ledger: Ledger
@@ -150,6 +154,7 @@ class Deps:
     spool: Path | None = None
     clock: Callable[[], float] = time.monotonic
     cross_origin: CrossOrigin = field(default_factory=CrossOrigin)
+    deliveries: DeliverySettings = field(default_factory=DeliverySettings)
 
     @property
     def stores(self) -> Stores:

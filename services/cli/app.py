@@ -16,7 +16,7 @@ from mplus_ray.services.cli import ask, config, memorize, search, serve, status
 from mplus_ray.services.cli.checkpoints import get, init, train
 from mplus_ray.services.cli.documents import archive, documents, ingest, send
 from mplus_ray.services.cli.evaluation import evaluate, parity, relevance
-from mplus_ray.services.cli.tenants import keys, memory, tenants
+from mplus_ray.services.cli.tenants import keys, memory, tenants, webhooks
 from mplus_ray.services.config_file import export_cache
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command("search")(search.search)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("memorize")(memorize.memorize)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)

@@ -72,6 +72,7 @@ def settings_of(
         "cache_bytes": settings.cache_bytes,
         "cache": cache_root(with_config(environment)),
         "cors_origins": ",".join(settings.cross_origin.origins) or "none",
+        "webhook_hosts": ",".join(sorted(settings.webhook_hosts.allowed)) or "none",
         "cors_credentials": str(settings.cross_origin.credentials).lower(),
     }
 

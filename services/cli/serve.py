@@ -115,6 +115,7 @@ def serve(
         ),
         ray_address=ray_address,
         cross_origin=settings.cross_origin,
+        webhook_hosts=settings.webhook_hosts,
     )
     console = stderr()
     told = _Told(json)

@@ -21,6 +21,7 @@ from .operations.jobs import Jobs
 from .operations.memory import Memories
 from .operations.operators import Operators
 from .operations.uploads import Uploads
+from .operations.webhooks import Telling
 from .requests import Patience
 from .version import __version__
 
@@ -28,7 +29,9 @@ URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 
 
-class Operations(Documents, Bulk, Uploads, Jobs, Asking, Chats, Memories, Access, Operators):
+class Operations(
+    Documents, Bulk, Uploads, Jobs, Asking, Chats, Memories, Access, Telling, Operators
+):
     """Everything that can be asked of the service, each operation written once."""
 
 

@@ -73,6 +73,54 @@ class Citation(Base):
     """
 
 
+class DeliveryInfo(Base):
+    """
+    An event, and what became of telling a webhook of it.
+    """
+
+    id: str
+    event_id: str
+    """
+    `webhook-id` of every attempt, and for every webhook.
+    """
+    type: str
+    state: Literal["waiting", "delivered", "failed"]
+    attempts: int
+    next_attempt: str | None
+    """
+    While it is waiting.
+    """
+    status: int | None
+    """
+    Of the last response, if there was one.
+    """
+    error: str | None
+    """
+    What went wrong in the last attempt.
+    """
+    created: str
+    """
+    ISO 8601 in UTC.
+    """
+    finished: str | None
+    payload: dict[str, Any]
+    """
+    The body that is posted.
+    """
+
+
+class DeliveryPage(Base):
+    """
+    Deliveries, the newest first.
+    """
+
+    deliveries: list[DeliveryInfo]
+    next_cursor: str | None
+    """
+    For the next page; null on the last.
+    """
+
+
 class Delta(Base):
     """
     More of the reply.
@@ -663,6 +711,7 @@ class TenantSettings(Base):
     """
     Seconds after which a document is forgotten that does not say when; of those that are handed in from now on.
     """
+    max_webhooks: int | None = None
 
 
 class Tiers(Base):
@@ -707,6 +756,41 @@ class Waiting(Base):
     """
     For how long the oldest waits; 0 if none does.
     """
+
+
+class WebhookInfo(Base):
+    """
+    A webhook without its secret.
+    """
+
+    id: str
+    url: str
+    events: list[str]
+    """
+    Kinds that it is told of; empty: all.
+    """
+    description: str
+    enabled: bool
+    reason: str | None
+    """
+    Why the service disabled it; null where it did not.
+    """
+    failing_since: str | None
+    """
+    Since when no delivery has succeeded; null: the last one did, or none failed.
+    """
+    created: str
+    """
+    ISO 8601 in UTC.
+    """
+
+
+class WebhookList(Base):
+    """
+    All webhooks of this tenant, oldest first.
+    """
+
+    webhooks: list[WebhookInfo]
 
 
 class WholeDocument(Base):
@@ -838,6 +922,18 @@ class CreatedKey(Base):
     secret: str
     """
     For `Authorization: Bearer …`; keep it, it is not kept here.
+    """
+
+
+class CreatedWebhook(Base):
+    """
+    A webhook and its secret, which is shown this once.
+    """
+
+    webhook: WebhookInfo
+    secret: str
+    """
+    For a library of Standard Webhooks, to verify what arrives.
     """
 
 

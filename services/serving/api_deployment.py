@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
     from mplus_ray.services.cross_origin import CrossOrigin
+    from mplus_ray.services.webhooks.hosts import WebhookHosts
 
 _FIGURES_SECONDS = 5.0  # for all readers to say theirs
 
@@ -33,6 +34,7 @@ class Ingress:
         repairing: Needs,
         limits: Limits | None = None,
         cross_origin: CrossOrigin | None = None,
+        webhook_hosts: WebhookHosts | None = None,
     ) -> None:
         """Waits for a reader, which knows the model.
 
@@ -41,6 +43,7 @@ class Ingress:
             repairing: what making damaged files again needs.
             limits: None are the API's defaults.
             cross_origin: which web pages may call; None: none of other origins.
+            webhook_hosts: that webhooks may have beside those of the internet; None: none.
         """
         log_pipe.configure()
         self._installation = installation
@@ -48,6 +51,7 @@ class Ingress:
         self._repairing = repairing
         self._limits = limits
         self._cross_origin = cross_origin
+        self._webhook_hosts = webhook_hosts
         self._writers: dict[str, str] = {}
         self._loop = asyncio.get_running_loop()
         self._readers = ServeReaders(readers)
@@ -62,6 +66,8 @@ class Ingress:
         from mplus_ray.services.api.app import build
         from mplus_ray.services.api.deps import Deps, Limits
         from mplus_ray.services.cross_origin import CrossOrigin
+        from mplus_ray.services.webhooks.deliverer import DeliverySettings
+        from mplus_ray.services.webhooks.hosts import WebhookHosts
 
         registry, card = CollectorRegistry(), self._card
         registry.register(WriterMetrics(lambda: dict(self._writers)))
@@ -78,6 +84,7 @@ class Ingress:
             confident=card.confident,
             limits=self._limits or Limits(),
             cross_origin=self._cross_origin or CrossOrigin(),
+            deliveries=DeliverySettings(self._webhook_hosts or WebhookHosts()),
             registry=registry,
             repair=Repairer(self._installation, self._repairing),
         )

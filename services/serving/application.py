@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.workers.ray_worker import Needs
     from mplus_ray.services.api.deps import Limits
     from mplus_ray.services.cross_origin import CrossOrigin
+    from mplus_ray.services.webhooks.hosts import WebhookHosts
 
 NAME = "mplus"  # of the application
 READERS, INGRESS = "Readers", "Ingress"
@@ -84,6 +85,7 @@ def application(
     repairing: Needs,
     limits: Limits | None = None,
     cross_origin: CrossOrigin | None = None,
+    webhook_hosts: WebhookHosts | None = None,
 ) -> serve.Application:
     """Everything bound together, for `serve.run` or a cluster's Serve configuration.
 
@@ -114,7 +116,9 @@ def application(
         graceful_shutdown_timeout_s=20.0,
     )(serve.ingress()(Ingress))
     bound = readers.bind(installation)
-    return ingress.bind(installation, bound, model_name, repairing, limits, cross_origin)
+    return ingress.bind(
+        installation, bound, model_name, repairing, limits, cross_origin, webhook_hosts
+    )
 
 
 def _actor(needs: Needs) -> dict[str, Any]:

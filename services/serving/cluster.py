@@ -53,4 +53,5 @@ def build(arguments: Arguments) -> serve.Application:
         needs=Needs(arguments.reader_cpus, arguments.reader_gpus),
         repairing=Needs(arguments.writer_cpus, arguments.writer_gpus),
         cross_origin=settings.cross_origin,
+        webhook_hosts=settings.webhook_hosts,
     )

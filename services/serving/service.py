@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from mplus_ray.services.cross_origin import CrossOrigin
     from mplus_ray.services.serving.application import Readership
     from mplus_ray.services.serving.process.signals import Signals
+    from mplus_ray.services.webhooks.hosts import WebhookHosts
 
 _TICK_SECONDS = 0.5
 _READY_SECONDS = 0.1  # between two looks at whether it is
@@ -57,6 +58,7 @@ class ServiceSpec:
         readership: how many readers, and what each may hold.
         demand: CPUs and GPUs.
         cross_origin: which web pages of other origins may call; None for none.
+        webhook_hosts: that webhooks may have beside those of the internet; None for none.
     """
 
     installation: Installation
@@ -67,6 +69,7 @@ class ServiceSpec:
     demand: ResourceRequest
     ray_address: str | None = None
     cross_origin: CrossOrigin | None = None
+    webhook_hosts: WebhookHosts | None = None
 
 
 @dataclass
@@ -173,6 +176,7 @@ class Service:
             needs=demand.reader,
             repairing=demand.writer,
             cross_origin=wanted.cross_origin,
+            webhook_hosts=wanted.webhook_hosts,
         )
 
     def _wait_until_ready(self, service: Deployment, address: Address) -> None:

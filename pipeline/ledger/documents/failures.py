@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mplus_ray.pipeline.ledger.schema import failures
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.ledger.webhooks.events import tell
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 
@@ -45,6 +46,7 @@ class Failures:
             connection.execute(self._scope.delete(failures).where(failures.c.source == name))
             row = {"source": name, "reason": why, "created": self._scope.clock()}
             self._scope.insert(connection, failures, [row])
+            tell(connection, self._scope, "document.failed", {"source": name})
 
     def clear(self, source: str) -> None:
         """The source was read after all; one without a note is left alone."""

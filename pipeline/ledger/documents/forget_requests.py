@@ -16,6 +16,8 @@ from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import matching
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.ledger.webhooks.events import tell_of_receipts
+from mplus_ray.pipeline.ledger.webhooks.finished_jobs import tell_of_jobs
 
 Reason = Literal["asked", "replaced", "expired"]
 
@@ -154,12 +156,15 @@ class Forgets:
     def mark_purged(self, ids: Iterable[str]) -> None:
         """Nothing made from these documents is left; only what is rebuilt can be purged."""
         with self._scope.writing() as connection:
-            connection.execute(
+            done = connection.execute(
                 self._scope.update(forgets)
                 .where(forgets.c.id.in_(builtins.list(ids)))
                 .where(forgets.c.rebuilt.is_not(None), forgets.c.purged.is_(None))
                 .values(purged=self._scope.clock())
+                .returning(forgets.c.id, forgets.c.key, forgets.c.reason, forgets.c.batch)
             )
+            rows = [dict(row) for row in done.mappings()]
+            tell_of_receipts(connection, self._scope, "forget.done", rows)
 
 
 def mark_forgotten(
@@ -199,6 +204,8 @@ def mark_all(
     connection.execute(one.values(forget=bindparam("by")), marks)
     # Caches of read plans have to see the mask before the next answer.
     connection.execute(scope.update(heads).values(version=heads.c.version + 1))
+    tell_of_receipts(connection, scope, "forget.requested", rows)
+    tell_of_jobs(connection, scope, [str(row["document"]) for row in rows])
     return now
 
 

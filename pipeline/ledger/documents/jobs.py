@@ -17,6 +17,7 @@ from mplus_ray.model.errors import InvalidInputError, JobNotFoundError
 from mplus_ray.pipeline.ledger.documents.forget_requests import Receipt, batches, to_receipt
 from mplus_ray.pipeline.ledger.schema import documents, forgets, heads, job_documents, jobs
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.ledger.webhooks.finished_jobs import tell_if_finished
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
 
 JobKind = Literal["ingest", "forget"]
@@ -89,6 +90,7 @@ class Jobs:
                 part = ids[begin : begin + _ROWS]
                 scope.insert(connection, job_documents, [{"job": job, "document": d} for d in part])
             (made,) = self._batches(connection, [job])
+            tell_if_finished(connection, scope, job)
         return made
 
     def get(self, job_id: str) -> Job:

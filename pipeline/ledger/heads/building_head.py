@@ -28,6 +28,7 @@ from mplus_ray.pipeline.ledger.heads.rechunk import adopt
 from mplus_ray.pipeline.ledger.heads.renumbering import StepMap, step_map
 from mplus_ray.pipeline.ledger.schema import chunks, documents, forgets, heads, snapshots
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
+from mplus_ray.pipeline.ledger.webhooks.finished_jobs import tell_of_jobs
 
 REASONS = ("forget", "upgrade")
 
@@ -133,9 +134,11 @@ def mark_memorized(
             documents.c.memorized.is_(None),
         )
         .values(memorized=now)
-        .returning(documents.c.created)
+        .returning(documents.c.id, documents.c.created)
     )
-    return tuple(max(0.0, now - at) for at in connection.execute(dated).scalars())
+    found = connection.execute(dated).all()
+    tell_of_jobs(connection, scope, [row.id for row in found])
+    return tuple(max(0.0, now - row.created) for row in found)
 
 
 def _check_forgotten(connection: Connection, scope: TenantScope, excluded: Sequence[str]) -> None:

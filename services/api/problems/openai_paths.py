@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # First parts of our own routes under /v1/, whose errors are problem details (RFC 9457).
-OWN = frozenset("documents jobs keys memory query search status tenants".split())
+OWN = frozenset("documents jobs keys memory query search status tenants webhooks".split())
 
 _ROOT = "/v1/"
 _ADVICE = {

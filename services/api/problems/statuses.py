@@ -32,6 +32,7 @@ from mplus_ray.model.errors import (
     TenantNotFoundError,
     TrainingError,
     UnauthorizedError,
+    WebhookNotFoundError,
 )
 from mplus_ray.services.api.problems.errors import (
     DeadlineError,
@@ -78,6 +79,7 @@ STATUSES: dict[type[MPlusError], ProblemStatus] = {
     DocumentNotFoundError: ProblemStatus(404),
     JobNotFoundError: ProblemStatus(404),
     KeyNotFoundError: ProblemStatus(404),
+    WebhookNotFoundError: ProblemStatus(404),
     SnapshotNotFoundError: ProblemStatus(404),
     UnknownModelError: ProblemStatus(404),
     ConflictError: ProblemStatus(409),

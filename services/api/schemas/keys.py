@@ -82,6 +82,7 @@ class TenantSettings(Request):
         description="Seconds after which a document is forgotten that does not say when; of those "
         "that are handed in from now on.",
     )
+    max_webhooks: Limit | None = None
 
 
 class NewTenant(TenantSettings):

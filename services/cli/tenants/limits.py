@@ -34,6 +34,7 @@ _HELP = {
         "A document that does not say when is forgotten after so long; of those taken in from now "
         "on.",
     ),
+    "max_webhooks": ("N|none", f"Webhooks it may have; {_DEFAULT}"),
 }
 
 

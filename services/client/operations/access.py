@@ -24,6 +24,7 @@ class Limits(TypedDict, total=False):
         documents_per_minute, tokens_per_minute, concurrent_questions: what it may do.
         threshold: of confidence, below which answers are withheld.
         ttl: seconds after which a document is forgotten that does not say when.
+        max_webhooks: what it may have.
     """
 
     max_documents: int | None
@@ -34,6 +35,7 @@ class Limits(TypedDict, total=False):
     concurrent_questions: int | None
     threshold: float | None
     ttl: float | None
+    max_webhooks: int | None
 
 
 class ForLife(Limits, total=False):

@@ -54,7 +54,7 @@ def twins(api: ApiWorld, theirs: Planted) -> Twins:
 
 def seen_by_owner(api: ApiWorld, theirs: Planted) -> dict[str, str]:
     """What the planted tenant sees of itself; the receipt's last stages come when they come."""
-    paths = ("documents", "keys", "memory", "memory/snapshots", f"documents/{STEM}/one")
+    paths = ("documents", "keys", "webhooks", "memory", "memory/snapshots", f"documents/{STEM}/one")
     found = {}
     for path in paths:
         answer = api.client.get(f"/v1/{path}", headers=theirs.headers)

@@ -494,3 +494,19 @@ def test_methods_show_their_arguments(client: Client) -> None:
     assert list(inspect.signature(client.document).parameters) == ["id", "passages"]
     assert next(iter(inspect.signature(client.documents).parameters)) == "filter"
     assert (client.query.__doc__ or "").startswith("Ask")
+
+
+def test_webhooks(client: Client) -> None:
+    made = client.create_webhook("https://example.com/hook", events=["webhook.test"])
+    hook = made.webhook.id
+    changed = client.change_webhook(hook, enabled=False, description="mine")
+    assert (changed.enabled, changed.description) == (False, "mine")
+    listed = [each.model_dump() for each in client.webhooks()]
+    assert client.webhook(hook).model_dump() in listed
+    assert client.rotate_webhook(hook).secret != made.secret
+    with pytest.raises(ApiError, match="disabled"):
+        client.test_webhook(hook)
+    assert client.deliveries(hook, state="failed", limit=3).deliveries == []
+    with pytest.raises(NotFoundError):
+        client.redeliver(hook, "0badc0de")
+    assert client.delete_webhook(hook).id == hook

@@ -1,0 +1,1 @@
+"""Webhooks of tenants: what they are told, durably, and what became of it."""
