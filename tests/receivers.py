@@ -49,8 +49,10 @@ class Receiver:
 
 
 @contextmanager
-def receiving(answer: Callable[[int], Answer] = lambda number: (200, {})) -> Iterator[Receiver]:
-    """One on a free port."""
+def receiving(
+    answer: Callable[[int], Answer] = lambda number: (200, {}), port: int = 0
+) -> Iterator[Receiver]:
+    """One on that port; 0 is a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -69,7 +71,7 @@ def receiving(answer: Callable[[int], Answer] = lambda number: (200, {})) -> Ite
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     receiver = Receiver(server, answer)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

@@ -252,9 +252,10 @@ class Webhooks:
             InvalidInputError: the webhook is disabled.
         """
         with self._scope.writing() as connection:
-            if not self._get(connection, webhook).enabled:
-                raise InvalidInputError("the webhook is disabled; enable it first")
+            found = self._get(connection, webhook)
             self._delivery(connection, webhook, delivery)
+            if not found.enabled:
+                raise InvalidInputError("the webhook is disabled; enable it first")
             again = {"state": "waiting", "attempts": 0, "finished": None}
             mine = self._scope.update(deliveries).where(deliveries.c.id == delivery)
             connection.execute(mine.values(**again, due=self._scope.clock()))

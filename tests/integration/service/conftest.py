@@ -17,7 +17,8 @@ __all__ = ["operator", "tenant"]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Its processes may be killed, as long as they are back when a test ends."""
     folder = tmp_path_factory.mktemp("serve")
-    command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"))
+    allowed = {"MPLUS_WEBHOOK_HOSTS": "127.0.0.1"}
+    command = Command(folder / "data", make_tiny_checkpoint(folder / "checkpoint"), allowed)
     options = ("--readers", "1:2", "--slots", "4")
     with serving(command, *options, err=folder / "err") as server:
         yield server

@@ -115,6 +115,7 @@ def test_each_setting_says_where_it_is_from(environment: dict[str, str]) -> None
         "cache": "default",
         "cors_origins": "default",
         "cors_credentials": "default",
+        "webhook_hosts": "default",
         "log": str(path),
         "log_level": "default",
     }

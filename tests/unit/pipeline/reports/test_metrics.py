@@ -131,6 +131,7 @@ class TestLedger:
         put(anna, "b", 3)
         clock.now += 30
         put(bela, "c", 4)
+        bela.webhooks.create("https://example.com/hook")
         bela.failures.add("bad.pdf", "torn")
         anna.forgets.request("a")
         clock.now += 12
@@ -150,6 +151,7 @@ class TestLedger:
             ("mplus_tokens", "memorized"): 2,
             ("mplus_tenants", None): 2,
             ("mplus_writers", None): 1,
+            ("mplus_webhook_waiting", None): 1,
             ("mplus_backlog_tenants", None): 2,
             ("mplus_backlog_forgets", None): 1,
             ("mplus_backlog_oldest_seconds", None): 42,
