@@ -25,7 +25,6 @@ from langgraph.store.base import (
     TTLConfig,
     get_text_at_path,
     tokenize_path,
-    validate_op_namespace,
 )
 
 from ..client import AsyncClient, Client, Operations
@@ -78,7 +77,6 @@ class MPlusStore(BaseStore):
         results: list[Result] = []
         puts: dict[tuple[Namespace, str], PutOp] = {}
         for op in ops:
-            validate_op_namespace(op)
             result: Result = None
             if isinstance(op, GetOp):
                 result = yield from self._get(op)

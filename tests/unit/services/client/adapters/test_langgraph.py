@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import pytest
 from langgraph.graph import END, START, StateGraph
-from langgraph.store.base import BaseStore, GetOp, InvalidNamespaceError, PutOp, SearchOp
+from langgraph.store.base import BaseStore, GetOp, InvalidNamespaceError, Item, PutOp, SearchOp
 from langgraph.store.memory import InMemoryStore
 
 from mplus_client import AsyncClient, Client
@@ -199,9 +199,19 @@ def test_operations_in_a_batch(store: MPlusStore) -> None:
     assert [item.value for item in store.search(("n",))] == [{"text": "Two."}]
 
 
+def test_labels_with_marks_are_no_other_namespaces(store: MPlusStore) -> None:
+    """Operations in a batch pass none of the checks that `put` has."""
+    for namespace in (("a", "b"), ("a.b",), ("a/b",), ("a", ""), ("a%2Fb",)):
+        store.batch([PutOp(namespace, "k", {"x": repr(namespace)})])
+    for namespace in (("a", "b"), ("a.b",), ("a/b",), ("a", ""), ("a%2Fb",)):
+        (item,) = store.batch([GetOp(namespace, "k")])
+        assert isinstance(item, Item)
+        assert item.value == {"x": repr(namespace)}
+
+
 def test_what_cannot_be_kept_is_refused(store: MPlusStore) -> None:
     with pytest.raises(InvalidNamespaceError):
-        store.batch([PutOp(("a.b",), "k", {"x": 1})])
+        store.put(("a.b",), "k", {"x": 1})
     with pytest.raises(TypeError):
         store.put(("n",), "k", {"x": object()})
     store.put(("n",), "k", {"x": 1})
