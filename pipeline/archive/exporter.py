@@ -164,7 +164,7 @@ def _documents(connection: Connection, scope: TenantScope) -> Iterator[dict[str,
     for number in connection.execute(query).scalars().all():
         row = connection.execute(scope.select(documents).where(documents.c.id == number)).one()
         spans = connection.execute(
-            scope.select(chunks).where(chunks.c.document == number).order_by(chunks.c.step)
+            scope.select_found(chunks, chunks.c.document == number).order_by(chunks.c.step)
         )
         yield {
             "key": row.key,

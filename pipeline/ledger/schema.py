@@ -95,6 +95,20 @@ documents = Table(
     Column("occurred_at", Float),  # none: when it was taken in
     Column("expires_at", Float),
     Index("documents_by_expiry", "expires_at"),
+    Index(
+        "documents_expiring",
+        "tenant",
+        "expires_at",
+        sqlite_where=text("expires_at IS NOT NULL"),
+        postgresql_where=text("expires_at IS NOT NULL"),
+    ),
+    Index(
+        "documents_forgotten",
+        "tenant",
+        "first_step",
+        sqlite_where=text("forget IS NOT NULL"),
+        postgresql_where=text("forget IS NOT NULL"),
+    ),
     Index("documents_by_content", "tenant", "sha256"),
     Index("documents_by_step", "tenant", "first_step", unique=True),
     Index(

@@ -83,14 +83,22 @@ class TenantScope:
     def select_by_ids(
         self, table: Table, ids: Sequence[str], *columns: Column[Any] | ColumnElement[Any]
     ) -> Select[Any]:
-        """Rows of this tenant by their primary keys.
+        """Rows of this tenant by their primary keys."""
+        return self.select_found(table, table.c.id.in_(list(ids)), *columns)
 
-        For several ids SQLite would take an index of the tenant's instead, and read all its rows:
-        the condition is written so that no index serves it.
+    def select_found(
+        self,
+        table: Table,
+        found: ColumnElement[bool],
+        *columns: Column[Any] | ColumnElement[Any],
+    ) -> Select[Any]:
+        """Rows of this tenant among those that a condition finds by an index without the tenant.
+
+        With the tenant beside it SQLite may take an index of the tenant's instead, and read all
+        its rows: that condition is written so that no index serves it.
         """
-        mine = func.coalesce(table.c.tenant, "") == self.tenant
         query = select(*(columns or table.c)).select_from(table)
-        return query.where(mine, table.c.id.in_(list(ids)))
+        return query.where(self._mine_unindexed(table), found)
 
     def update(self, table: Table) -> Update:
         return update(table).where(self._mine(table))
@@ -98,12 +106,19 @@ class TenantScope:
     def delete(self, table: Table) -> Delete:
         return delete(table).where(self._mine(table))
 
+    def delete_found(self, table: Table, found: ColumnElement[bool]) -> Delete:
+        """Delete the rows that `select_found` would select."""
+        return delete(table).where(self._mine_unindexed(table), found)
+
     def insert(
         self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]
     ) -> None:
         """Insert rows as this tenant's."""
         if rows:
             connection.execute(insert(table), [{**row, "tenant": self.tenant} for row in rows])
+
+    def _mine_unindexed(self, table: Table) -> ColumnElement[bool]:
+        return func.coalesce(table.c.tenant, "") == self.tenant
 
     def _mine(self, table: Table) -> ColumnElement[bool]:
         return table.c.tenant == self.tenant

@@ -15,11 +15,11 @@ from mplus_ray.pipeline.ledger.documents.documents import (
     ChunkPassage,
     Document,
     DocumentState,
+    find_document,
     head_step,
     select_shown,
     to_document,
     to_passage,
-    unknown_document,
 )
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import matching
@@ -99,15 +99,11 @@ def read_passages(
     current = scope.select(documents).where(documents.c.key == key, documents.c.forget.is_(None))
     row = connection.execute(current).one_or_none()
     if row is None:
-        known = connection.execute(
-            scope.select(documents, documents.c.id).where(documents.c.key == key).limit(1)
-        )
-        if known.first() is None:
-            raise unknown_document(key)
+        find_document(connection, scope, key)  # which says so if it was never there
         return []
     spans = connection.execute(
-        scope.select(chunks)
-        .where(chunks.c.document == row.id, chunks.c.step >= from_step)
+        scope.select_found(chunks, chunks.c.document == row.id)
+        .where(chunks.c.step >= from_step)
         .order_by(chunks.c.step)
         .limit(limit)
     )

@@ -55,7 +55,7 @@ def reindex_document(
     details: Details,
 ) -> None:
     """Have filters find a document by what is said of it now; see `index_document`."""
-    connection.execute(scope.delete(attributes).where(attributes.c.document == document))
+    connection.execute(scope.delete_found(attributes, attributes.c.document == document))
     index_document(connection, scope, document, metadata, details)
 
 

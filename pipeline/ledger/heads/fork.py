@@ -105,8 +105,8 @@ def _copy_log(connection: Connection, source: TenantScope, target: TenantScope, 
     # One by one: texts may be large.
     for old in connection.execute(query).scalars().all():
         row = connection.execute(source.select(documents).where(documents.c.id == old)).one()
-        steps = chunks.c.document == old, chunks.c.step < step
-        spans = connection.execute(source.select(chunks).where(*steps)).all()
+        own = source.select_found(chunks, chunks.c.document == old)
+        spans = connection.execute(own.where(chunks.c.step < step)).all()
         new = uuid.uuid4().hex
         target.insert(connection, documents, [_document(row, new, spans)])
         remember(connection, target, new, Sketch.of(row.text))
