@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import random
+import resource
 import socket
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ _INGRESS_CPUS = 1  # more than it asks for
 # Ports above those of Ray's workers, and below those that Linux gives to connections by default.
 _UNASKED = range(20_000, 32_768)
 _PORT_TRIES = 8
+_OPEN_FILES = 1024  # with fewer, processes fail one after the other, or few clients get in
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,20 @@ def free_port(host: str, port: int) -> int:
     raise InvalidInputError(
         f"cannot serve at {host}:{port}: {failed}; give another --port or --host"
     ) from failed
+
+
+def check_open_files() -> None:
+    """Whether this user may have as many files open as a service needs.
+
+    Raises:
+        InvalidInputError: fewer; says how to have more.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < _OPEN_FILES:
+        raise InvalidInputError(
+            f"this user may have {most} files and connections open, and the service needs "
+            f"{_OPEN_FILES:,}; raise it with `ulimit -n 65536`, or LimitNOFILE=65536 in systemd"
+        )
 
 
 def _bound(host: str, port: int) -> int:

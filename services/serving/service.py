@@ -17,7 +17,12 @@ from typing import TYPE_CHECKING
 from mplus_ray.services.serving.deployment import Address, Deployment, running
 from mplus_ray.services.serving.first_keys import FirstKeys, first_keys
 from mplus_ray.services.serving.haproxy.settings import haproxy
-from mplus_ray.services.serving.placement import ResourceRequest, check_reach, free_port
+from mplus_ray.services.serving.placement import (
+    ResourceRequest,
+    check_open_files,
+    check_reach,
+    free_port,
+)
 from mplus_ray.services.serving.process import log_pipe
 from mplus_ray.services.serving.process.supervision import (
     Supervisor,
@@ -136,6 +141,7 @@ class Service:
     def _checked_address(self) -> Address:
         """A cluster's port may be taken by its own Serve; a free one is found here, and
         taken on every node."""
+        check_open_files()
         host, port = self.wanted.address.host, self.wanted.address.port
         return Address(host, port if port and self._cluster else free_port(host, port))
 

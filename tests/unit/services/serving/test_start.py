@@ -316,3 +316,13 @@ def test_the_application_is_bound_without_a_cluster() -> None:
         3,
     )
     assert readers.ray_actor_options["num_cpus"] == 2.0
+
+
+def test_too_few_open_files_are_said_before_anything_starts() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        "from mplus_ray.services.serving.placement import check_open_files; check_open_files()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "may have 200 files" in done.stderr
+    assert "ulimit -n" in done.stderr
