@@ -119,6 +119,11 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
     ("DELETE", "/v1/documents/{document_id}"): tuple(
         Probe(f"/v1/documents/${name}", status=404) for name in _EVERY_DOCUMENT
     ),
+    ("PATCH", "/v1/documents/{document_id}"): (
+        *(Probe(f"/v1/documents/${name}", {"tags": ["$tag"]}, 404) for name in _EVERY_DOCUMENT),
+        Probe("/v1/documents/$document", {"session": "$session", "metadata": {"$title": 1}}, 404),
+        Probe("/v1/documents/own", {"session": "$session", "tags": ["$tag"]}),
+    ),
     ("GET", "/v1/jobs"): (
         Probe("/v1/jobs"),
         Probe("/v1/jobs?cursor=$job", status=422),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Unpack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Unpack
 
 from sqlalchemy import func
 
@@ -19,6 +19,7 @@ from mplus_ray.pipeline.ledger.documents.append import (
     find_known,
     next_step,
 )
+from mplus_ray.pipeline.ledger.documents.changes import change_document
 from mplus_ray.pipeline.ledger.documents.chunks import Chunk, read_chunks
 from mplus_ray.pipeline.ledger.documents.documents import (
     ChunkPassage,
@@ -117,6 +118,23 @@ class TenantLog:
         """
         self.forgets.expire()  # of what is over nothing can be said anew
         return accept(self.scope, entries)
+
+    def change(self, key: str, changes: Mapping[str, Any]) -> Document:
+        """Change what is said of a document; its text and its memory stay.
+
+        Args:
+            changes: of `metadata` (a field of it that is None is taken away), `session`, `tags`,
+                `occurred_at` and `expires_at` (seconds since the epoch). What is not named stays,
+                None clears.
+
+        Raises:
+            DocumentNotFoundError: the tenant has none of that id, or it is being forgotten.
+            InvalidInputError: a value is impossible.
+            QuotaError: there is no room for so much metadata.
+        """
+        self.forgets.expire()
+        change_document(self.scope, key, changes)
+        return self.document(key)
 
     def find_known(
         self, named: Sequence[tuple[str, ParsedDocument]]

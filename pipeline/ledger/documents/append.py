@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func
 
 from mplus_ray.model.errors import InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
+from mplus_ray.pipeline.ledger.documents.changes import write_description
 from mplus_ray.pipeline.ledger.documents.description import COLUMNS, Description
 from mplus_ray.pipeline.ledger.documents.forget_requests import mark_forgotten
 from mplus_ray.pipeline.ledger.documents.near_duplicates import (
@@ -24,8 +25,8 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
 )
 from mplus_ray.pipeline.ledger.documents.quota import QuotaLeft
 from mplus_ray.pipeline.ledger.documents.versions import Version, versions_of
-from mplus_ray.pipeline.ledger.filters.index import reindex_document, rows_of
-from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents, heads
+from mplus_ray.pipeline.ledger.filters.index import rows_of
+from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.parsing.document import ParsedDocument
 from mplus_ray.pipeline.parsing.document_id import id_of_name, storable
@@ -236,13 +237,8 @@ class _Group:
         except (InvalidInputError, QuotaError) as error:
             return error
         self._flush()  # it may be of this group
-        connection, scope = self._connection, self._scope
-        mine = scope.update(documents).where(documents.c.id == old.id)
-        connection.execute(mine.values(metadata_bytes=size, **said.columns))
-        reindex_document(connection, scope, old.id, said.metadata, said.details)
-        # Caches of what a filter leaves have to look again.
-        connection.execute(scope.update(heads).values(version=heads.c.version + 1))
-        self._used = scope.clock()
+        write_description(self._connection, self._scope, old.id, said, size)
+        self._used = self._scope.clock()
         self._current[old.key] = replace(old, metadata_bytes=size, description=said)
         place = old.first_step, old.chunk_count
         return Accepted(old.id, old.key, *place, new=False, updated=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
+from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.filters.attributes import own_metadata
 from mplus_ray.pipeline.ledger.filters.index import details_of
 from mplus_ray.pipeline.ledger.schema import documents
@@ -15,6 +16,8 @@ from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
 COLUMNS = tuple(
     documents.c[name] for name in ("metadata", "session", "tags", "occurred_at", "expires_at")
 )
+
+_PARSERS = frozenset({"format", "sections"})  # what a parser notes in the metadata
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,32 @@ class Description:
         # 1 and true are equal, and not the same.
         same = details == self.details and _written(together) == _written(self)
         return None if same else together
+
+    def patched(self, changes: Mapping[str, Any]) -> Self:
+        """With what is changed of it; what is not named stays, and None clears.
+
+        Args:
+            changes: of `metadata`, in which None takes a field away, and of the fields of
+                `Details`.
+
+        Raises:
+            InvalidInputError: it would change what a parser noted.
+        """
+        known = dict(self.metadata)
+        if "metadata" in changes:
+            given = changes["metadata"]
+            if given is None:
+                given = dict.fromkeys(known.keys() - _PARSERS)
+            if taken := sorted(_PARSERS & given.keys()):
+                raise InvalidInputError(
+                    f"metadata.{taken[0]} is what its parser noted; take another name"
+                )
+            known = {**known, **given}
+            known = {name: value for name, value in known.items() if given.get(name, 0) is not None}
+        details = {name: value for name, value in changes.items() if name != "metadata"}
+        if "tags" in details:
+            details["tags"] = tuple(details["tags"] or ())
+        return type(self)(known, replace(self.details, **details))
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from mplus_ray.model.errors import DocumentNotFoundError, InvalidInputError, Swa
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import ChunkPassage, TenantLog
 from mplus_ray.pipeline.ledger.tenant_log import Document as LogDocument
+from mplus_ray.pipeline.parsing.details import read_details
 from mplus_ray.services.api.auth import DepsOf, TenantOf, guarded
 from mplus_ray.services.api.ingest import text_body
 from mplus_ray.services.api.ingest.request_body import REQUEST_BODY, arriving, taken_once
@@ -24,6 +26,7 @@ from mplus_ray.services.api.routes.jobs import receipt_times
 from mplus_ray.services.api.schemas.base import iso, iso_or_none
 from mplus_ray.services.api.schemas.documents import (
     Document,
+    DocumentChanges,
     DocumentPage,
     Passage,
     Receipt,
@@ -37,6 +40,7 @@ from mplus_ray.services.api.streaming import Streamed, while_connected
 readers = guarded(KeyScope.QUERY, KeyScope.INGEST, tag="documents")
 writers = guarded(KeyScope.INGEST, tag="documents")
 
+_DETAILS = frozenset({"session", "tags", "occurred_at", "expires_at"})
 _PASSAGES = 500  # that are in memory at a time
 _WAITS = {"true": 60.0, "false": 0.0}  # seconds
 
@@ -188,6 +192,21 @@ def forget_document(document_id: Id, request: Request, log: TenantOf) -> Receipt
     receipt = log.forgets.request(_possible(document_id)).receipt
     request.state.noted = {"receipt": receipt.id}
     return Receipt(**receipt_times(receipt), job_id=receipt.id, job_url=job_url(receipt.id))
+
+
+@writers.patch("/v1/documents/{document_id:path}", responses=problems(404))
+def change_document(document_id: Id, body: DocumentChanges, log: TenantOf) -> Document:
+    """Change what is said of a document. Its text stays, and nothing is memorized again; filters
+    and answers go by it from now on.
+    """
+    given = body.model_dump(exclude_unset=True)
+    read = read_details({**given, "tags": given.get("tags") or []}, time.time())
+    changes = {name: getattr(read, name) for name in given.keys() & _DETAILS}
+    if given.get("ttl") is not None:
+        changes["expires_at"] = read.expires_at
+    if "metadata" in given:
+        changes["metadata"] = given["metadata"]
+    return to_document(log.change(_possible(document_id), changes))
 
 
 def _seconds(wait: str) -> float:

@@ -55,6 +55,27 @@ class NewDocuments(Request):
     documents: list[NewDocument] = Field(min_length=1)
 
 
+class DocumentChanges(Request):
+    """What is said of a document, changed: what is not given stays, null clears."""
+
+    model_config = example({"tags": None, "metadata": {"author": "Otto", "draft": None}})
+
+    metadata: dict[str, Any] | None = Field(
+        default=None,
+        description="Fields that are to be otherwise; null for one takes it away (RFC 7396), null "
+        "for all of it all of them.",
+    )
+    session: Text | None = None
+    tags: list[Text] | None = Field(default=None, description="All that it is to have.")
+    occurred_at: Text | None = Field(
+        default=None, description="ISO 8601; null: when it was taken in."
+    )
+    expires_at: Text | None = Field(default=None, description="ISO 8601; null: never.")
+    ttl: float | None = Field(
+        default=None, gt=0, lt=1e11, allow_inf_nan=False, description="The same, from now."
+    )
+
+
 class Taken(Response):
     """A document that is durable in the log."""
 

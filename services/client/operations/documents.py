@@ -15,6 +15,7 @@ from .core import Core, Filter, chosen, moment
 from .jobs import finished
 
 _PATH = "/v1/documents"
+_TIMES = frozenset({"occurred_at", "expires_at"})
 _LONGEST_WAIT = 30.0  # seconds of one request; beyond it the job is asked
 _PAGE = 200
 
@@ -123,6 +124,28 @@ class Documents(Core):
         params = {} if passages else {"passages": "false"}
         path = f"{_PATH}/{quoted(id)}"
         found = yield from call(self.patience, WholeDocument, "GET", path, params=params)
+        return found
+
+    @operation
+    def change_document(
+        self,
+        id: str,  # noqa: A002 - as the service calls it
+        changes: Mapping[str, Any],
+    ) -> Flow[Document]:
+        """Change what is said of a document; its text stays.
+
+        Args:
+            changes: of `metadata`, `session`, `tags`, `occurred_at`, `expires_at` and `ttl`. What
+                is not named stays, None clears.
+
+        Raises:
+            ApiError: it was refused.
+        """
+        times = {name: moment(changes[name]) for name in _TIMES & changes.keys()}
+        body = {**plain(dict(changes)), **times}
+        found = yield from call(
+            self.patience, Document, "PATCH", f"{_PATH}/{quoted(id)}", json=body
+        )
         return found
 
     @operation

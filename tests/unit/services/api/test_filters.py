@@ -257,3 +257,49 @@ def _found(api: ApiWorld, headers: dict[str, str]) -> set[str]:
     sent = {"query": "What is it?", "limit": 20}
     found = api.client.post("/v1/search", json=sent, headers=headers).json()
     return {hit["document_id"] for hit in found["results"]}
+
+
+def test_what_is_said_of_a_document_is_changed_and_cleared(api: ApiWorld) -> None:
+    headers = api.fresh()
+    said = {"session": "s", "tags": ["news"], "metadata": {"author": "Ilse", "draft": True}}
+    times = {"occurred_at": "2026-01-01", "expires_at": "2999-01-01"}
+    api.memorize(headers, "The raven is black.", id="birds/raven", **said, **times)
+    path = "/v1/documents/birds/raven"
+
+    def found(**wanted: Any) -> bool:
+        sent = {"query": "raven", "filter": wanted}
+        answer = api.client.post("/v1/search", json=sent, headers=headers)
+        return bool(answer.json()["results"])
+
+    def change(**changes: Any) -> dict[str, Any]:
+        answer = api.client.patch(path, json=changes, headers=headers)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    assert found(tags=["news"], session="s", metadata={"draft": True})
+    before = change()
+    assert (before["tags"], before["session"]) == (["news"], "s")
+    changed = change(tags=None, metadata={"draft": None, "year": 2026})
+    assert changed["metadata"] == {"format": "json", "author": "Ilse", "year": 2026}
+    assert (changed["tags"], changed["session"]) == ([], "s")
+    assert not found(tags=["news"])
+    assert not found(metadata={"draft": True})
+    assert found(metadata={"year": {"gte": 2026}}, session="s")
+    changed = change(session=None, occurred_at=None, expires_at=None, metadata=None)
+    assert (changed["session"], changed["occurred_at"], changed["expires_at"]) == (None,) * 3
+    assert changed["metadata"] == {"format": "json"}
+    assert not found(session="s")
+    assert found(before="2999-01-01")
+    assert change(ttl=1000, tags=["a", "a"])["expires_at"] is not None
+    assert found(tags=["a"])
+    for wrong in (
+        {"ttl": 5, "expires_at": "2999-01-01"},
+        {"tags": ["\n"]},
+        {"title": "x"},
+        {"metadata": {"sections": []}},
+    ):
+        assert api.client.patch(path, json=wrong, headers=headers).status_code == 422
+    gone = api.client.patch("/v1/documents/none", json={}, headers=headers)
+    assert gone.status_code == 404
+    reader = api.headers(api.log(headers), "query")
+    assert api.client.patch(path, json={}, headers=reader).status_code == 403
