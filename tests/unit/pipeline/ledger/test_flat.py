@@ -68,7 +68,9 @@ def instructions(log: TenantLog, read: Callable[[TenantLog], object]) -> int:
         return 0
 
     def watch(connection: Connection) -> None:
-        connection.connection.driver_connection.set_progress_handler(counted, _EVERY)
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(counted, _EVERY)
 
     event.listen(Engine, "begin", watch)
     try:
