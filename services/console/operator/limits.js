@@ -12,6 +12,7 @@ const SETTINGS = [
   ["concurrent_questions", "Questions at once", "answered", {}],
   ["threshold", "Least confidence", "0 to 1; below it answers are withheld", { max: 1, step: "any" }],
   ["ttl", "Documents live for", "seconds, unless they say otherwise", { min: 1, step: "any" }],
+  ["max_webhooks", "Webhooks", "at most", {}],
   ["cold_after", "Rows may go after", "seconds without use", { step: "any" }],
 ];
 
