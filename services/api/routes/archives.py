@@ -77,6 +77,7 @@ def _imported(deps: Deps, path: Path, name: str | None) -> Tenant:
             deps.ledger.tenant(wanted)
         except TenantNotFoundError:
             log = import_tenant(deps.stores, archive, wanted)
+            log.request_warmup()  # otherwise nobody memorizes it before it is asked
         else:
             raise ConflictError(f"there is a tenant {wanted!r} already; give another `name`")
     return shown_tenant(log)
