@@ -292,12 +292,13 @@ def test_what_is_said_of_a_document_is_changed_and_cleared(api: ApiWorld) -> Non
     assert found(before="2999-01-01")
     assert change(ttl=1000, tags=["a", "a"])["expires_at"] is not None
     assert found(tags=["a"])
-    for wrong in (
+    refused: list[dict[str, Any]] = [
         {"ttl": 5, "expires_at": "2999-01-01"},
         {"tags": ["\n"]},
         {"title": "x"},
         {"metadata": {"sections": []}},
-    ):
+    ]
+    for wrong in refused:
         assert api.client.patch(path, json=wrong, headers=headers).status_code == 422
     gone = api.client.patch("/v1/documents/none", json={}, headers=headers)
     assert gone.status_code == 404
