@@ -22,6 +22,7 @@ ALL: TenantLimits = {
     "concurrent_questions": 4,
     "threshold": 0.25,
     "ttl": 60.0,
+    "max_webhooks": 2,
 }
 
 
