@@ -43,6 +43,7 @@ from mplus_ray.model.retrieval.relevance import Relevance
 from mplus_ray.model.store.file_refs import State
 from mplus_ray.model.store.row_format import RowBlock, RowFormat
 from mplus_ray.model.store.writer_state import WriterState, read_state
+from mplus_ray.model.structured.grammars import Grammars
 
 __all__ = ["Answer", "MPlus", "Source", "Usage"]
 
@@ -67,6 +68,7 @@ class MPlus:
         self.precision = precision
         self.confidence = confidence
         self.relevance = relevance
+        self.grammars = Grammars(tokenizer, config)
         self._words = Words(tokenizer, config) if config.votes != "layers" else None
 
     @classmethod
@@ -266,16 +268,20 @@ class MPlus:
         views = [m if isinstance(m, MemoryView) else self.view(m) for m in memories]
         for view in views:
             self._check(view.memory)
-        return start(
-            self.networks.reader, self.tokenizer, views, prompts, [sampling] * len(prompts)
-        )
+        samplings = [sampling] * len(prompts)
+        return start(self.networks.reader, self.tokenizer, views, prompts, samplings, self.grammars)
 
     def answer(self, generation: Generation, count: int = 5) -> Answer:
         """What a generation has come to.
 
         Args:
             count: so many sources at most.
+
+        Raises:
+            InvalidInputError: it could not go on in the form that it was to have.
         """
+        if generation.failed is not None:
+            raise generation.failed
         return answer_of(generation, count, self.relevance)
 
     def save(self, memory: Memory, path: str | Path) -> None:

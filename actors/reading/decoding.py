@@ -32,6 +32,8 @@ def read_prompts(model: MPlus, questions: Sequence[ReadRequest]) -> Failures:
             [_view(question) for question in together],
             [question.prompt for question in together],
             [question.sampling for question in together],
+            model.grammars,
+            [question.plan.tenant for question in together],
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, the others' answers go on
         if len(together) > 1:

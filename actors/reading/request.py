@@ -145,6 +145,8 @@ class ReadRequest(Pending):
         if not isinstance(citations, int) or not 0 <= citations <= _MOST_CITATIONS:
             raise InvalidInputError(f"citations must be a whole number from 0 to {_MOST_CITATIONS}")
         self.sampling = Sampling.of(self.asked.sampling)
+        if self.sampling.constraint is not None:
+            model.grammars.compile(self.sampling.constraint, self.plan.tenant)
         messages = [(turn.role, turn.content) for turn in self.asked.turns]
         self.prompt = conversation_prompt(
             model.tokenizer, model.config, messages, self.sampling.max_tokens

@@ -17,6 +17,7 @@ from mplus_ray.model.generation.reading import Reading
 from mplus_ray.model.generation.sampling import Sampling, next_token
 from mplus_ray.model.generation.tokenizer import TextStream, TextTokenizer
 from mplus_ray.model.network.decoder import Network
+from mplus_ray.model.structured.grammars import Grammars, TokenMask
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -38,6 +39,8 @@ class Generation:
         tokens: chosen so far.
         text: of them, as far as no character is cut.
         finish_reason: None while it goes on.
+        mask: which tokens its form allows; None if it may have any form.
+        failed: why it cannot go on, though others do.
     """
 
     reading: Reading
@@ -53,6 +56,8 @@ class Generation:
     entropy: float = 0.0
     refusal_id: int | None = None
     refusal_odds: float = 0.0
+    mask: TokenMask | None = None
+    failed: InvalidInputError | None = None
     _held: str = ""  # text that may turn out to begin a stop string
 
     def cancel(self) -> None:
@@ -67,15 +72,37 @@ class Generation:
     def _choose(self, logits: Tensor) -> None:
         """Take the next token from logits [vocab]."""
         scores = logits.float().cpu()
-        token = next_token(scores, self.prompt + self.tokens, self.sampling, self._random)
+        try:
+            allowed = None if self.mask is None else torch.from_numpy(self.mask.allowed())
+        except InvalidInputError as error:
+            self._fail(error)
+            return
+        seen = self.prompt + self.tokens
+        token = next_token(scores, seen, self.sampling, self._random, allowed)
         self._witness(scores, token)
         if token in self.stop_ids:
             self._finish("stop")
             return
         self.tokens.append(token)
         self._release(self._stream.add(token))
+        if self.mask is not None:
+            self._follow(self.mask, token)
         if self.finish_reason is None and len(self.tokens) >= self.sampling.max_tokens:
             self._finish("length")
+
+    def _follow(self, mask: TokenMask, token: int) -> None:
+        try:
+            mask.take(token)
+        except InvalidInputError as error:
+            self._fail(error)
+            return
+        if mask.complete and self.finish_reason is None:
+            self._finish("stop")
+
+    def _fail(self, error: InvalidInputError) -> None:
+        """This answer alone ends; those decoded beside it go on."""
+        self.failed = error
+        self._finish("cancelled")
 
     def _witness(self, scores: Tensor, token: int) -> None:
         """Note how sure the network was."""
@@ -113,13 +140,25 @@ def start(
     views: Sequence[MemoryView],
     prompts: Sequence[list[int]],
     samplings: Sequence[Sampling],
+    grammars: Grammars | None = None,
+    owners: Sequence[str] = (),
 ) -> list[Generation]:
-    """Read the prompts in one pass and choose each answer's first token."""
+    """Read the prompts in one pass and choose each answer's first token.
+
+    Args:
+        grammars: of the checkpoint; needed where a sampling has a constraint.
+        owners: whose each question is, see `Grammars.compile`; without them, everybody's.
+
+    Raises:
+        InvalidInputError: a question is empty, or its constraint cannot be compiled.
+    """
     if not prompts:
         return []
     for prompt in prompts:
         if not prompt:
             raise InvalidInputError("the question is empty")
+    whose = owners or [""] * len(samplings)
+    masks = [_mask(s, grammars, owner) for s, owner in zip(samplings, whose, strict=True)]
     device, refusal = network.device, network.config.refusal
     refusal_id = tokenizer.encode(refusal)[0] if refusal else None
     readings, logits = begin(
@@ -134,12 +173,20 @@ def start(
             tokenizer.stream(),
             sampling.generator(),
             refusal_id=refusal_id,
+            mask=mask,
         )
-        for reading, prompt, sampling in zip(readings, prompts, samplings, strict=True)
+        for reading, prompt, sampling, mask in zip(readings, prompts, samplings, masks, strict=True)
     ]
     for generation, row in zip(generations, logits, strict=True):
         generation._choose(row[-1])
     return generations
+
+
+def _mask(sampling: Sampling, grammars: Grammars | None, owner: str) -> TokenMask | None:
+    if sampling.constraint is None:
+        return None
+    assert grammars is not None, "who asks for a form has the checkpoint's grammars"
+    return grammars.compile(sampling.constraint, owner).mask()
 
 
 def advance(network: Network, generations: Sequence[Generation]) -> None:

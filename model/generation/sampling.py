@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.structured.constraint import Constraint
 
 _FINITE, _ABOVE_0 = sys.float_info.max, math.nextafter(0, 1)
 _GREEDY = 1e-5  # a temperature below it is 0: dividing by it would overflow
@@ -31,6 +32,7 @@ class Sampling:
         seed: makes a drawn answer repeatable.
         stop: strings that end the answer and are not part of it.
         stop_ids: token ids that do, besides the checkpoint's own.
+        constraint: the form that the answer has to have; None for any.
     """
 
     max_tokens: int = 128
@@ -41,6 +43,7 @@ class Sampling:
     seed: int = 0
     stop: tuple[str, ...] = ()
     stop_ids: tuple[int, ...] = ()
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         whole = {
@@ -59,6 +62,7 @@ class Sampling:
             )
             and all(isinstance(text, str) and text for text in self.stop),
             "stop_ids must be a list of token ids": all(isinstance(i, int) for i in self.stop_ids),
+            "constraint must be a Constraint": isinstance(self.constraint, Constraint | None),
         }
         rules |= {rule: _within(int, *value) for rule, value in whole.items()}
         rules |= {rule: _within((int, float), *value) for rule, value in real.items()}
@@ -86,10 +90,20 @@ class Sampling:
 
 
 def next_token(
-    logits: Tensor, seen: Sequence[int], sampling: Sampling, generator: torch.Generator
+    logits: Tensor,
+    seen: Sequence[int],
+    sampling: Sampling,
+    generator: torch.Generator,
+    allowed: Tensor | None = None,
 ) -> int:
-    """The next token id, given logits [vocab] and the ids of prompt and answer so far."""
+    """The next token id, given logits [vocab] and the ids of prompt and answer so far.
+
+    Args:
+        allowed: [vocab], the tokens that may be chosen; None for all.
+    """
     scores = logits.float().cpu()
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -math.inf)
     if sampling.repetition_penalty != 1.0:
         ids = torch.tensor(sorted(set(seen)))
         old = scores[ids]

@@ -70,6 +70,11 @@ class TextTokenizer:
         return cls(_json(path), settings, config)
 
     @property
+    def definition(self) -> str:
+        """What `tokenizer.json` says."""
+        return self._template.to_str()
+
+    @property
     def size(self) -> int:
         """Token ids run from 0 to size - 1."""
         return max(self._plain.get_vocab(with_added_tokens=True).values(), default=-1) + 1

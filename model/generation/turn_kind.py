@@ -74,6 +74,11 @@ def words_of(text: str) -> list[str]:
     return [word.replace("’", "'") for word in _WORD.findall(text.casefold())]
 
 
+def is_function_word(word: str) -> bool:
+    """Whether a word is one of a language's few that name nothing, such as "where" or "the"."""
+    return word.casefold() in _CLOSED
+
+
 def asks(text: str) -> bool:
     """Whether a turn has the form of a question."""
     words = words_of(text)

@@ -45,6 +45,11 @@ async def converse(
 
     Closing it cancels the reply.
     """
+    if question.forms:  # a form is filled from memory, whatever was said
+        async with aclosing(answers.stream(log, question)) as pieces:
+            async for each in pieces:
+                yield each
+        return
     messages = [(turn.role, turn.content) for turn in question.turns]
     kind = kind_of(messages)
     if kind is TurnKind.SOURCE:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
+from mplus_ray.pipeline.reading.forms import NamedForm
 from mplus_ray.services.api.ask.openai_parameters import unread
 from mplus_ray.services.api.ask.service import AskQuery
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
@@ -30,8 +31,11 @@ _ECHOED = ("refusal", "annotations", "id", "type", "include_obfuscation")
 _LEAST_TOP_P = 1e-6  # 0 means the likeliest only
 
 
-def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
+def to_question(chat: ChatRequest, model_name: str, forms: tuple[NamedForm, ...] = ()) -> AskQuery:
     """What a chat request asks.
+
+    Args:
+        forms: one of which the reply has to be.
 
     Raises:
         UnknownModelError: it names another model.
@@ -66,6 +70,7 @@ def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
         threshold=chat.threshold,
         irrevocable=True,
         wanted=_wanted(chat),
+        forms=forms,
     )
 
 
@@ -85,17 +90,20 @@ def _wanted(chat: ChatRequest) -> Filter | None:
 
 
 def to_turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
-    """Messages as turns; the last one has to be the user's."""
+    """Messages as turns; the last one has to be the user's, but for what tools said since."""
     turns = []
     for place, message in enumerate(messages):
+        if message.role == "tool" or (message.role == "assistant" and message.tool_calls):
+            continue  # memory answers, not what tools say
         role = _ROLES.get(message.role)
         if role is None:
             raise ParameterError(
                 f"messages.{place}.role",
-                f"{message.role} is not supported; there are no tools here",
+                f"{message.role} is not supported; the roles of tools are assistant, with "
+                "`tool_calls`, and tool",
             )
         turns.append(Turn(role, _text(message, place)))
-    if turns[-1].role != "user":
+    if not turns or turns[-1].role != "user":
         raise ParameterError(
             "messages", "the last message has to be the user's: it is what is asked"
         )
@@ -152,17 +160,28 @@ def warnings_of(chat: ChatRequest) -> list[str]:
     others = [("stream_options", options.model_extra)] if options else []
     for place, message in enumerate(chat.messages):
         where = f"messages.{place}"
+        if message.role == "tool":
+            found.append(f"{where}, what a tool said, was not read: memory answers")
         others.append((where, message.model_extra))
         if isinstance(message.content, list):
             parts = enumerate(message.content)
             others += [(f"{where}.content.{number}", part.model_extra) for number, part in parts]
     for where, extra in others:
         for name, value in (extra or {}).items():
-            if value and name in ("tool_calls", "function_call"):
-                raise ParameterError(f"{where}.{name}", "there are no tools here; leave it out")
+            if value and name == "function_call":
+                raise ParameterError(f"{where}.{name}", "calls are `tool_calls`")
             if value and name not in _ECHOED:
                 found.append(f"{where}.{name[:100]} was not read")
     return found[:_MOST_WARNINGS]
+
+
+def last_question(messages: Sequence[Message]) -> str:
+    """What the user said last; "" if that is no text."""
+    said = [each.content for each in messages if each.role == "user"]
+    if not said or said[-1] is None:
+        return ""
+    last = said[-1]
+    return last if isinstance(last, str) else "".join(part.text for part in last)
 
 
 def _text(message: Message, place: int) -> str:

@@ -14,10 +14,7 @@ from pydantic import BaseModel
 
 from mplus_ray.services.api.problems.errors import ParameterError
 
-_TOOLS = (
-    "tools are not called here; leave it out, or give the memory itself to an agent as tools, at "
-    "/mcp"
-)
+_TOOLS = "functions are given as `tools`, and chosen with `tool_choice`"
 _TEXT = "only text is read and written here; leave it out"
 _LOGPROBS = "log probabilities are not given; leave it out. `mplus.confidence` of a reply says how \
 sure it is"
@@ -37,14 +34,10 @@ _DEFAULTS: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "max_tool_calls": (),
     "modalities": (["text"],),
-    "parallel_tool_calls": (True, False),
     "presence_penalty": (0,),
     "reasoning_effort": ("none",),
-    "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "suffix": ("",),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
     "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
@@ -62,18 +55,14 @@ _REFUSED = {
     "prediction": "nothing is predicted; leave it out",
     "previous_response_id": _NOT_KEPT,
     "prompt": "there are no prompt templates; send the conversation in `input`",
-    "response_format": "a form of the reply cannot be had, it may be text only; `POST /v1/query` "
-    "gives an answer and its passages as JSON",
     "suffix": "text cannot be put between two texts; leave it out",
-    "tool_choice": _TOOLS,
-    "tools": _TOOLS,
     "top_logprobs": _LOGPROBS,
     "web_search_options": "the web is not searched, memory is; leave it out",
 }
 _UNREAD = {
     "frequency_penalty": "it changes nothing",
     "include": "nothing more is included",
-    "max_tool_calls": "there are no tools",
+    "max_tool_calls": "one call is made at a time",
     "presence_penalty": "it changes nothing",
     "prompt_cache_key": "nothing is cached by it",
     "prompt_cache_retention": "nothing is cached by it",

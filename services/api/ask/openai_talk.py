@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -12,11 +13,15 @@ from fastapi import Request
 
 from mplus_ray.actors.messages import TextDelta
 from mplus_ray.model.generation.turn_kind import TurnKind
+from mplus_ray.model.structured.form import MOST_ITEMS
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.abstention import may_abstain, says_nothing
+from mplus_ray.pipeline.reading.forms import FieldReport, FilledForm
 from mplus_ray.services.api.ask.conversation import converse, whole_reply
+from mplus_ray.services.api.ask.openai_forms import wanted_of
 from mplus_ray.services.api.ask.openai_messages import (
+    last_question,
     new_turns,
     to_question,
     transcript,
@@ -27,7 +32,12 @@ from mplus_ray.services.api.auth import Caller
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.service import IngestService
 from mplus_ray.services.api.routes.query import to_citation
-from mplus_ray.services.api.schemas.openai import ChatRequest, ChatUsage, Recalled
+from mplus_ray.services.api.schemas.openai import (
+    ChatRequest,
+    ChatUsage,
+    FieldConfidence,
+    Recalled,
+)
 from mplus_ray.services.api.streaming import peeked, while_connected
 
 
@@ -36,7 +46,10 @@ class Said:
     """A complete reply.
 
     Attributes:
-        text: what it says.
+        text: what it says, or the arguments of a call.
+        tool: what is called; "" if nothing is.
+        refused: the text is why there is no object of the form that was to be filled.
+        filled: it is an object, the arguments of a call, or a refusal.
         finish: whether it came to its end, or to the most tokens that it might have.
         usage: tokens read and written.
         recalled: what OpenAI's protocols have no place for.
@@ -46,6 +59,9 @@ class Said:
     finish: Literal["stop", "length"]
     usage: ChatUsage
     recalled: Recalled
+    tool: str = ""
+    refused: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ class Talk:
             async for each in source:
                 if isinstance(each, Reply):
                     # All of it, if its pieces came from a reader that said nothing before the end.
-                    if each.text and not spoken:
+                    if each.text and not spoken and not self.question.forms:
                         yield each.text
                     yield await self._said(each)
                 elif not self.held_back:
@@ -110,9 +126,13 @@ class Talk:
                     yield each.text
 
     async def _said(self, reply: Reply) -> Said:
-        usage = reply.told.answer.usage
+        usage, filled = reply.told.answer.usage, reply.filled
+        refused = filled is not None and filled.refused
         return Said(
             text=reply.text,
+            tool="" if filled is None or refused else filled.name,
+            refused=refused,
+            filled=filled is not None,
             finish="length" if reply.told.answer.finish_reason == "length" else "stop",
             usage=ChatUsage(
                 prompt_tokens=usage.prompt_tokens,
@@ -128,7 +148,8 @@ class Talk:
                 step=reply.step,
                 waiting=reply.waiting,
                 stored=await self._stored(reply),
-                warnings=self.warnings,
+                fields=[] if filled is None else [_field(each) for each in filled.fields],
+                warnings=[*self.warnings, *_unlisted(filled)],
             ),
         )
 
@@ -139,12 +160,28 @@ class Talk:
         turns = new_turns(self.question.turns)
         # Neither what was withheld nor what says nothing is something to remember.
         answered = reply.kind is TurnKind.MEMORY and not reply.abstained
-        said = reply.text if answered and not says_nothing(reply.told) else None
+        called = reply.filled is not None and reply.filled.name
+        said = reply.text if answered and not called and not says_nothing(reply.told) else None
         taken = await self.intake.take_in(self.log, transcript(turns, said, self.question.wanted))
         return taken.id
 
 
-def begin(chat: ChatRequest, request: Request, caller: Caller, deps: Deps) -> Talk:
+def _field(report: FieldReport) -> FieldConfidence:
+    path = ".".join(map(str, report.path))
+    return FieldConfidence(path=path, confidence=report.confidence, withheld=report.withheld)
+
+
+def _unlisted(filled: FilledForm | None) -> list[str]:
+    """Lists of which a part is left out."""
+    paths = [] if filled is None else filled.cut
+    return [
+        f"{'.'.join(map(str, path)) or 'the list'} goes on: no more than {MOST_ITEMS} objects of a "
+        "list are filled"
+        for path in paths
+    ]
+
+
+async def begin(chat: ChatRequest, request: Request, caller: Caller, deps: Deps) -> Talk:
     """Check a request.
 
     Raises:
@@ -156,8 +193,9 @@ def begin(chat: ChatRequest, request: Request, caller: Caller, deps: Deps) -> Ta
     answers: Answers = request.app.state.answers
     intake: IngestService = request.app.state.intake
     log = caller.tenant
-    question = to_question(chat, deps.model_name)
-    warnings = warnings_of(chat)
+    wanted = await asyncio.to_thread(wanted_of, chat, last_question(chat.messages))
+    question = to_question(chat, deps.model_name, wanted.forms)
+    warnings = [*warnings_of(chat), *wanted.warnings]
     answers.check(question.turns, question.sampling["max_tokens"])
     if chat.store:
         caller.key.require(KeyScope.INGEST)

@@ -16,14 +16,17 @@ from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError, InvalidInputError
 from mplus_ray.model.generation.answer import Answer, Usage
 from mplus_ray.model.generation.turn_kind import TurnKind
+from mplus_ray.model.structured.field import FieldQuestion
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.abstention import judge, withholds
+from mplus_ray.pipeline.reading.abstention import AskOutcome, judge, withholds
 from mplus_ray.pipeline.reading.ask import Citation, cite
+from mplus_ray.pipeline.reading.forms import FilledForm, NamedForm
 from mplus_ray.pipeline.reading.moment import moment_of
 from mplus_ray.pipeline.reading.read_plans import Plans
+from mplus_ray.services.api.ask.forms import fill
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.limits.rate_limits import Meter
 from mplus_ray.services.api.metrics import ApiMetrics
@@ -51,6 +54,7 @@ class AskQuery:
         irrevocable: pieces cannot be taken back where they go, so an empty memory sends none.
         snapshot: the name of one; None for none.
         wanted: the documents that the answer may draw on; None for all.
+        forms: what the answer has to be, one of these; empty for words.
     """
 
     turns: tuple[Turn, ...]
@@ -63,6 +67,7 @@ class AskQuery:
     threshold: float | None = None
     irrevocable: bool = False
     wanted: Filter | None = None
+    forms: tuple[NamedForm, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Reply:
         abstained: whether the answer was withheld.
         step: the memory after so many steps gave it.
         kind: what the turn wanted; of any but `MEMORY` the text is the service's own.
+        filled: the form that was filled, whose JSON the text is; None if the answer is words.
     """
 
     told: AskResult
@@ -86,6 +92,7 @@ class Reply:
     step: int
     waiting: int
     kind: TurnKind = TurnKind.MEMORY
+    filled: FilledForm | None = None
 
 
 class Answers:
@@ -195,6 +202,9 @@ class Answers:
         for attempt in attempts():
             with attempt:
                 plan = await self.plan(log, question.min_step, as_of, question.wanted, moment)
+                if question.forms:
+                    yield await self._filled(log, plan, question)
+                    return
                 told: AskResult | None = None
                 silent = question.irrevocable and plan.holds_nothing
                 silent = silent and withholds(log.tenant, question.threshold)
@@ -221,6 +231,43 @@ class Answers:
                 self._figures.told(usage.prompt_tokens, usage.completion_tokens, reply.abstained)
                 yield reply
                 return
+
+    async def _filled(self, log: TenantLog, plan: ReadPlan, question: AskQuery) -> Reply:
+        """An object of one of the forms that are wanted."""
+
+        async def read(asked: FieldQuestion) -> AskOutcome:
+            sampling = {**question.sampling, "stop": (), "constraint": asked.constraint}
+            turns = (Turn("user", asked.question),)
+            told = await self._told(AskRequest(plan, turns, sampling, question.citations, True))
+            return judge(log.tenant, plan, told, question.threshold)
+
+        try:
+            filled, told = await fill(question.forms, read)
+        except DamagedFileError as error:
+            check_damage(error, await self.plan(log, question.min_step, None))
+            raise
+        most, stops = question.sampling["max_tokens"], question.sampling["stop"]
+        filled = filled.within(self._deps.tokenizer, most, stops)
+        sources = told.answer.sources[: question.citations]
+        citations = await asyncio.to_thread(cite, sources, log, plan.head)
+        usage = told.answer.usage
+        self._figures.told(usage.prompt_tokens, usage.completion_tokens, filled.abstained)
+        waiting = await asyncio.to_thread(log.waiting)
+        return Reply(
+            told, filled.text, citations, filled.abstained, plan.step, waiting, filled=filled
+        )
+
+    async def _told(self, asked: AskRequest) -> AskResult:
+        """What a reader says in the end."""
+        asking = self._deps.readers.ask(asked)
+        try:
+            async for each in asking:
+                if isinstance(each, AskResult):
+                    return each
+        finally:
+            if isinstance(asking, AsyncGenerator):
+                await asking.aclose()
+        raise AssertionError("a reader's last word is what the answer came to")
 
     async def _as_of(self, log: TenantLog, question: AskQuery) -> int | None:
         if question.as_of is None and question.snapshot is None:
@@ -262,5 +309,5 @@ class Answers:
 def _to_reply(log: TenantLog, plan: ReadPlan, told: AskResult, threshold: float | None) -> Reply:
     """With its passages; for a thread, because it reads the ledger."""
     citations = cite(told.answer.sources, log, plan.head)
-    verdict = judge(log.tenant, plan, told, threshold)
-    return Reply(verdict.told, verdict.text, citations, verdict.abstained, plan.step, log.waiting())
+    outcome = judge(log.tenant, plan, told, threshold)
+    return Reply(outcome.told, outcome.text, citations, outcome.abstained, plan.step, log.waiting())

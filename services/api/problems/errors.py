@@ -46,6 +46,11 @@ class ParameterError(InvalidInputError):
     def __init__(self, param: str, why: str) -> None:
         super().__init__(f"{param}: {why}")
         self.param = param
+        self.why = why
+
+
+class InvalidSchemaError(ParameterError):
+    """A JSON Schema cannot be followed."""
 
 
 class UnknownModelError(MPlusError):

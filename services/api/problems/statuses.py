@@ -36,6 +36,7 @@ from mplus_ray.model.errors import (
 )
 from mplus_ray.services.api.problems.errors import (
     DeadlineError,
+    InvalidSchemaError,
     SnapshotNotFoundError,
     UnknownModelError,
 )
@@ -73,6 +74,7 @@ STATUSES: dict[type[MPlusError], ProblemStatus] = {
     MPlusError: ProblemStatus(500, UNEXPECTED),
     # The request.
     InvalidInputError: ProblemStatus(422),
+    InvalidSchemaError: ProblemStatus(400),
     UnauthorizedError: ProblemStatus(401, _UNAUTHORIZED),
     ForbiddenError: ProblemStatus(403),
     TenantNotFoundError: ProblemStatus(404),

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -19,6 +20,9 @@ from mplus_ray.services.api.openapi import openai_problems
 from mplus_ray.services.api.problems.errors import UnknownModelError
 from mplus_ray.services.api.problems.responses import describe, openai_body
 from mplus_ray.services.api.schemas.openai import (
+    CalledFunction,
+    CalledPiece,
+    CalledTool,
     ChatChunk,
     ChatCompletion,
     ChatRequest,
@@ -30,6 +34,7 @@ from mplus_ray.services.api.schemas.openai import (
     Models,
     Recalled,
     ReplyMessage,
+    ToolPiece,
 )
 from mplus_ray.services.api.streaming import EventStream, event
 
@@ -47,7 +52,7 @@ class _Chunks:
 
     def piece(self, delta: Delta, said: Said | None = None) -> bytes:
         """More of the reply; with all of it, the last piece."""
-        choice = ChunkChoice(delta=delta, finish_reason=said.finish if said else None)
+        choice = ChunkChoice(delta=delta, finish_reason=_finish(said) if said else None)
         return self._event([choice], recalled=said.recalled if said else None)
 
     def usage(self, said: Said) -> bytes:
@@ -85,12 +90,12 @@ async def chat(body: ChatRequest, request: Request, caller: CallerOf, deps: Deps
     """Ask in OpenAI's protocol. Where answers may be withheld, a stream begins when the
     confidence is known: this protocol cannot take words back.
     """
-    talk = begin(body, request, caller, deps)
+    talk = await begin(body, request, caller, deps)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
         return EventStream(_events(_Chunks(talk), await talk.pieces(request), usage))
     said = await talk.whole(request)
-    return JSONResponse(_completion(talk, said).model_dump())
+    return JSONResponse(_whole(_completion(talk, said)))
 
 
 @router.get("/v1/models", responses=openai_problems())
@@ -117,6 +122,8 @@ async def _events(
                 if isinstance(each, str):
                     yield chunks.piece(Delta(content=each))
                     continue
+                for delta in _deltas(each):
+                    yield chunks.piece(delta)
                 yield chunks.piece(Delta(), each)
                 if usage:
                     yield chunks.usage(each)
@@ -131,15 +138,55 @@ def _completion(talk: Talk, said: Said) -> ChatCompletion:
         id=f"chatcmpl-{uuid.uuid4().hex}",
         created=talk.created,
         model=talk.model,
-        choices=[Choice(message=ReplyMessage(content=said.text), finish_reason=said.finish)],
+        choices=[Choice(message=_message(said), finish_reason=_finish(said))],
         usage=said.usage,
         mplus=said.recalled,
     )
 
 
+def _message(said: Said) -> ReplyMessage:
+    if said.refused:
+        return ReplyMessage(content=None, refusal=said.text)
+    if not said.tool:
+        return ReplyMessage(content=said.text)
+    function = CalledFunction(name=said.tool, arguments=said.text)
+    return ReplyMessage(content=None, tool_calls=[CalledTool(id=_call_id(), function=function)])
+
+
+def _deltas(said: Said) -> list[Delta]:
+    """What a reply that is no words adds to a stream: a refusal, an object, or a call."""
+    if said.refused:
+        return [Delta(refusal=said.text)]
+    if not said.filled:
+        return []
+    if not said.tool:
+        return [Delta(content=said.text)]
+    named = CalledPiece(name=said.tool, arguments="")
+    first = ToolPiece(id=_call_id(), type="function", function=named)
+    more = ToolPiece(function=CalledPiece(arguments=said.text))
+    return [Delta(tool_calls=[first]), Delta(tool_calls=[more])]
+
+
+def _finish(said: Said) -> Literal["stop", "length", "tool_calls"]:
+    return "tool_calls" if said.tool and said.finish == "stop" else said.finish
+
+
+def _call_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def _whole(completion: ChatCompletion) -> dict[str, Any]:
+    """With `tool_calls` only where there are some, as clients expect it."""
+    full = completion.model_dump()
+    for choice in full["choices"]:
+        if choice["message"]["tool_calls"] is None:
+            del choice["message"]["tool_calls"]
+    return full
+
+
 def _sent(chunk: ChatChunk) -> dict[str, object]:
     """What clients expect in every chunk, and of the rest what there is."""
     full = chunk.model_dump()
-    for choice in full["choices"]:
-        choice["delta"] = {k: v for k, v in choice["delta"].items() if v is not None}
+    for sent, choice in zip(chunk.choices, full["choices"], strict=True):
+        choice["delta"] = sent.delta.model_dump(exclude_none=True)
     return {name: value for name, value in full.items() if value is not None}

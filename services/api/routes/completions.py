@@ -45,7 +45,7 @@ async def complete(
     """Ask in OpenAI's older protocol: the prompt is the question, answered as in
     `/v1/chat/completions`.
     """
-    talk = begin(_to_chat(body), request, caller, deps)
+    talk = await begin(_to_chat(body), request, caller, deps)
     name = f"cmpl-{uuid.uuid4().hex}"
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)

@@ -10,20 +10,20 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from mplus_ray.model.errors import MPlusError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
-from mplus_ray.services.api.ask.openai_parameters import own_extra, shared_fields
+from mplus_ray.services.api.ask.openai_inputs import as_responses_name_it, to_chat
 from mplus_ray.services.api.ask.openai_talk import Said, Talk, begin
 from mplus_ray.services.api.auth import CallerOf, DepsOf, guarded
 from mplus_ray.services.api.openapi import openai_problems
-from mplus_ray.services.api.problems.errors import ParameterError
 from mplus_ray.services.api.problems.responses import describe, openai_body
-from mplus_ray.services.api.schemas.openai import ChatRequest, Lenient, Message
 from mplus_ray.services.api.schemas.openai_responses import (
     Incomplete,
-    InputMessage,
+    OutputCall,
     OutputMessage,
+    OutputRefusal,
     OutputText,
     ResponseObject,
     ResponseRequest,
@@ -53,44 +53,12 @@ async def respond(
     """Ask in OpenAI's newer protocol, with text; answered as in `/v1/chat/completions`. Responses
     are not kept, so each request brings its conversation; `store` memorizes the turn.
     """
-    talk = begin(_to_chat(body), request, caller, deps)
+    with as_responses_name_it():
+        talk = await begin(to_chat(body), request, caller, deps)
     made = _Made(body, talk)
     if body.stream:
         return EventStream(_events(made, await talk.pieces(request)))
     return JSONResponse(made.response(await talk.whole(request)))
-
-
-def _to_chat(body: ResponseRequest) -> ChatRequest:
-    """A conversation of OpenAI's older protocol.
-
-    Raises:
-        ParameterError: nothing is asked, or a parameter is another protocol's.
-    """
-    extra = own_extra(body, ChatRequest)
-    messages = [Message(role="system", content=body.instructions)] if body.instructions else []
-    said = body.input
-    if isinstance(said, str):
-        said = [InputMessage(role="user", content=said)]
-    if not said or said[-1].role != "user":
-        raise ParameterError("input", "has to end with what the user asks")
-    for place, item in enumerate(said):
-        parts = [] if isinstance(item.content, str) else item.content
-        text = item.content if isinstance(item.content, str) else "".join(p.text for p in parts)
-        messages.append(Message(role=item.role, content=text))
-        extra |= _unknown(f"input.{place}", item)
-        for number, part in enumerate(parts):
-            extra |= _unknown(f"input.{place}.content.{number}", part)
-    for name, value in ((body.text.model_extra if body.text else None) or {}).items():
-        extra[name if name == "verbosity" else f"text.{name}"] = value
-    shared = shared_fields(body, ChatRequest)
-    most = body.max_output_tokens
-    return ChatRequest(**extra, **shared, max_completion_tokens=most, messages=messages)
-
-
-def _unknown(where: str, item: Lenient) -> dict[str, Any]:
-    """What of an item is not read, by its place; what clients send back of an answer is empty."""
-    extra = item.model_extra or {}
-    return {f"{where}.{k}": v for k, v in extra.items() if v and k not in ("id", "status")}
 
 
 @dataclass(frozen=True)
@@ -101,6 +69,7 @@ class _Made:
     talk: Talk
     id: str = field(default_factory=lambda: f"resp_{uuid.uuid4().hex}")
     message_id: str = field(default_factory=lambda: f"msg_{uuid.uuid4().hex}")
+    call_id: str = field(default_factory=lambda: f"call_{uuid.uuid4().hex[:24]}")
 
     def response(self, said: Said | None = None) -> dict[str, Any]:
         """As it is now: on its way, or complete."""
@@ -110,22 +79,41 @@ class _Made:
             created_at=self.talk.created,
             status=status,
             model=self.talk.model,
-            output=[] if said is None else [self.message(said)],
+            output=[] if said is None else [self.item(said)],
             incomplete_details=Incomplete() if status == "incomplete" else None,
             instructions=asked.instructions,
             max_output_tokens=asked.max_output_tokens,
             metadata=getattr(asked, "metadata", None) or {},
             store=self.talk.store,
             temperature=asked.temperature,
+            text={"format": _echoed(asked.text.format) or {"type": "text"}}
+            if asked.text
+            else {"format": {"type": "text"}},
+            tool_choice=_echoed(asked.tool_choice) or "auto",
+            tools=[_echoed(tool) for tool in asked.tools or []],
             top_p=asked.top_p,
             usage=None if said is None else _usage(said),
             mplus=None if said is None else said.recalled,
         )
         return made.model_dump()
 
-    def message(self, said: Said | None = None) -> OutputMessage:
-        content = [] if said is None else [OutputText(text=said.text)]
-        return OutputMessage(id=self.message_id, status=self.status(said), content=content)
+    def item(self, said: Said | None = None) -> OutputMessage | OutputCall:
+        """What is said, or called; of the former there is a beginning before it is known."""
+        status = self.status(said)
+        if said is not None and said.tool:
+            return OutputCall(
+                id=self.call_id.replace("call_", "fc_"),
+                call_id=self.call_id,
+                name=said.tool,
+                arguments=said.text,
+                status=status,
+            )
+        content = [] if said is None else [self.part(said)]
+        return OutputMessage(id=self.message_id, status=status, content=content)
+
+    @staticmethod
+    def part(said: Said) -> OutputText | OutputRefusal:
+        return OutputRefusal(refusal=said.text) if said.refused else OutputText(text=said.text)
 
     @staticmethod
     def status(said: Said | None) -> Status:
@@ -137,35 +125,104 @@ class _Made:
 async def _events(
     made: _Made, pieces: AsyncGenerator[str | Said, None]
 ) -> AsyncGenerator[bytes, None]:
-    number = -1
-
-    def told(kind: str, **fields: Any) -> bytes:
-        nonlocal number
-        number += 1
-        return event({"type": kind, "sequence_number": number, **fields}, kind)
-
-    item = {"output_index": 0}
-    part = {**item, "item_id": made.message_id, "content_index": 0}
-    yield told("response.created", response=made.response())
-    yield told("response.in_progress", response=made.response())
-    yield told("response.output_item.added", **item, item=made.message().model_dump())
-    yield told("response.content_part.added", **part, part=OutputText(text="").model_dump())
+    told = _Told(made)
+    yield told.event("response.created", response=made.response())
+    yield told.event("response.in_progress", response=made.response())
+    if not made.talk.question.forms:  # else it is not known yet what there will be
+        for each in told.begin():
+            yield each
     try:
         async with aclosing(pieces):
             async for each in pieces:
                 if isinstance(each, str):
-                    yield told("response.output_text.delta", **part, delta=each, logprobs=[])
+                    yield told.event("response.output_text.delta", delta=each, logprobs=[])
                     continue
-                whole = OutputText(text=each.text).model_dump()
-                yield told("response.output_text.done", **part, text=each.text, logprobs=[])
-                yield told("response.content_part.done", **part, part=whole)
-                message = made.message(each).model_dump()
-                yield told("response.output_item.done", **item, item=message)
-                last = "response.incomplete" if each.finish == "length" else "response.completed"
-                yield told(last, response=made.response(each))
+                for event_ in told.end(each):
+                    yield event_
     except MPlusError as error:
         body = openai_body(describe(error)).error
-        yield told("error", code=body.code, message=body.message, param=body.param)
+        yield told.error(code=body.code, message=body.message, param=body.param)
+
+
+@dataclass
+class _Told:
+    """The events of a response, numbered."""
+
+    made: _Made
+    number: int = -1
+
+    def event(self, kind: str, **fields: Any) -> bytes:
+        """One of the whole response, of its one item, or of that one's one part."""
+        place: dict[str, Any] = {}
+        if not kind.startswith(("response.created", "response.in_", "response.comp")):
+            place = {"output_index": 0}
+        if kind.startswith(("response.output_text", "response.refusal", "response.content_part")):
+            place |= {"item_id": self.made.message_id, "content_index": 0}
+        return self._numbered(kind, {**place, **fields})
+
+    def error(self, **fields: Any) -> bytes:
+        return self._numbered("error", fields)
+
+    def begin(self, said: Said | None = None) -> list[bytes]:
+        """A message begins; what it will be is known already where it is a form."""
+        begun = self.made.item().model_dump()
+        empty = OutputRefusal(refusal="") if said and said.refused else OutputText(text="")
+        return [
+            self.event("response.output_item.added", item=begun),
+            self.event("response.content_part.added", part=empty.model_dump()),
+        ]
+
+    def end(self, said: Said) -> list[bytes]:
+        """All that is left to tell when the reply is known."""
+        made = self.made
+        told = self._called(said) if said.tool else self._spoken(said)
+        last = "response.incomplete" if said.finish == "length" else "response.completed"
+        item = made.item(said).model_dump()
+        return [
+            *told,
+            self.event("response.output_item.done", item=item),
+            self._numbered(last, {"response": made.response(said)}),
+        ]
+
+    def _spoken(self, said: Said) -> list[bytes]:
+        part = self.made.part(said).model_dump()
+        begun = self.begin(said) if said.filled else []
+        if said.refused:
+            return [
+                *begun,
+                self.event("response.refusal.delta", delta=said.text),
+                self.event("response.refusal.done", refusal=said.text),
+                self.event("response.content_part.done", part=part),
+            ]
+        whole = {"delta": said.text, "logprobs": []}
+        return [
+            *begun,
+            *([self.event("response.output_text.delta", **whole)] if said.filled else []),
+            self.event("response.output_text.done", text=said.text, logprobs=[]),
+            self.event("response.content_part.done", part=part),
+        ]
+
+    def _called(self, said: Said) -> list[bytes]:
+        item = self.made.item(said).model_dump()
+        which = {"item_id": item["id"]}
+        begun = {**item, "arguments": "", "status": "in_progress"}
+        kind = "response.function_call_arguments"
+        return [
+            self.event("response.output_item.added", item=begun),
+            self.event(f"{kind}.delta", **which, delta=said.text),
+            self.event(f"{kind}.done", **which, name=said.tool, arguments=said.text),
+        ]
+
+    def _numbered(self, kind: str, fields: dict[str, Any]) -> bytes:
+        self.number += 1
+        return event({"type": kind, "sequence_number": self.number, **fields}, kind)
+
+
+def _echoed(asked: Any) -> Any:
+    """What was asked for, as it was sent."""
+    if isinstance(asked, BaseModel):
+        return asked.model_dump(by_alias=True, exclude_none=True)
+    return asked
 
 
 def _usage(said: Said) -> ResponseUsage:

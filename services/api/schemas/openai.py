@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mplus_ray.services.api.schemas.base import Response, example
 from mplus_ray.services.api.schemas.filters import DocumentFilter
 from mplus_ray.services.api.schemas.query import Citation, Stop
+
+_NAME = "^[a-zA-Z0-9_-]{1,64}$"
 
 
 class Lenient(BaseModel):
@@ -24,11 +26,81 @@ class TextPart(Lenient):
     text: str = ""
 
 
+class FunctionCall(Lenient):
+    """What was called, with its arguments as JSON."""
+
+    name: str
+    arguments: str = ""
+
+
+class ToolCall(Lenient):
+    """A call of a tool; other types than functions are refused."""
+
+    id: str
+    type: str = "function"
+    function: FunctionCall
+
+
 class Message(Lenient):
-    """One turn of a conversation."""
+    """One turn of a conversation. Of a tool's turns no word is read."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[TextPart] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class JsonSchemaFormat(Lenient):
+    """A JSON Schema, by a name."""
+
+    name: str = Field(pattern=_NAME)
+    description: str | None = None
+    wanted: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = Field(None, description="Either way the reply is of the schema.")
+
+
+class ResponseFormat(Lenient):
+    """The form of the reply."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+
+
+class Function(Lenient):
+    """A function that may be called, with the JSON Schema of its arguments."""
+
+    name: str = Field(pattern=_NAME)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(Lenient):
+    """A tool; other types than functions are refused."""
+
+    type: str
+    function: Function | None = None
+
+
+class FunctionName(Lenient):
+    """Which function."""
+
+    name: str
+
+
+class AllowedTools(Lenient):
+    """Some of the tools."""
+
+    mode: Literal["auto", "required"]
+    tools: list[dict[str, Any]]
+
+
+class ToolChoice(Lenient):
+    """Which tool is to be called, or some that may be."""
+
+    type: str
+    function: FunctionName | None = None
+    allowed_tools: AllowedTools | None = None
 
 
 class StreamOptions(Lenient):
@@ -70,12 +142,30 @@ class OpenAIRequest(Lenient):
     )
 
 
+class CalledFunction(Response):
+    """What is to be called, with its arguments as JSON."""
+
+    name: str
+    arguments: str
+
+
+class CalledTool(Response):
+    """A call that the client is to make."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ReplyMessage(Response):
-    """What the assistant says."""
+    """What the assistant says, or calls."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: str | None = None
+    content: str | None
+    refusal: str | None = Field(
+        None, description="Why there is no object of the form that was to be filled."
+    )
+    tool_calls: list[CalledTool] | None = None
 
 
 class Choice(Response):
@@ -84,7 +174,7 @@ class Choice(Response):
     index: int = 0
     message: ReplyMessage
     logprobs: None = None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Literal["stop", "length", "tool_calls"]
 
 
 class ChatUsage(Response):
@@ -93,6 +183,14 @@ class ChatUsage(Response):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+
+
+class FieldConfidence(Response):
+    """How sure a field of a filled form is."""
+
+    path: str = Field(description="Names and places from the outermost object to it, with dots.")
+    confidence: float | None
+    withheld: bool = Field(description="Memory does not hold it.")
 
 
 class Recalled(Response):
@@ -108,6 +206,9 @@ class Recalled(Response):
     memory_rows: int
     step: int
     waiting: int
+    fields: list[FieldConfidence] = Field(
+        [], description="Of a form that was filled: what memory was asked, field by field."
+    )
     stored: str | None = Field(None, description="The id of the document of a stored turn.")
     warnings: list[str] = Field(
         [], description="Parameters of the request that changed nothing, and why."
@@ -154,11 +255,29 @@ class ChatCompletion(Response):
     mplus: Recalled
 
 
+class CalledPiece(Response):
+    """More of a call's arguments."""
+
+    name: str | None = None
+    arguments: str
+
+
+class ToolPiece(Response):
+    """More of a call."""
+
+    index: int = 0
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledPiece
+
+
 class Delta(Response):
     """More of the reply."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolPiece] | None = None
 
 
 class ChunkChoice(Response):
@@ -167,7 +286,7 @@ class ChunkChoice(Response):
     index: int = 0
     delta: Delta
     logprobs: None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls"] | None = None
 
 
 class ChatChunk(Response):
@@ -220,3 +339,9 @@ class ChatRequest(OpenAIRequest):
     messages: list[Message] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
+    response_format: ResponseFormat | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | ToolChoice | None = None
+    parallel_tool_calls: bool | None = Field(
+        None, description="One call is made at a time, so either is kept to."
+    )

@@ -19,8 +19,25 @@ class InputPart(Lenient):
     text: str
 
 
+class InputCall(Lenient):
+    """A call that was made before. No word of it is read."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str = ""
+
+
+class InputCallOutput(Lenient):
+    """What came of a call. No word of it is read."""
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: Any = None
+
+
 class InputMessage(Lenient):
-    """One turn of a conversation; other items, such as calls of tools, are refused."""
+    """One turn of a conversation; other items than messages and calls are refused."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
@@ -28,9 +45,32 @@ class InputMessage(Lenient):
 
 
 class TextForm(Lenient):
-    """The form of a text; other types are refused."""
+    """The form of the text; with `json_schema`, `name` and `schema`."""
 
-    type: Literal["text"] = "text"
+    type: Literal["text", "json_object", "json_schema"] = "text"
+    name: str | None = None
+    wanted: dict[str, Any] | None = Field(None, alias="schema")
+    strict: bool | None = None
+    description: str | None = None
+
+
+class FunctionTool(Lenient):
+    """A function that may be called; other tools are refused."""
+
+    type: str
+    name: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+    description: str | None = None
+
+
+class FunctionChoice(Lenient):
+    """Which function is to be called, or some that may be."""
+
+    type: str
+    name: str | None = None
+    mode: Literal["auto", "required"] | None = None
+    tools: list[dict[str, Any]] | None = None
 
 
 class TextOptions(Lenient):
@@ -49,10 +89,13 @@ class ResponseRequest(OpenAIRequest):
         }
     )
 
-    input: str | list[InputMessage]
+    input: str | list[InputMessage | InputCall | InputCallOutput]
     instructions: str | None = Field(None, description="As the system would say it.")
     max_output_tokens: int | None = Field(None, ge=1)
     text: TextOptions | None = None
+    tools: list[FunctionTool] | None = None
+    tool_choice: str | FunctionChoice | None = None
+    parallel_tool_calls: bool | None = None
 
 
 class OutputText(Response):
@@ -64,6 +107,24 @@ class OutputText(Response):
     logprobs: list[Any] = []
 
 
+class OutputRefusal(Response):
+    """Why there is no object of the form that was to be filled."""
+
+    type: Literal["refusal"] = "refusal"
+    refusal: str
+
+
+class OutputCall(Response):
+    """A call that the client is to make, with its arguments as JSON."""
+
+    type: Literal["function_call"] = "function_call"
+    id: str
+    call_id: str
+    name: str
+    arguments: str
+    status: Status
+
+
 class OutputMessage(Response):
     """The one message of a response."""
 
@@ -71,7 +132,7 @@ class OutputMessage(Response):
     id: str
     status: Status
     role: Literal["assistant"] = "assistant"
-    content: list[OutputText]
+    content: list[OutputText | OutputRefusal]
 
 
 class Incomplete(Response):
@@ -129,7 +190,7 @@ class ResponseObject(Response):
     created_at: int
     status: Status
     model: str
-    output: list[OutputMessage]
+    output: list[OutputMessage | OutputCall]
     error: None = None
     incomplete_details: Incomplete | None = None
     instructions: str | None = None
@@ -141,7 +202,7 @@ class ResponseObject(Response):
     temperature: float | None = None
     top_p: float | None = None
     text: dict[str, Any] = {"format": {"type": "text"}}
-    tool_choice: Literal["none"] = "none"
+    tool_choice: Any = "auto"
     tools: list[Any] = []
     truncation: Literal["disabled"] = "disabled"
     usage: ResponseUsage | None = None

@@ -1,0 +1,46 @@
+"""What an answer has to be. Without torch, so that it can be made where no weights are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mplus_ray.model.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The form of a whole answer: exactly one of a regular expression and a JSON Schema. What a
+    checkpoint refuses with may be said instead (`model.structured.grammars`).
+
+    Attributes:
+        regex: the answer without space before it matches it, in the syntax of Rust's `regex`.
+        schema: the JSON Schema of a value whose JSON the answer is, as text.
+    """
+
+    regex: str | None = None
+    schema: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.regex is None) == (self.schema is None):
+            raise InvalidInputError("a constraint is either a regex or a schema")
+
+    @classmethod
+    def to_schema(cls, schema: Any) -> Constraint:
+        """An answer that is JSON of this schema."""
+        return cls(schema=json.dumps(schema))
+
+    def lark(self, refusal: str | None) -> str:
+        """Itself as a grammar.
+
+        Args:
+            refusal: what may be said instead.
+        """
+        if self.regex is not None:
+            plain = self.regex.replace("\\/", "/").replace("/", "\\/").replace("\n", "\\n")
+            value = f"/{plain}/"
+        else:
+            value = f"%json {self.schema}"
+        instead = f" | {json.dumps(refusal, ensure_ascii=False)}" if refusal else ""
+        return f'start: " "? value{instead}\nvalue: {value}\n'
