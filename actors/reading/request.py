@@ -14,7 +14,7 @@ from mplus_ray.actors.reading.memory_cache import Hold
 from mplus_ray.actors.reading.residency import Bytes
 from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError, MPlusError
-from mplus_ray.model.generation.answer import blocks_known, evidence_of, refuses
+from mplus_ray.model.generation.answer import blocks_known, evidence_of, is_forced, refuses
 from mplus_ray.model.generation.generate import Generation
 from mplus_ray.model.generation.prompt import conversation_prompt
 from mplus_ray.model.generation.sampling import Sampling
@@ -179,6 +179,8 @@ def judged(model: MPlus, generation: Generation, citations: int = 5) -> AskResul
     confidence = model.confidence
     if confidence is None or blocks_known(generation) < confidence.fewest:
         return AskResult(answer, refused=refused)
-    # What the model refuses in words is withheld, however sure it was of them.
-    sure = 0.0 if refused else confidence(evidence_of(generation))
+    # What the model refuses in words is withheld, however sure it was of them, and so is what it
+    # said only because nothing else was allowed.
+    untold = refused or is_forced(generation)
+    sure = 0.0 if untold else confidence(evidence_of(generation))
     return AskResult(answer, sure, confidence.threshold, refused)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from mplus_ray.model.generation.reading import Reading
     from mplus_ray.model.retrieval.relevance import Relevance
 
+_HARDLY = math.log(0.1)  # right choices were at 0.4 and more, forced ones below 0.09 (docs/LOG.md)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -114,6 +116,16 @@ def refuses(generation: Generation) -> bool:
     """Whether the model itself says that memory does not hold the answer."""
     refusal = generation.reading.view.network.config.refusal
     return refusal is not None and generation.shown == refusal.strip()
+
+
+def is_forced(generation: Generation) -> bool:
+    """Whether an answer's form made the model say what it would hardly have said: a choice when it
+    would have told something else, or a number that goes on. JSON is always forced, and says
+    nothing of that."""
+    constraint = generation.sampling.constraint
+    if constraint is None or constraint.regex is None:
+        return False
+    return min(generation.logprobs, default=0.0) < _HARDLY
 
 
 def blocks_known(generation: Generation) -> int:

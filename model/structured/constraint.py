@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mplus_ray.model.errors import InvalidInputError
+
+# Models that may put any space between values put nothing else there (docs/LOG.md).
+_CLOSE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,9 @@ class Constraint:
             raise InvalidInputError("a constraint is either a regex or a schema")
 
     @classmethod
-    def to_schema(cls, schema: Any) -> Constraint:
+    def to_schema(cls, schema: Mapping[str, Any]) -> Constraint:
         """An answer that is JSON of this schema."""
-        return cls(schema=json.dumps(schema))
+        return cls(schema=json.dumps({**schema, "x-guidance": _CLOSE}))
 
     def lark(self, refusal: str | None) -> str:
         """Itself as a grammar.

@@ -15,14 +15,24 @@ from typing import Any
 
 from mplus_ray.model.structured import values
 from mplus_ray.model.structured.constraint import Constraint
-from mplus_ray.model.structured.field import FieldAnswer, FieldQuestion, Filling, Path, together
+from mplus_ray.model.structured.field import (
+    FieldAnswer,
+    FieldQuestion,
+    Filling,
+    Path,
+    step,
+    together,
+)
 from mplus_ray.model.structured.field_kinds import Part, part_of
 from mplus_ray.model.structured.schema import Schema, SchemaError
-from mplus_ray.model.structured.wording import Wording
+from mplus_ray.model.structured.wording import Wording, is_title
 
 MOST_FIELDS = 64  # that a schema asks for, objects of lists once
 MOST_ITEMS = 16  # of a list of objects
 MOST_QUESTIONS = 200  # in all
+
+
+_NUMBERS = ("number", "integer")
 
 
 class _Unknown:
@@ -74,30 +84,54 @@ class Form:
             raise SchemaError("its outermost type has to be object")
         self._wording = Wording(message, alone=False)
         self.count = self._count()
-        self._wording = Wording(message, alone=self.count == 1)
+        alone = self.count == 1 and self._name() is None
+        self._wording = Wording(message, alone=alone)
 
     def filling(self) -> Filling[Filled]:
         """What is asked, round by round, and the object."""
         self._missing: list[Path] = []
         self._cut: list[Path] = []
         self._asked = 0
-        told = yield from self._part(self._root, (), self._wording)
+        told = yield from self._whole()
         if isinstance(told.value, _Unknown) or not self.schema.accepts(told.value):
             missing = tuple(dict.fromkeys(self._missing)) or ((),)
             return Filled(None, told.known, missing, tuple(self._cut))
         return Filled(told.value, told.known, (), tuple(self._cut))
 
     def _count(self) -> int:
+        """Fields that are asked for, if each list has one object."""
         filling, count = self.filling(), 0
-        try:
-            questions = next(filling)
-            while True:
-                count += len(questions)
-                if count > MOST_FIELDS:
-                    raise SchemaError(f"it has more than {MOST_FIELDS} fields to be asked for")
-                questions = filling.send([FieldAnswer("")] * len(questions))
-        except StopIteration:
-            return count
+        questions, filled = step(filling, None)
+        while filled is None:
+            count += len(questions)
+            if count > MOST_FIELDS:
+                raise SchemaError(f"it has more than {MOST_FIELDS} fields to be asked for")
+            said = [FieldAnswer("" if each.constraint else "x") for each in questions]
+            questions, filled = step(filling, said)
+        return count
+
+    def _whole(self) -> Filling[_Value]:
+        """The outermost object. Its name is what the message asks for, or names; all else is asked
+        of what has that name."""
+        root, wording, key = self._root, self._wording, self._name()
+        if key is not None:
+            if wording.seeks_a_name:
+                (answer,) = yield self._ask((key,), wording.message, None)
+                if not answer.text:
+                    self._missing.append((key,))
+                    return _Value(UNKNOWN)
+                told = yield from self._item(root, key, answer.text, (), wording)
+                return _Value(told.value, told.known + 1)
+            if wording.named is not None:
+                return (yield from self._item(root, key, wording.named, (), wording))
+        return (yield from self._part(root, (), wording))
+
+    def _name(self) -> str | None:
+        """The field for the name of the outermost object, if it has others, too."""
+        if self._root.kind != "object" or len(self._root.schema["properties"]) < 2:
+            return None
+        key = _key(self.schema, self._root)
+        return key if key is not None and is_title(key) else None
 
     def _part(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
         if part.kind == "constant":
@@ -184,13 +218,12 @@ class Form:
         self, outer: Mapping[str, Any], forms: list[Any], path: Path, wording: Wording
     ) -> Filling[_Value]:
         (answer,) = yield self._ask(path, wording.question(), _constraint(forms))
-        text = answer.text
-        if not text and wording.asks_for_the_subject:
-            text = wording.named or ""  # the message says it, if memory does not
         for form in forms:
-            value = self._read(form, text)
+            if len(forms) > 1 and form.get("type") in _NUMBERS and not answer.text[-1:].isdigit():
+                continue  # it may be words, and is more than a number
+            value = self._read(form, answer.text)
             if value is not None:
-                return _Value(value, int(bool(answer.text) and not values.says_unknown(value)))
+                return _Value(value, int(not values.says_unknown(value)))
         return _Value(UNKNOWN)
 
     def _json(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
@@ -221,7 +254,7 @@ def _value(form: Mapping[str, Any], text: str) -> Any:
     if "enum" in form:
         return values.chosen(text, [each for each in form["enum"] if each is not None])
     kind = form.get("type", "string")
-    if kind in ("number", "integer"):
+    if kind in _NUMBERS:
         size = values.number(text)
         return None if size is None else values.as_json(size, kind == "integer")
     if kind == "boolean":
@@ -237,7 +270,7 @@ def _constraint(forms: list[Any]) -> Constraint | None:
     if "enum" in first:
         return values.choice_of([each for each in first["enum"] if each is not None])
     kind, pattern = first.get("type"), first.get("pattern", "")
-    if kind in ("number", "integer"):
+    if kind in _NUMBERS:
         return values.NUMBER
     if kind == "boolean":
         return values.YES_OR_NO

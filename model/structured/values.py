@@ -17,13 +17,15 @@ _SMALL = tuple(
 )
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _NUMBER = re.compile(
-    r"(?P<sign>-?)(?P<digits>[0-9][0-9,]*(?:\.[0-9]+)?|[a-z]+)(?: (?P<scale>[a-z]+))?",
+    r"(?P<sign>-?)[$£€]?(?P<digits>(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?|[a-z]+)%?"
+    rf"(?: (?P<scale>{'|'.join(_SCALES)})\b)?(?: [^0-9]*)?",
     re.IGNORECASE,
 )
-# With its thousands and its scale, so that "12,345" and "3 million" do not end after "12" and "3".
+# With thousands, scale and unit, so that "12,345", "3 million" and "14 metres" do not have to end
+# before the model would end them: what is cut short is another number, and unlikely.
 NUMBER = Constraint(
-    regex=r"-?([0-9]{1,3}(,[0-9]{3}){1,6}|[0-9]{1,20})(\.[0-9]{1,12})?"
-    rf"( (?i:{'|'.join(_SCALES)}))?|(?i:{'|'.join(_SMALL)})( (?i:{'|'.join(_SCALES)}))?"
+    regex=r"-?[$£€]?(([0-9]{1,3}(,[0-9]{3}){1,6}|[0-9]{1,20})(\.[0-9]{1,12})?%?"
+    rf"|(?i:{'|'.join(_SMALL)}))( (?i:{'|'.join(_SCALES)}))?( [a-z/²°]{{1,20}}){{0,3}}"
 )
 YES_OR_NO = Constraint(regex=r"(?i:yes|no)")
 UNKNOWN_WORDS = frozenset(

@@ -25,6 +25,10 @@ _REQUESTS = frozenset(
     "return say show state summarise summarize tell use write".split()
 )
 _TITLES = frozenset(("name", "full name", "title"))
+_WHO = re.compile(
+    r"\s*(?:who(?:se)?|which)\b(?:\s+(?:is|was|are|were)\b)?\s*(?P<rest>.*?)\W*$",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Wording:
 
     def of_items(self, key: str) -> Wording:
         """A field of all objects of a list; by their names a list is asked for as such."""
-        return self if words(key) in _TITLES else self.of(key, {})
+        return self if is_title(key) else self.of(key, {})
 
     def about(self, subject: str) -> Wording:
         """What is asked about an object that has a name."""
@@ -65,9 +69,11 @@ class Wording:
         return self.subject or subject_of(self.message)
 
     @property
-    def asks_for_the_subject(self) -> bool:
-        """Whether the field is the name of what all is about."""
-        return len(self.names) == 1 and self.names[0] in _TITLES and self.named is not None
+    def seeks_a_name(self) -> bool:
+        """Whether the message asks who or which something is: "Who is the mayor of Brelin?", but
+        not "Who is Maren Tolva?"."""
+        match = _WHO.match(self.message)
+        return match is not None and match["rest"] != self.named
 
     def question(self, several: bool = False) -> str:
         """In words.
@@ -87,7 +93,14 @@ class Wording:
         verb = "are" if several else "is"
         if subject:
             return f"What {verb} the {what} of {subject}?"
-        return f"{self.message.strip()} What {verb} the {what}?"
+        said = self.message.strip()
+        end = "" if said[-1:] in ".!?:" else "."
+        return f"{said}{end} What {verb} the {what}?"
+
+
+def is_title(name: str) -> bool:
+    """Whether a field is the name of what its object is."""
+    return words(name) in _TITLES
 
 
 def words(name: str) -> str:

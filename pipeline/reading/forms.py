@@ -125,7 +125,8 @@ def filled_form(
     result = results[place]
     own = [reading for reading in readings if reading.asked.path[0] == place]
     refused = result.value is None
-    short = any(reading.outcome.told.answer.finish_reason == "length" for reading in own)
+    kept = [reading for reading in own if not reading.withheld]
+    short = any(reading.outcome.told.answer.finish_reason == "length" for reading in kept)
     if refused and short:  # it was ended, and is not refused
         refused, text = False, "{"
     else:

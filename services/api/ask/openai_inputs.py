@@ -31,7 +31,7 @@ _NAMES = (
     (re.compile(r"^response_format\.json_schema\b"), "text.format"),
     (re.compile(r"^response_format\b"), "text.format"),
     (re.compile(r"^(tools\.\d+)\.function\b"), r"\1"),
-    (re.compile(r"^messages\b"), "input"),
+    (re.compile(r"^messages(\.\d+)?"), "input"),
 )
 
 

@@ -128,12 +128,13 @@ class Talk:
     async def _said(self, reply: Reply) -> Said:
         usage, filled = reply.told.answer.usage, reply.filled
         refused = filled is not None and filled.refused
+        ended = filled.finish if filled is not None else reply.told.answer.finish_reason
         return Said(
             text=reply.text,
             tool="" if filled is None or refused else filled.name,
             refused=refused,
             filled=filled is not None,
-            finish="length" if reply.told.answer.finish_reason == "length" else "stop",
+            finish="length" if ended == "length" else "stop",
             usage=ChatUsage(
                 prompt_tokens=usage.prompt_tokens,
                 completion_tokens=usage.completion_tokens,

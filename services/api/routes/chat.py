@@ -148,9 +148,11 @@ def _message(said: Said) -> ReplyMessage:
     if said.refused:
         return ReplyMessage(content=None, refusal=said.text)
     if not said.tool:
-        return ReplyMessage(content=said.text)
+        return ReplyMessage(content=said.text, refusal=None)
     function = CalledFunction(name=said.tool, arguments=said.text)
-    return ReplyMessage(content=None, tool_calls=[CalledTool(id=_call_id(), function=function)])
+    return ReplyMessage(
+        content=None, refusal=None, tool_calls=[CalledTool(id=_call_id(), function=function)]
+    )
 
 
 def _deltas(said: Said) -> list[Delta]:

@@ -53,8 +53,9 @@ async def respond(
     """Ask in OpenAI's newer protocol, with text; answered as in `/v1/chat/completions`. Responses
     are not kept, so each request brings its conversation; `store` memorizes the turn.
     """
+    asked = to_chat(body)
     with as_responses_name_it():
-        talk = await begin(to_chat(body), request, caller, deps)
+        talk = await begin(asked, request, caller, deps)
     made = _Made(body, talk)
     if body.stream:
         return EventStream(_events(made, await talk.pieces(request)))
@@ -129,16 +130,16 @@ async def _events(
     yield told.event("response.created", response=made.response())
     yield told.event("response.in_progress", response=made.response())
     if not made.talk.question.forms:  # else it is not known yet what there will be
-        for each in told.begin():
-            yield each
+        for begun in told.begin():
+            yield begun
     try:
         async with aclosing(pieces):
             async for each in pieces:
                 if isinstance(each, str):
                     yield told.event("response.output_text.delta", delta=each, logprobs=[])
                     continue
-                for event_ in told.end(each):
-                    yield event_
+                for last in told.end(each):
+                    yield last
     except MPlusError as error:
         body = openai_body(describe(error)).error
         yield told.error(code=body.code, message=body.message, param=body.param)

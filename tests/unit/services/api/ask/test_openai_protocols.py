@@ -19,6 +19,8 @@ from tests.api_world import ApiWorld, endless_model, serving
 from tests.unit.services.api.ask.test_openai import MODEL, RAVEN, WHO, client
 
 QUESTION = "Who is black?"
+TOOL: Any = {"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}
+NAMED: Any = {"type": "function", "function": {"name": "note"}}
 JAVASCRIPT = """
 import OpenAI from "openai";
 
@@ -181,8 +183,11 @@ class TestResponses:
             ({"previous_response_id": "resp_1"}, "previous_response_id"),
             ({"conversation": "conv_1"}, "conversation"),
             ({"background": True}, "background"),
-            ({"tools": [{"type": "web_search"}]}, "tools"),
-            ({"text": {"format": {"type": "json_object"}}}, "text.format.type"),
+            ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+            ({"tools": [{"type": "function"}]}, "tools"),
+            ({"tool_choice": "required"}, "tool_choice"),
+            ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
+            ({"text": {"format": {"type": "json_schema", "name": "x"}}}, "text.format"),
             ({"top_logprobs": 3}, "top_logprobs"),
             ({"extra_body": {"messages": WHO}}, "messages"),
             ({"extra_body": {"max_tokens": 3}}, "max_tokens"),
@@ -297,20 +302,26 @@ class TestParameters:
             ({"top_logprobs": 2}, "top_logprobs"),
             ({"logprobs": True}, "logprobs"),
             ({"stop": list("abcde")}, "stop"),
-            ({"tools": [{"type": "function"}]}, "tools"),
+            ({"tools": [{"type": "function"}]}, "tools.0.type"),
+            ({"tools": [TOOL, TOOL]}, "tools"),
             ({"tool_choice": "required"}, "tool_choice"),
-            ({"response_format": {"type": "json_object"}}, "response_format"),
+            ({"tools": [TOOL], "tool_choice": "any"}, "tool_choice"),
+            ({"tools": [TOOL], "tool_choice": NAMED, "stop": "x"}, "stop"),
+            ({"functions": [{"name": "f"}]}, "functions"),
+            ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+            ({"response_format": {"type": "grammar"}}, "response_format.type"),
             ({"response_format": "json"}, "response_format"),
             ({"modalities": ["text", "audio"]}, "modalities"),
             ({"temprature": 0.5}, "temprature"),
             ({"maxTokens": 5}, "maxTokens"),
             ({"max-tokens": 5}, "max-tokens"),
-            ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+            ({"messages": [{"role": "tool", "content": "x"}]}, "messages"),
+            ({"messages": [{"role": "function", "content": "x"}, *WHO]}, "messages.0.role"),
             ({"messages": [{"role": "user", "content": [{"type": "file"}]}]}, "messages.0.content"),
             ({"messages": [{"role": "user", "content": 3}]}, "messages.0.content"),
             (
                 {"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}, *WHO]},
-                "messages.0.tool_calls",
+                "messages.0.tool_calls.0.id",
             ),
             ({"temperature": "hot"}, "temperature"),
         ],
