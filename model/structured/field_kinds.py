@@ -51,7 +51,7 @@ def part_of(schema: Schema, raw: Any, references: tuple[str, ...] = ()) -> Part:
         left = [each for each in others if schema.resolved(each) != _NOTHING]
         nullable = len(left) < len(others)
         if len(left) == 1:
-            inner = part_of(schema, {**left[0], **_described(beside)}, references)
+            inner = part_of(schema, {**left[0], **beside}, references)
             nullable = nullable or inner.nullable
             return Part(inner.schema, nullable, inner.kind, inner.variants, inner.references)
         return Part(beside, nullable, "variants", tuple(left), references)
@@ -67,10 +67,6 @@ def part_of(schema: Schema, raw: Any, references: tuple[str, ...] = ()) -> Part:
         nullable = kinds == "null"
     nullable = nullable or None in found.get("enum", ())
     return Part(found, nullable, _kind(found), (), references)
-
-
-def _described(beside: dict[str, Any]) -> dict[str, Any]:
-    return {name: beside[name] for name in ("title", "description") if name in beside}
 
 
 def _kind(found: Mapping[str, Any]) -> Kind:

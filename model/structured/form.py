@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mplus_ray.model.structured import values
@@ -61,8 +61,11 @@ class Filled:
 
 @dataclass(frozen=True)
 class _Value:
+    """What a part has come to; with UNKNOWN, which fields are missing."""
+
     value: Any
     known: int = 0
+    missing: tuple[Path, ...] = ()
 
 
 class Form:
@@ -89,13 +92,11 @@ class Form:
 
     def filling(self) -> Filling[Filled]:
         """What is asked, round by round, and the object."""
-        self._missing: list[Path] = []
         self._cut: list[Path] = []
         self._asked = 0
         told = yield from self._whole()
         if isinstance(told.value, _Unknown) or not self.schema.accepts(told.value):
-            missing = tuple(dict.fromkeys(self._missing)) or ((),)
-            return Filled(None, told.known, missing, tuple(self._cut))
+            return Filled(None, told.known, told.missing or ((),), tuple(self._cut))
         return Filled(told.value, told.known, (), tuple(self._cut))
 
     def _count(self) -> int:
@@ -118,10 +119,9 @@ class Form:
             if wording.seeks_a_name:
                 (answer,) = yield self._ask((key,), wording.message, None)
                 if not answer.text:
-                    self._missing.append((key,))
-                    return _Value(UNKNOWN)
+                    return _Value(UNKNOWN, 0, ((key,),))
                 told = yield from self._item(root, key, answer.text, (), wording)
-                return _Value(told.value, told.known + 1)
+                return replace(told, known=told.known + 1)
             if wording.named is not None:
                 return (yield from self._item(root, key, wording.named, (), wording))
         return (yield from self._part(root, (), wording))
@@ -159,6 +159,7 @@ class Form:
         told = yield from together(fillings)
         made: dict[str, Any] = {}
         known = sum(each.known for each in told)
+        missing: tuple[Path, ...] = ()
         for (name, field), each in zip(fields.items(), told, strict=True):
             value = each.value
             if isinstance(value, _Unknown) or (field.kind == "object" and not each.known):
@@ -166,9 +167,8 @@ class Form:
             if not isinstance(value, _Unknown):
                 made[name] = value
             elif name in part.schema.get("required", ()):
-                self._missing.append((*path, name))
-                return _Value(UNKNOWN, known)
-        return _Value(made, known)
+                missing += each.missing or ((*path, name),)
+        return _Value(UNKNOWN if missing else made, known, missing)
 
     def _variants(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
         parts = [part_of(self.schema, each, part.references) for each in part.variants]
@@ -177,7 +177,7 @@ class Form:
             return (yield from self._scalar(part.schema, scalars, path, wording))
         told = yield from together([self._part(each, path, wording) for each in parts])
         whole = [each for each in told if not isinstance(each.value, _Unknown)]
-        return max(whole, key=lambda each: each.known, default=_Value(UNKNOWN))
+        return max(whole or told, key=lambda each: each.known)
 
     def _list(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
         item = part_of(self.schema, part.schema.get("items", {"type": "string"}), part.references)

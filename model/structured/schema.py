@@ -54,7 +54,8 @@ class Schema:
 
     def accepts_at(self, part: Mapping[str, Any], value: Any) -> bool:
         """Whether a value is of a part of this schema, which may refer to its definitions."""
-        matcher = _compiled(json.dumps(self.with_definitions(part)))
+        own = json.dumps(part)
+        matcher = _compiled(json.dumps(self.with_definitions(part)) if '"$ref"' in own else own)
         sent = list(json.dumps(value, ensure_ascii=False).encode())
         return matcher.try_consume_tokens(sent) == len(sent) and matcher.is_accepting()
 

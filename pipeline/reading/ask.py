@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mplus_ray.actors.plans import ReadPlan
 from mplus_ray.model.errors import DamagedFileError
+from mplus_ray.model.structured.field import FieldQuestion
+from mplus_ray.model.structured.form import Form
 from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.heads.replaced import attempts, check_damage
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.reading.abstention import check_threshold, judge
+from mplus_ray.pipeline.reading.abstention import AskOutcome, check_threshold, judge
+from mplus_ray.pipeline.reading.forms import FilledForm, fill
 from mplus_ray.pipeline.reading.moment import moment_of
 from mplus_ray.pipeline.reading.read_plans import read_plan
 
 if TYPE_CHECKING:
     from mplus_ray.actors.messages import AskResult
     from mplus_ray.model import Answer
-    from mplus_ray.pipeline.reading.abstention import AskOutcome
+
+
+_CITED = 5  # passages of a form, of which each field has as many
 
 
 class ReaderLike(Protocol):
@@ -43,12 +48,14 @@ class Reply:
         waiting: steps of the log that are not memorized yet.
         outcome: the answer, how sure the model was of it, and whether it is withheld.
         citations: the passages, the best first.
+        filled: the form that was filled, whose JSON the answer is; None if it is words.
     """
 
     outcome: AskOutcome
     citations: list[Citation]
     step: int
     waiting: int
+    filled: FilledForm | None = None
 
     @property
     def answer(self) -> Answer:
@@ -64,6 +71,7 @@ def ask(
     as_of: int | None = None,
     threshold: float | None = None,
     wanted: Filter | None = None,
+    form: Form | None = None,
     **sampling: Any,
 ) -> Reply:
     """Answer from a tenant's memory.
@@ -74,6 +82,7 @@ def ask(
             the checkpoint's. 0 withholds nothing.
         as_of: answer from the memory as it was after so many steps.
         wanted: the documents that the answer may draw on; None: all.
+        form: what the answer has to fill; None: it is words.
         sampling: as `model.generation.sampling.Sampling` takes it.
 
     Raises:
@@ -100,6 +109,8 @@ def ask(
             # What was said cannot be taken back, so whatever is tried after that is silent.
             shown = _unheard if said else show
             try:
+                if form is not None:
+                    return _fill(log, reader, plan, form, threshold, **sampling)
                 told = reader.judge(plan, question, shown, **sampling)
             except DamagedFileError as error:
                 check_damage(error, read_plan(log, log.heads.serving(), as_of))
@@ -109,6 +120,24 @@ def ask(
             waiting = log.length() - serving.head.step
             return Reply(outcome, citations, plan.step, waiting)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _fill(
+    log: TenantLog,
+    reader: ReaderLike,
+    plan: ReadPlan,
+    form: Form,
+    threshold: float | None,
+    **sampling: Any,
+) -> Reply:
+    def read(asked: FieldQuestion) -> AskOutcome:
+        told = reader.judge(plan, asked.question, constraint=asked.constraint, **sampling)
+        return judge(log.tenant, plan, told, threshold)
+
+    filled, told = fill(form, read)
+    outcome = AskOutcome(told, filled.text, filled.abstained)
+    citations = cite(told.answer.sources[:_CITED], log, plan.head)
+    return Reply(outcome, citations, plan.step, log.length() - plan.step, filled)
 
 
 def _unheard(piece: str) -> None: ...

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mplus_ray.model.generation.answer import Answer, Source, Usage
-from mplus_ray.model.structured.field import FieldAnswer, FieldQuestion, Filling, Path, together
+from mplus_ray.model.structured.field import (
+    FieldAnswer,
+    FieldQuestion,
+    Filling,
+    Path,
+    step,
+    together,
+)
 from mplus_ray.model.structured.form import Filled, Form
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
 from mplus_ray.pipeline.reading.abstention import REFUSAL, AskOutcome, says_nothing
@@ -80,6 +87,7 @@ class FilledForm:
         fields: what was asked, in its order.
         finish: why it ended.
         cut: lists that go on, of which no more could be asked.
+        value: the object; None if there is none.
     """
 
     name: str
@@ -90,6 +98,7 @@ class FilledForm:
     fields: tuple[FieldReport, ...]
     finish: FinishReason
     cut: tuple[Path, ...]
+    value: dict[str, Any] | None
 
     def within(self, tokenizer: Tokenizer, most: int, stops: Sequence[str]) -> FilledForm:
         """Ended as other text is: before the first of these strings, and after so many tokens."""
@@ -140,8 +149,25 @@ def filled_form(
         fields=tuple(_report(reading) for reading in own),
         finish="length" if short else "stop",
         cut=result.cut,
+        value=result.value,
     )
     return made, _told(made, own, readings)
+
+
+def fill(form: Form, read: Callable[[FieldQuestion], AskOutcome]) -> tuple[FilledForm, AskResult]:
+    """Fill a form, one field after another.
+
+    Args:
+        read: asks memory for a field.
+    """
+    forms = [NamedForm("", form)]
+    filling, readings = filling_of(forms), list[FieldReading]()
+    questions, results = step(filling, None)
+    while results is None:
+        told = [FieldReading(each, read(each)) for each in questions]
+        readings += told
+        questions, results = step(filling, [each.answer() for each in told])
+    return filled_form(forms, results, readings)
 
 
 def _report(reading: FieldReading) -> FieldReport:

@@ -47,6 +47,14 @@ def ask(
             show_default=False,
         ),
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="Answer with an object of this JSON Schema, filled field by field.",
+            show_default=False,
+        ),
+    ] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 64,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest words.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Makes a drawn answer repeatable.")] = 0,
@@ -76,7 +84,13 @@ def ask(
     from mplus_ray.pipeline.reading.ask import ask as answer_question
     from mplus_ray.pipeline.reading.read_plans import read_plan
     from mplus_ray.services.cli.ask_batch import ask_batch, reply_as_json
-    from mplus_ray.services.cli.asking import check_words, open_tenant, repairing, say_waiting
+    from mplus_ray.services.cli.asking import (
+        check_words,
+        form_of,
+        open_tenant,
+        repairing,
+        say_waiting,
+    )
     from mplus_ray.services.cli.output import human, printable, show_passage, stderr, write_json
     from mplus_ray.services.settings import Settings
 
@@ -90,11 +104,13 @@ def ask(
     if question is None:
         raise InvalidInputError("ask a question, or name a file of questions with --batch")
     check_words(question)
+    form = form_of(schema, question) if schema else None
     wanted = filter_of(session, tag, where, after, before)
     console = human(json)
     with open_tenant(settings, tenant, as_of, snapshot) as (system, log, step):
         # What was printed cannot be taken back, so what may be withheld is printed when it is done.
         held = may_abstain(log.tenant, system.model.confidence is not None, threshold)
+        held = held or form is not None
         held = held or read_plan(log, log.heads.serving(), step, wanted).holds_nothing
 
         def show(piece: str) -> None:
@@ -112,6 +128,7 @@ def ask(
                 as_of=step,
                 threshold=threshold,
                 wanted=wanted,
+                form=form,
                 max_tokens=max_tokens,
                 temperature=temperature,
                 seed=seed,

@@ -83,6 +83,15 @@ def reply_as_json(reply: Reply, citations: int | None = None) -> dict[str, Any]:
         "usage": asdict(told.answer.usage),
         "step": reply.step,
         "waiting": reply.waiting,
+        "value": reply.filled.value if reply.filled else None,
+        "fields": [
+            {
+                "path": ".".join(map(str, each.path)),
+                "confidence": each.confidence,
+                "withheld": each.withheld,
+            }
+            for each in (reply.filled.fields if reply.filled else ())
+        ],
     }
 
 

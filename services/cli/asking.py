@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from mplus_ray.model.errors import InvalidInputError
+from mplus_ray.model.object_store.failures import refused
 
 if TYPE_CHECKING:
+    from mplus_ray.model.structured.form import Form
     from mplus_ray.pipeline.ledger.tenant_log import TenantLog
     from mplus_ray.services.embedded import Embedded
     from mplus_ray.services.settings import Settings
@@ -24,6 +28,25 @@ def check_words(text: str) -> None:
     """
     if not text.strip():
         raise InvalidInputError("the question is empty; ask something")
+
+
+def form_of(schema: Path, question: str) -> Form:
+    """What an answer has to fill, by the JSON Schema in a file.
+
+    Raises:
+        InvalidInputError: it cannot be read, or not followed.
+    """
+    from mplus_ray.model.structured.form import Form
+    from mplus_ray.model.structured.schema import Schema, SchemaError
+
+    try:
+        return Form(Schema(json.loads(schema.read_text("utf-8"))), question)
+    except OSError as error:
+        raise refused(error, f"{schema} cannot be read") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{schema} is not JSON: {error}") from error
+    except SchemaError as error:
+        raise SchemaError(f"{schema}: this schema cannot be followed: {error}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from mplus_ray.model.structured.form import MOST_ITEMS
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.reading.abstention import may_abstain, says_nothing
-from mplus_ray.pipeline.reading.forms import FieldReport, FilledForm
+from mplus_ray.pipeline.reading.forms import FilledForm
 from mplus_ray.services.api.ask.conversation import converse, whole_reply
 from mplus_ray.services.api.ask.openai_forms import wanted_of
 from mplus_ray.services.api.ask.openai_messages import (
@@ -31,11 +31,10 @@ from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import Caller
 from mplus_ray.services.api.deps import Deps
 from mplus_ray.services.api.ingest.service import IngestService
-from mplus_ray.services.api.routes.query import to_citation
+from mplus_ray.services.api.routes.query import to_citation, to_fields
 from mplus_ray.services.api.schemas.openai import (
     ChatRequest,
     ChatUsage,
-    FieldConfidence,
     Recalled,
 )
 from mplus_ray.services.api.streaming import peeked, while_connected
@@ -149,7 +148,7 @@ class Talk:
                 step=reply.step,
                 waiting=reply.waiting,
                 stored=await self._stored(reply),
-                fields=[] if filled is None else [_field(each) for each in filled.fields],
+                fields=to_fields(filled),
                 warnings=[*self.warnings, *_unlisted(filled)],
             ),
         )
@@ -165,11 +164,6 @@ class Talk:
         said = reply.text if answered and not called and not says_nothing(reply.told) else None
         taken = await self.intake.take_in(self.log, transcript(turns, said, self.question.wanted))
         return taken.id
-
-
-def _field(report: FieldReport) -> FieldConfidence:
-    path = ".".join(map(str, report.path))
-    return FieldConfidence(path=path, confidence=report.confidence, withheld=report.withheld)
 
 
 def _unlisted(filled: FilledForm | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -10,13 +11,24 @@ from fastapi.responses import JSONResponse
 
 from mplus_ray.actors.messages import TextDelta, Turn
 from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.structured.form import Form
+from mplus_ray.model.structured.schema import Schema, SchemaError
 from mplus_ray.pipeline.ledger.api_keys import KeyScope
 from mplus_ray.pipeline.reading.ask import Citation as LogCitation
+from mplus_ray.pipeline.reading.forms import FilledForm, NamedForm
 from mplus_ray.services.api.ask.service import Answers, AskQuery, Reply
 from mplus_ray.services.api.auth import TenantOf, guarded
 from mplus_ray.services.api.openapi import problems
+from mplus_ray.services.api.problems.errors import InvalidSchemaError
 from mplus_ray.services.api.problems.responses import describe, to_problem
-from mplus_ray.services.api.schemas.query import Answer, Citation, Query, Question, Usage
+from mplus_ray.services.api.schemas.query import (
+    Answer,
+    Citation,
+    FieldConfidence,
+    Query,
+    Question,
+    Usage,
+)
 from mplus_ray.services.api.streaming import EventStream, event, peeked, while_connected
 from mplus_ray.services.passages import passage_fields
 
@@ -42,7 +54,7 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     proof.
     """
     answers: Answers = request.app.state.answers
-    question = to_question(query)
+    question = to_question(query, await asyncio.to_thread(_forms, query))
     answers.check(question.turns, query.max_tokens)
     if not query.stream:
         reply = await while_connected(request, answers.reply(log, question))
@@ -52,8 +64,12 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     return EventStream(_events(pieces, request))
 
 
-def to_question(query: Question) -> AskQuery:
-    """What a request asks, as the service takes it."""
+def to_question(query: Question, forms: tuple[NamedForm, ...] = ()) -> AskQuery:
+    """What a request asks, as the service takes it.
+
+    Args:
+        forms: what the answer has to be, one of these; empty for words.
+    """
     return AskQuery(
         turns=(Turn("user", query.question),),
         sampling={
@@ -70,7 +86,17 @@ def to_question(query: Question) -> AskQuery:
         citations=query.wanted_citations,
         threshold=query.threshold,
         wanted=query.wanted,
+        forms=forms,
     )
+
+
+def _forms(query: Query) -> tuple[NamedForm, ...]:
+    if query.form is None:
+        return ()
+    try:
+        return (NamedForm("", Form(Schema(query.form), query.question)),)
+    except SchemaError as error:
+        raise InvalidSchemaError("schema", f"it cannot be followed: {error}") from error
 
 
 def to_answer(reply: Reply) -> Answer:
@@ -89,7 +115,19 @@ def to_answer(reply: Reply) -> Answer:
         ),
         step=reply.step,
         waiting=reply.waiting,
+        value=reply.filled.value if reply.filled else None,
+        fields=to_fields(reply.filled),
     )
+
+
+def to_fields(filled: FilledForm | None) -> list[FieldConfidence]:
+    """How sure each field of a form is; none, if there was no form."""
+    return [
+        FieldConfidence(
+            path=".".join(map(str, each.path)), confidence=each.confidence, withheld=each.withheld
+        )
+        for each in (filled.fields if filled else ())
+    ]
 
 
 def to_citation(citation: LogCitation) -> Citation:

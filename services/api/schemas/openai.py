@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mplus_ray.services.api.schemas.base import Response, example
 from mplus_ray.services.api.schemas.filters import DocumentFilter
-from mplus_ray.services.api.schemas.query import Citation, Stop
+from mplus_ray.services.api.schemas.query import Citation, FieldConfidence, Stop
 
 _NAME = "^[a-zA-Z0-9_-]{1,64}$"
 
@@ -183,14 +183,6 @@ class ChatUsage(Response):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-
-
-class FieldConfidence(Response):
-    """How sure a field of a filled form is."""
-
-    path: str = Field(description="Names and places from the outermost object to it, with dots.")
-    confidence: float | None
-    withheld: bool = Field(description="Memory does not hold it.")
 
 
 class Recalled(Response):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -81,6 +81,11 @@ class Query(Question):
         {"question": "Where does Maren Tolva live?", "max_tokens": 64, "citations": 5}
     )
 
+    form: dict[str, Any] | None = Field(
+        None,
+        alias="schema",
+        description="A JSON Schema of an object: the answer is its JSON, filled field by field.",
+    )
     stream: bool = Field(False, description="Server-sent events instead of one object.")
 
 
@@ -114,6 +119,14 @@ class Usage(Response):
     prompt_tokens: int
     completion_tokens: int
     memory_rows: int
+
+
+class FieldConfidence(Response):
+    """How sure a field of a filled form is."""
+
+    path: str = Field(description="Names and places from the outermost object to it, with dots.")
+    confidence: float | None
+    withheld: bool = Field(description="Memory does not hold it.")
 
 
 class Answer(Response):
@@ -157,3 +170,9 @@ class Answer(Response):
     usage: Usage
     step: int = Field(description="The memory after so many steps gave the answer.")
     waiting: int = Field(description="Steps of the log that are not memorized yet.")
+    value: dict[str, Any] | None = Field(
+        None, description="The object, if a `schema` was sent and memory holds what it demands."
+    )
+    fields: list[FieldConfidence] = Field(
+        [], description="Of a form that was filled: what memory was asked, field by field."
+    )

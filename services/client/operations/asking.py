@@ -41,6 +41,7 @@ class Asked(TypedDict, total=False):
     """What may be said beside a question.
 
     Attributes:
+        schema: a JSON Schema of an object; the answer's `value` is one, filled field by field.
         max_tokens: of the longest answer.
         temperature, top_p, top_k, seed: how words are drawn; by default the likeliest are taken.
         stop: ends the answer.
@@ -53,6 +54,7 @@ class Asked(TypedDict, total=False):
         snapshot: likewise, by the name of a snapshot.
     """
 
+    schema: Mapping[str, Any] | None
     max_tokens: int
     temperature: float
     top_p: float

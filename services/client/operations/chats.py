@@ -28,6 +28,8 @@ class Chatted(TypedDict, total=False):
         max_tokens, max_completion_tokens: of the longest reply.
         stop: ends the reply.
         n: how many replies; one.
+        response_format: the form of the reply, such as `{"type": "json_schema", …}`.
+        tools, tool_choice, parallel_tool_calls: functions, and which one is to be called.
         stream_options: such as `{"include_usage": True}`.
         citations: how many; true is 5, false is none.
         threshold: withhold a reply of less confidence; 0 withholds none.
@@ -48,6 +50,10 @@ class Chatted(TypedDict, total=False):
     max_completion_tokens: int | None
     stop: str | Sequence[str] | None
     n: int | None
+    response_format: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
     stream_options: Mapping[str, Any] | None
     citations: bool | int
     threshold: float | None

@@ -220,7 +220,7 @@ class TestSchemas:
         assert answer.status_code == 400
         assert answer.json()["error"]["param"] == "tools.0.function.parameters"
         form = {"type": "json_schema", "name": "x", "schema": deep}
-        body = {"model": MODEL, "input": "Who?", "text": {"format": form}}
+        body: Any = {"model": MODEL, "input": "Who?", "text": {"format": form}}
         answer = api.client.post("/v1/responses", json=body, headers=told)
         assert answer.json()["error"]["param"] == "text.format.schema"
         tool = {"type": "function", "name": "f", "parameters": deep}
@@ -277,20 +277,17 @@ class TestTools:
             "response.output_item.done",
             "response.completed",
         ]
-        again = ai.responses.create(
-            model=MODEL,
-            input=[
-                {"role": "user", "content": "Who is black?"},
-                {
-                    "type": "function_call",
-                    "call_id": call.call_id,
-                    "name": call.name,
-                    "arguments": call.arguments,
-                },
-                {"type": "function_call_output", "call_id": call.call_id, "output": "noted"},
-            ],
-            max_output_tokens=4,
-        )
+        turns: Any = [
+            {"role": "user", "content": "Who is black?"},
+            {
+                "type": "function_call",
+                "call_id": call.call_id,
+                "name": call.name,
+                "arguments": call.arguments,
+            },
+            {"type": "function_call_output", "call_id": call.call_id, "output": "noted"},
+        ]
+        again = ai.responses.create(model=MODEL, input=turns, max_output_tokens=4)
         assert again.status == "incomplete"
         assert "was not read" in again.model_extra["mplus"]["warnings"][0]  # type: ignore[index]
 
@@ -301,7 +298,7 @@ class TestTools:
             said = ai.chat.completions.create(**asked, tools=[TOOL], tool_choice=choice)
             assert said.choices[0].message.content == plain.choices[0].message.content
             assert said.choices[0].message.tool_calls is None
-            warned = said.model_extra["mplus"]["warnings"]  # type: ignore[index]
+            warned = said.model_extra["mplus"]["warnings"]
             assert bool(warned) is (choice == "auto")
 
     def test_a_tool_that_was_called_is_not_called_again_if_there_is_another(
