@@ -84,6 +84,17 @@ class Answering:
         """
         return self._enter(ReadRequest(asked), deliver)
 
+    def prepare(self, asked: AskRequest) -> None:
+        """Compile the form of a question's answer, if it is to have one: some milliseconds, the
+        first time a second or two. `ask` would do it where it is called.
+
+        Raises:
+            InvalidInputError: it cannot be followed.
+        """
+        constraint = asked.sampling.get("constraint")
+        if constraint is not None:
+            self._model.grammars.compile(constraint, asked.plan.tenant)
+
     def search(self, asked: SearchRequest, deliver: Callable[[Event], None]) -> RequestHandle:
         """Take a search, as `ask` takes a question.
 

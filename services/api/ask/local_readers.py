@@ -23,6 +23,8 @@ class LocalReaders:
 
     async def ask(self, asked: AskRequest) -> AsyncGenerator[TextDelta | AskResult, None]:
         """Answer in this process, see `ReaderClient.ask`."""
+        if asked.sampling.get("constraint") is not None:
+            await asyncio.to_thread(self._answering.prepare, asked)
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event] = asyncio.Queue()
         handle = self._answering.ask(

@@ -90,6 +90,8 @@ class Readers:
             MPlusError: as it was told.
         """
         answering = self._ready()
+        if asked.sampling.get("constraint") is not None:
+            await asyncio.to_thread(answering.prepare, asked)
         deliveries = DeliveryQueue()
         handle = answering.ask(asked, deliveries.put)
         try:
