@@ -16,6 +16,8 @@ from mplus_ray.model.generation.turn_kind import is_function_word
 _NAME = r"(?:\d+|[^\W\d_a-z][\w'’.-]*)"
 # Words with capitals one after another, "of" and the like between them.
 _NAMES = re.compile(rf"{_NAME}(?: (?:(?:of|the|de|da|di|van|von|der|la|le|du) )*{_NAME})*")
+_JOINING = frozenset("of in at for by".split())
+_LONGEST_NAME = 4  # words of a description that is asked for as such
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PREDICATES = {"is": "Is", "was": "Was", "has": "Has", "can": "Can", "does": "Does", "did": "Did"}
 # What a request begins with, in capitals only because it begins.
@@ -53,7 +55,8 @@ class Wording:
         """A field of what this is."""
         described = schema.get("description", "")
         described = described.strip() if isinstance(described, str) else ""
-        return replace(self, names=(*self.names, words(name)), description=described)
+        called = _as_name(described) or words(name)
+        return replace(self, names=(*self.names, called), description=described)
 
     def of_items(self, key: str) -> Wording:
         """A field of all objects of a list; by their names a list is asked for as such."""
@@ -96,6 +99,15 @@ class Wording:
         said = self.message.strip()
         end = "" if said[-1:] in ".!?:" else "."
         return f"{said}{end} What {verb} the {what}?"
+
+
+def _as_name(description: str) -> str | None:
+    """A description that names a field, such as "Date of birth"; None if it says more or less."""
+    parts = description.rstrip(".").lower().split()
+    plain = all(part in _JOINING or not is_function_word(part) for part in parts)
+    if not 0 < len(parts) <= _LONGEST_NAME or not plain or not "".join(parts).isalpha():
+        return None
+    return " ".join(parts)
 
 
 def is_title(name: str) -> bool:

@@ -160,6 +160,36 @@ def test_one_field_is_the_question_itself() -> None:
     assert (result.value, asked) == ({"answer": "Dorvas"}, ["Where does she live?"])
 
 
+@pytest.mark.parametrize(
+    ("name", "description", "asked"),
+    [
+        ("dob", "Date of birth", "What is the date of birth of Maren Tolva?"),
+        ("birthYear", "", "What is the birth year of Maren Tolva?"),
+        ("home", "Where does she live?", "Where does she live?"),
+        ("home", "The town that she says is her home", "What is the home of Maren Tolva?"),
+        ("has_children", "", "Has Maren Tolva children?"),
+    ],
+)
+def test_wording(name: str, description: str, asked: str) -> None:
+    field = {"type": "string", "description": description}
+    schema = {"type": "object", "properties": {name: field, "x": {"const": 1}, "y": {}}}
+    assert filled(schema, {})[1][0] == asked
+
+
+@pytest.mark.parametrize(
+    ("message", "asked"),
+    [
+        ("Describe the Battle of Hastings.", "What is the y of the Battle of Hastings?"),
+        ("What did PEP 8 say?", "What is the y of PEP 8?"),
+        ("the owner of the shop", "the owner of the shop. What is the y?"),
+        ("Who?", "Who? What is the y?"),
+    ],
+)
+def test_what_a_message_names(message: str, asked: str) -> None:
+    schema = {"type": "object", "properties": {"y": {}, "z": {}}}
+    assert filled(schema, {}, message)[1][0] == asked
+
+
 def test_who_is_asked_for_first() -> None:
     schema = {
         "type": "object",
