@@ -91,6 +91,29 @@ def _of_webhook(rest: str) -> tuple[Probe, ...]:
 _PARTS = {"role": "user", "content": [{"type": "text", "text": f"Does {STEM} sing?"}]}
 _IN = "/v1/documents?wait=true"
 _OWN = "Our own text number"
+# A form and a tool whose words are another tenant's.
+_SCHEMA = {"type": "object", "properties": {"x": {"enum": ["y", "z"]}}}
+_FUNCTION = {"name": "$tenant", "description": "$title", "parameters": _SCHEMA}
+_FORM = {"name": "$tenant", "description": "$title", "schema": _SCHEMA}
+_CHOICE = {
+    "type": "allowed_tools",
+    "allowed_tools": {"mode": "$title", "tools": [{"name": "$tenant"}]},
+}
+_CALL = {
+    "id": "$document",
+    "type": "function",
+    "function": {"name": "$tenant", "arguments": "$title"},
+}
+_TALKED = [
+    {"role": "user", "content": "Who sings in the first text?"},
+    {"role": "assistant", "content": None, "tool_calls": [_CALL]},
+    {"role": "tool", "tool_call_id": "$document", "content": "$title"},
+]
+_ITEMS = [
+    {"role": "user", "content": "Who sings in the first text?"},
+    {"type": "function_call", "call_id": "$document", "name": "$tenant", "arguments": "$title"},
+    {"type": "function_call_output", "call_id": "$document", "output": "$title"},
+]
 _FILTER = {
     "session": "$session",
     "tags": ["$tag"],
@@ -179,6 +202,14 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/chat/completions", chat(model="$tenant"), 404),
         Probe("/v1/chat/completions", chat(filter=_FILTER)),
         Probe("/v1/chat/completions", chat(metadata={"$title field": "$title"})),
+        Probe("/v1/chat/completions", chat(messages=_TALKED)),
+        Probe(
+            "/v1/chat/completions",
+            chat(response_format={"type": "json_schema", "json_schema": _FORM}),
+        ),
+        Probe("/v1/chat/completions", chat(tools=[{"type": "function", "function": _FUNCTION}])),
+        Probe("/v1/chat/completions", chat(tool_choice="$title"), 422),
+        Probe("/v1/chat/completions", chat(tool_choice=_CHOICE), 422),
     ),
     ("POST", "/v1/completions"): (
         Probe("/v1/completions", complete()),
@@ -201,6 +232,12 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/responses", respond(model="$tenant"), 404),
         Probe("/v1/responses", respond(filter=_FILTER)),
         Probe("/v1/responses", respond(metadata={"session": "$session"})),
+        Probe("/v1/responses", respond(input=_ITEMS)),
+        Probe("/v1/responses", respond(tools=[{"type": "function", **_FUNCTION}])),
+        Probe("/v1/responses", respond(tool_choice={"type": "function", "name": "$tenant"}), 422),
+        Probe("/v1/responses", respond(tool_choice="$tenant"), 422),
+        Probe("/v1/responses", respond(tool_choice={"type": "x", "mode": "$tenant"}), 422),
+        Probe("/v1/responses", respond(text={"format": {"type": "json_schema", **_FORM}})),
     ),
     ("GET", "/v1/models"): (Probe("/v1/models"),),
     ("GET", "/v1/models/{model_id}"): (

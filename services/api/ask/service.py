@@ -259,15 +259,17 @@ class Answers:
 
     async def _told(self, asked: AskRequest) -> AskResult:
         """What a reader says in the end."""
-        asking = self._deps.readers.ask(asked)
+        asking, told = self._deps.readers.ask(asked), None
         try:
+            # To its end: Serve knows calls by the request that they are of, and cancelling one that
+            # is not over would cancel those of other fields.
             async for each in asking:
-                if isinstance(each, AskResult):
-                    return each
+                told = each if isinstance(each, AskResult) else told
         finally:
             if isinstance(asking, AsyncGenerator):
                 await asking.aclose()
-        raise AssertionError("a reader's last word is what the answer came to")
+        assert told is not None, "a reader's last word is what the answer came to"
+        return told
 
     async def _as_of(self, log: TenantLog, question: AskQuery) -> int | None:
         if question.as_of is None and question.snapshot is None:
