@@ -34,6 +34,34 @@ class Backlog(Base):
     """
 
 
+class CalledFunction(Base):
+    """
+    What is to be called, with its arguments as JSON.
+    """
+
+    name: str
+    arguments: str
+
+
+class CalledPiece(Base):
+    """
+    More of a call's arguments.
+    """
+
+    name: str | None = None
+    arguments: str
+
+
+class CalledTool(Base):
+    """
+    A call that the client is to make.
+    """
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 class ChatUsage(Base):
     """
     Tokens read and written.
@@ -119,15 +147,6 @@ class DeliveryPage(Base):
     """
     For the next page; null on the last.
     """
-
-
-class Delta(Base):
-    """
-    More of the reply.
-    """
-
-    role: Literal["assistant"] | None = None
-    content: str | None = None
 
 
 class Document(Base):
@@ -223,6 +242,22 @@ class FailedSource(Base):
 
     source: str
     reason: str
+
+
+class FieldConfidence(Base):
+    """
+    How sure a field of a filled form is.
+    """
+
+    path: str
+    """
+    Names and places from the outermost object to it, with dots.
+    """
+    confidence: float | None
+    withheld: bool
+    """
+    Memory does not hold it.
+    """
 
 
 class KeyInfo(Base):
@@ -457,6 +492,10 @@ class Recalled(Base):
     memory_rows: int
     step: int
     waiting: int
+    fields: Annotated[list[FieldConfidence], Field(validate_default=True)] = []
+    """
+    Of a form that was filled: what memory was asked, field by field.
+    """
     stored: str | None = None
     """
     The id of the document of a stored turn.
@@ -551,12 +590,16 @@ class Refused(Base):
 
 class ReplyMessage(Base):
     """
-    What the assistant says.
+    What the assistant says, or calls.
     """
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: str | None = None
+    """
+    Why there is no object of the form that was to be filled.
+    """
+    tool_calls: list[CalledTool] | None = None
 
 
 class Snapshot(Base):
@@ -730,6 +773,17 @@ class Tiers(Base):
     forgotten: int
 
 
+class ToolPiece(Base):
+    """
+    More of a call.
+    """
+
+    index: int = 0
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: CalledPiece
+
+
 class Usage(Base):
     """
     Tokens read and written, and memory rows attended in each layer.
@@ -889,6 +943,14 @@ class Answer(Base):
     """
     Steps of the log that are not memorized yet.
     """
+    value: dict[str, Any] | None = None
+    """
+    The object, if a `schema` was sent and memory holds what it demands.
+    """
+    fields: Annotated[list[FieldConfidence], Field(validate_default=True)] = []
+    """
+    Of a form that was filled: what memory was asked, field by field.
+    """
 
 
 class Choice(Base):
@@ -899,18 +961,7 @@ class Choice(Base):
     index: int = 0
     message: ReplyMessage
     logprobs: Annotated[None, Field(None)] = None
-    finish_reason: Literal["stop", "length"]
-
-
-class ChunkChoice(Base):
-    """
-    The one reply, on its way.
-    """
-
-    index: int = 0
-    delta: Delta
-    logprobs: Annotated[None, Field(None)] = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: Literal["stop", "length", "tool_calls"]
 
 
 class CreatedKey(Base):
@@ -935,6 +986,17 @@ class CreatedWebhook(Base):
     """
     For a library of Standard Webhooks, to verify what arrives.
     """
+
+
+class Delta(Base):
+    """
+    More of the reply.
+    """
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolPiece] | None = None
 
 
 class Fork(Base):
@@ -1230,20 +1292,6 @@ class BatchAnswers(Base):
     """
 
 
-class ChatChunk(Base):
-    """
-    One event of a streamed reply; the last one with a choice has `mplus`.
-    """
-
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    usage: ChatUsage | None = None
-    mplus: Recalled | None = None
-
-
 class ChatCompletion(Base):
     """
     A reply.
@@ -1256,6 +1304,17 @@ class ChatCompletion(Base):
     choices: list[Choice]
     usage: ChatUsage
     mplus: Recalled
+
+
+class ChunkChoice(Base):
+    """
+    The one reply, on its way.
+    """
+
+    index: int = 0
+    delta: Delta
+    logprobs: Annotated[None, Field(None)] = None
+    finish_reason: Literal["stop", "length", "tool_calls"] | None = None
 
 
 class ServiceStatus(Base):
@@ -1285,3 +1344,17 @@ class ServiceStatus(Base):
     Files of rows, shared ones once.
     """
     store_bytes: int
+
+
+class ChatChunk(Base):
+    """
+    One event of a streamed reply; the last one with a choice has `mplus`.
+    """
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChatUsage | None = None
+    mplus: Recalled | None = None
