@@ -261,8 +261,6 @@ class Answers:
         """What a reader says in the end."""
         asking, told = self._deps.readers.ask(asked), None
         try:
-            # To its end: Serve knows calls by the request that they are of, and cancelling one that
-            # is not over would cancel those of other fields.
             async for each in asking:
                 told = each if isinstance(each, AskResult) else told
         finally:
