@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mplus_ray.services.serving.draining import Draining
 from mplus_ray.services.serving.process import log_pipe
+from mplus_ray.services.serving.process.allocator import share_arenas
 from mplus_ray.services.serving.readers.client import ServeReaders
 from mplus_ray.services.serving.readers.metrics import ReaderMetrics
 from mplus_ray.services.serving.repair import Repairer
@@ -46,6 +47,7 @@ class Ingress:
             webhook_hosts: that webhooks may have beside those of the internet; None: none.
         """
         log_pipe.configure()
+        share_arenas()
         self._installation = installation
         self._model_name = model_name
         self._repairing = repairing
