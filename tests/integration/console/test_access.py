@@ -54,6 +54,7 @@ def test_everything_goes_by_keyboard(visit: Visit) -> None:
     browser.one("#reader mark")
     browser.press(Keys.ESCAPE)
     browser.until(lambda: not browser.shown("#reader"), "closed")
+    browser.until(lambda: browser.shown("#axis span"), "the picture of what was memorized")
     browser.press("g", "p")
     assert focused() == "picture"
     browser.press(Keys.ENTER)
