@@ -1,4 +1,4 @@
-"""Forms filled over HTTP: the fields of a round are asked one after another."""
+"""Forms filled over HTTP: the fields of a round are asked at once, some at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mplus_ray.pipeline.reading.forms import (
     filling_of,
 )
 
-_AT_ONCE = 1  # fields of one request that are read together; of more, Ray Serve loses some
+_AT_ONCE = 8  # fields of one request that are read together, so that others get their turn
 
 
 async def fill(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from grpc.aio import AioRpcError
@@ -44,7 +45,9 @@ class ServeReaders:
         """Ask the tenant's reader, see `services.api.deps.ReaderClient`."""
         # The same tenant is hashed to the same reader as long as that one lives.
         options = self._handle.options(stream=True, session_id=asked.plan.tenant)
-        call = options.ask.remote(asked)
+        # Serve gives all calls of one HTTP request one id, which it finds in the context, and loses
+        # all but one of those that wait at the same time. In an empty one each has its own.
+        call = Context().run(options.ask.remote, asked)
         try:
             with _errors():
                 for said in await self._taken(call):
