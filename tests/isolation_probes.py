@@ -146,6 +146,7 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         *(Probe(f"/v1/documents/${name}", {"tags": ["$tag"]}, 404) for name in _EVERY_DOCUMENT),
         Probe("/v1/documents/$document", {"session": "$session", "metadata": {"$title": 1}}, 404),
         Probe("/v1/documents/own", {"session": "$session", "tags": ["$tag"]}),
+        Probe("/v1/documents/own", {"session": None, "tags": None}),  # its export has none of it
     ),
     ("GET", "/v1/jobs"): (
         Probe("/v1/jobs"),

@@ -277,7 +277,7 @@ class TestHealth:
         for name in ("mplus_http_requests", "mplus_first_token_seconds", "mplus_tenants"):
             assert families[name].samples
         labels = {label for f in families.values() for s in f.samples for label in s.labels}
-        assert labels <= {"route", "method", "status", "le", "limit", "state"}
+        assert labels <= {"route", "method", "status", "le", "limit", "state", "outcome"}
         for told in (api.log(full).tenant.id, api.log(full).tenant.name, "long"):
             assert f'"{told}"' not in answer.text
         routes = {s.labels["route"] for s in families["mplus_http_requests"].samples}
