@@ -42,16 +42,18 @@ def part_of(schema: Schema, raw: Any, references: tuple[str, ...] = ()) -> Part:
     Args:
         references: that led to it.
     """
-    if isinstance(raw, dict) and "$ref" in raw:
-        references = (*references, raw["$ref"])
-    found = schema.resolved(raw)
+    found, through = schema.followed(raw)
+    references = (*references, *through)
+    if len(set(references)) < len(references):
+        return Part(found, False, "json", (), references)  # it holds its like, for ever
     others = found.get("anyOf") or found.get("oneOf")
     if others:
         beside = {name: said for name, said in found.items() if name not in ("anyOf", "oneOf")}
         left = [each for each in others if schema.resolved(each) != _NOTHING]
         nullable = len(left) < len(others)
         if len(left) == 1:
-            inner = part_of(schema, {**left[0], **beside}, references)
+            one = left[0] if isinstance(left[0], dict) else {}
+            inner = part_of(schema, {**one, **beside}, references)
             nullable = nullable or inner.nullable
             return Part(inner.schema, nullable, inner.kind, inner.variants, inner.references)
         return Part(beside, nullable, "variants", tuple(left), references)

@@ -30,7 +30,7 @@ from mplus_ray.model.structured.wording import Wording, is_title
 MOST_FIELDS = 64  # that a schema asks for, objects of lists once
 MOST_ITEMS = 16  # of a list of objects
 MOST_QUESTIONS = 200  # in all
-
+_MOST_STEPS = 10_000  # parts that are gone through; references can repeat them without end
 
 _NUMBERS = ("number", "integer")
 
@@ -93,7 +93,7 @@ class Form:
     def filling(self) -> Filling[Filled]:
         """What is asked, round by round, and the object."""
         self._cut: list[Path] = []
-        self._asked = 0
+        self._asked = self._steps = 0
         told = yield from self._whole()
         if isinstance(told.value, _Unknown) or not self.schema.accepts(told.value):
             return Filled(None, told.known, told.missing or ((),), tuple(self._cut))
@@ -134,6 +134,9 @@ class Form:
         return key if key is not None and is_title(key) else None
 
     def _part(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
+        self._steps += 1
+        if self._steps > _MOST_STEPS:
+            raise SchemaError(f"with what it refers to it has more than {_MOST_STEPS:,} parts")
         if part.kind == "constant":
             schema = part.schema
             return _Value(schema["const"] if "const" in schema else schema["enum"][0])

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import unquote
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
@@ -66,22 +67,35 @@ class Schema:
 
     def resolved(self, part: Any) -> dict[str, Any]:
         """A part with what it refers to in its place; what is said beside a reference counts."""
-        seen = 0
+        return self.followed(part)[0]
+
+    def followed(self, part: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The same, and the references that led there."""
+        seen, references = 0, list[str]()
         while isinstance(part, dict) and ("$ref" in part or _lone(part)):
             seen += 1
             if seen > DEEPEST:
                 raise SchemaError("a $ref leads back to itself")
             beside = {name: said for name, said in part.items() if name not in ("$ref", "allOf")}
-            target = self._at(part["$ref"]) if "$ref" in part else part["allOf"][0]
+            if "$ref" in part:
+                references.append(part["$ref"])
+                target = self._at(part["$ref"])
+            else:
+                target = part["allOf"][0]
             part = {**target, **beside} if isinstance(target, dict) else target
-        return part if isinstance(part, dict) else {}
+        return (part if isinstance(part, dict) else {}), tuple(references)
 
     def _at(self, reference: str) -> Any:
         found: Any = self.source
-        for name in reference.removeprefix("#").strip("/").split("/"):
+        for name in unquote(reference).removeprefix("#").strip("/").split("/"):
             if name:
                 name = name.replace("~1", "/").replace("~0", "~")
-                found = found[int(name)] if isinstance(found, list) else found[name]
+                try:
+                    found = found[int(name)] if isinstance(found, list) else found[name]
+                except (LookupError, TypeError, ValueError) as error:  # by an $id or an $anchor
+                    raise SchemaError(
+                        f"{reference[:80]!r} is no path from the schema's root, as in #/$defs/…"
+                    ) from error
         return found
 
 

@@ -17,6 +17,7 @@ _NAME = r"(?:\d+|[^\W\d_a-z][\w'’.-]*)"
 # Words with capitals one after another, "of" and the like between them.
 _NAMES = re.compile(rf"{_NAME}(?: (?:(?:of|the|de|da|di|van|von|der|la|le|du) )*{_NAME})*")
 _JOINING = frozenset("of in at for by".split())
+_LETTER = re.compile(r"\w")
 _LONGEST_NAME = 4  # words of a description that is asked for as such
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PREDICATES = {"is": "Is", "was": "Was", "has": "Has", "can": "Can", "does": "Does", "did": "Did"}
@@ -27,10 +28,7 @@ _REQUESTS = frozenset(
     "return say show state summarise summarize tell use write".split()
 )
 _TITLES = frozenset(("name", "full name", "title"))
-_WHO = re.compile(
-    r"\s*(?:who(?:se)?|which)\b(?:\s+(?:is|was|are|were)\b)?\s*(?P<rest>.*?)\W*$",
-    re.IGNORECASE | re.DOTALL,
-)
+_WHO = re.compile(r"\s*(?:who(?:se)?|which)\b(?:\s+(?:is|was|are|were)\b)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,12 @@ class Wording:
         """Whether the message asks who or which something is: "Who is the mayor of Brelin?", but
         not "Who is Maren Tolva?"."""
         match = _WHO.match(self.message)
-        return match is not None and match["rest"] != self.named
+        if match is None:
+            return False
+        rest = self.message[match.end() :]
+        # Letters from the end, because a regex would look for it from each sign before.
+        end = next((at for at in range(len(rest), 0, -1) if _LETTER.match(rest[at - 1])), 0)
+        return rest[:end] != self.named
 
     def question(self, several: bool = False) -> str:
         """In words.

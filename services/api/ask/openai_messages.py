@@ -9,7 +9,6 @@ from dataclasses import replace
 from mplus_ray.actors.messages import Role, Turn
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
-from mplus_ray.pipeline.reading.forms import NamedForm
 from mplus_ray.services.api.ask.openai_parameters import unread
 from mplus_ray.services.api.ask.service import AskQuery
 from mplus_ray.services.api.ingest.uploads import Arrived, as_arrived
@@ -31,11 +30,8 @@ _ECHOED = ("refusal", "annotations", "id", "type", "include_obfuscation")
 _LEAST_TOP_P = 1e-6  # 0 means the likeliest only
 
 
-def to_question(chat: ChatRequest, model_name: str, forms: tuple[NamedForm, ...] = ()) -> AskQuery:
+def to_question(chat: ChatRequest, model_name: str) -> AskQuery:
     """What a chat request asks.
-
-    Args:
-        forms: one of which the reply has to be.
 
     Raises:
         UnknownModelError: it names another model.
@@ -70,7 +66,6 @@ def to_question(chat: ChatRequest, model_name: str, forms: tuple[NamedForm, ...]
         threshold=chat.threshold,
         irrevocable=True,
         wanted=_wanted(chat),
-        forms=forms,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fastapi import Request
@@ -188,10 +188,11 @@ async def begin(chat: ChatRequest, request: Request, caller: Caller, deps: Deps)
     answers: Answers = request.app.state.answers
     intake: IngestService = request.app.state.intake
     log = caller.tenant
-    wanted = await asyncio.to_thread(wanted_of, chat, last_question(chat.messages))
-    question = to_question(chat, deps.model_name, wanted.forms)
-    warnings = [*warnings_of(chat), *wanted.warnings]
+    question = to_question(chat, deps.model_name)
     answers.check(question.turns, question.sampling["max_tokens"])
+    wanted = await asyncio.to_thread(wanted_of, chat, last_question(chat.messages))
+    question = replace(question, forms=wanted.forms)
+    warnings = [*warnings_of(chat), *wanted.warnings]
     if chat.store:
         caller.key.require(KeyScope.INGEST)
         intake.check(log, question.turns[-1].content)

@@ -238,6 +238,7 @@ class Answers:
         async def read(asked: FieldQuestion) -> AskOutcome:
             sampling = {**question.sampling, "stop": (), "constraint": asked.constraint}
             turns = (Turn("user", asked.question),)
+            self.check(turns, question.sampling["max_tokens"])  # descriptions can be long, too
             told = await self._told(AskRequest(plan, turns, sampling, question.citations, True))
             return judge(log.tenant, plan, told, question.threshold)
 

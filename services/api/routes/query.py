@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -54,8 +55,9 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     proof.
     """
     answers: Answers = request.app.state.answers
-    question = to_question(query, await asyncio.to_thread(_forms, query))
+    question = to_question(query)
     answers.check(question.turns, query.max_tokens)
+    question = replace(question, forms=await asyncio.to_thread(_forms, query))
     if not query.stream:
         reply = await while_connected(request, answers.reply(log, question))
         request.state.noted = {"step": reply.step}
@@ -64,12 +66,8 @@ async def ask(query: Query, request: Request, log: TenantOf) -> Response:
     return EventStream(_events(pieces, request))
 
 
-def to_question(query: Question, forms: tuple[NamedForm, ...] = ()) -> AskQuery:
-    """What a request asks, as the service takes it.
-
-    Args:
-        forms: what the answer has to be, one of these; empty for words.
-    """
+def to_question(query: Question) -> AskQuery:
+    """What a request asks, as the service takes it."""
     return AskQuery(
         turns=(Turn("user", query.question),),
         sampling={
@@ -86,7 +84,6 @@ def to_question(query: Question, forms: tuple[NamedForm, ...] = ()) -> AskQuery:
         citations=query.wanted_citations,
         threshold=query.threshold,
         wanted=query.wanted,
-        forms=forms,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Literal
 
 import jsonschema
@@ -188,6 +189,59 @@ def test_wording(name: str, description: str, asked: str) -> None:
 def test_what_a_message_names(message: str, asked: str) -> None:
     schema = {"type": "object", "properties": {"y": {}, "z": {}}}
     assert filled(schema, {}, message)[1][0] == asked
+
+
+def test_a_long_message_is_read_once() -> None:
+    fields = {"name": {"type": "string"}, "age": {"type": "integer"}}
+    began = time.perf_counter()
+    form = Form(Schema({"type": "object", "properties": fields}), f"Who is {'!' * 100_000}a")
+    assert form.count == 2
+    assert time.perf_counter() - began < 1.0
+
+
+def test_references_cannot_repeat_parts_without_end() -> None:
+    levels: dict[str, Any] = {"L0": {"type": "object", "properties": {"a": {"const": 1}}}}
+    for level in range(1, 25):
+        below = {"$ref": f"#/$defs/L{level - 1}"}
+        levels[f"L{level}"] = {"type": "object", "properties": {"x": below, "y": below}}
+    schema = {"type": "object", "properties": {"all": {"$ref": "#/$defs/L24"}}, "$defs": levels}
+    with pytest.raises(SchemaError, match="more than 10,000 parts"):
+        Form(Schema(schema), MESSAGE)
+
+
+_ITSELF = {"$ref": "#/$defs/A"}
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"anyOf": [_ITSELF, {"type": "null"}]},
+        {"anyOf": [{"allOf": [_ITSELF]}, {"type": "null"}]},
+        {"type": "object", "properties": {"more": {"allOf": [_ITSELF], "description": "More"}}},
+    ],
+)
+def test_what_holds_its_like_is_not_gone_into(definition: dict[str, Any]) -> None:
+    fields = {"said": {"type": "string"}, "tree": _ITSELF}
+    schema = {"type": "object", "properties": fields, "$defs": {"A": definition}}
+    found, asked = filled(schema, {"said": "yes"})
+    assert found.value is not None
+    assert found.value["said"] == "yes"
+    assert len(asked) == 1
+
+
+def test_a_part_may_be_anything() -> None:
+    found, _ = filled({"type": "object", "properties": {"a": {"anyOf": [True]}}}, {})
+    assert found.value == {}
+
+
+def test_references_are_paths() -> None:
+    text = {"type": "string"}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/a%20b"}}}
+    found, _ = filled({**schema, "$defs": {"a b": text}}, {"a": "x"})
+    assert found.value == {"a": "x"}
+    named = {"type": "object", "properties": {"a": {"$ref": "#here"}}}
+    with pytest.raises(SchemaError, match="no path"):
+        Form(Schema({**named, "$defs": {"a": {"$anchor": "here", **text}}}), MESSAGE)
 
 
 def test_who_is_asked_for_first() -> None:

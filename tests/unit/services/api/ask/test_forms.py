@@ -209,6 +209,16 @@ class TestSchemas:
         assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_schema")
         assert why in error["message"]
 
+    def test_a_description_is_no_way_around_the_limit_of_a_question(
+        self, api: ApiWorld, told: dict[str, str]
+    ) -> None:
+        fields = {"a": {"type": "string", "description": f"{'x ' * 20_000}?"}, "b": {"const": 1}}
+        schema = {"type": "object", "properties": {**fields, "c": {"type": "string"}}}
+        body = {"question": "Where is the raven?", "schema": schema}
+        answer = api.client.post("/v1/query", json=body, headers=told)
+        assert answer.status_code == 422
+        assert "characters" in answer.json()["detail"]
+
     def test_so_is_a_deep_one_and_others_name_it_their_way(
         self, api: ApiWorld, told: dict[str, str]
     ) -> None:
