@@ -81,6 +81,12 @@ class QuotaError(MPlusError):
     exit_code = 7
 
 
+class AttributeQuotaError(MPlusError):
+    """A session, a tag or a field of the metadata would have more than it may; others may not."""
+
+    exit_code = 7
+
+
 class DocumentNotFoundError(MPlusError):
     """The tenant has no such document."""
 

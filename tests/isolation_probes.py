@@ -246,6 +246,10 @@ PROBES: dict[tuple[str, str], tuple[Probe, ...]] = {
         Probe("/v1/models/$tenant", status=404),
     ),
     ("GET", "/v1/memory"): (Probe("/v1/memory"),),
+    ("GET", "/v1/memory/usage"): (
+        Probe("/v1/memory/usage"),
+        Probe("/v1/memory/usage?filter=$filter"),
+    ),
     ("GET", "/v1/memory/map"): (Probe("/v1/memory/map?steps=10"),),
     ("GET", "/v1/memory/snapshots"): (Probe("/v1/memory/snapshots"),),
     ("DELETE", "/v1/memory/snapshots/{name}"): (

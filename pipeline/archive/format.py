@@ -72,6 +72,7 @@ class TenantRecord(_Record):
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     ttl: Annotated[float, Field(gt=0, lt=1e11)] | None = None
     max_webhooks: Count | None = None
+    attribute_quotas: dict[str, dict[str, Count | None]] | None = None
     bytes_per_step: Count
     geometry: dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from mplus_ray.model.errors import DocumentError, InvalidInputError, MPlusError, QuotaError
+from mplus_ray.model.errors import DocumentError, MPlusError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import chunk_document
 from mplus_ray.pipeline.chunking.headers import Headings
 from mplus_ray.pipeline.chunking.tokenizer import Tokenizer
@@ -278,7 +278,7 @@ class _Counter:
             ready.incoming.done()
         elif isinstance(outcome, QuotaError):
             self.intake.full = outcome
-        else:  # an id that cannot be one
+        else:  # an id that cannot be one, or a session that is full
             self._fail(ready.incoming, outcome)
 
     def strike_off(self, source: str) -> None:
@@ -287,7 +287,7 @@ class _Counter:
             self._log.failures.clear(source)
             self._noted.discard(id_of_name(source))
 
-    def _fail(self, incoming: Incoming, error: InvalidInputError) -> None:
+    def _fail(self, incoming: Incoming, error: MPlusError) -> None:
         failure = Failure(incoming.source, str(error))
         self.intake.failures += 1
         kind = incoming.kind or kind_of_name(incoming.key or incoming.source)

@@ -69,6 +69,7 @@ tenants = Table(
     Column("ttl", Float),  # seconds after which a document is forgotten that says nothing else
     Column("wanted", Float),  # since when somebody waits for a memory that was dropped
     Column("max_webhooks", BigInteger),
+    Column("attribute_quotas", JSON(none_as_null=True)),  # by session, tag, field of metadata
     Column("origin", _ID),  # of a fork: the tenant that it goes back to, there or not
 )
 

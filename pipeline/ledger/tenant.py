@@ -11,6 +11,10 @@ from typing import Any, TypedDict
 from sqlalchemy import Row
 
 from mplus_ray.model.errors import FingerprintMismatchError, InvalidInputError
+from mplus_ray.pipeline.ledger.filters.attribute_quotas import (
+    AttributeQuota,
+    check_attribute_quotas,
+)
 from mplus_ray.pipeline.parsing.limits import has_dots
 
 PRECISIONS = ("bfloat16", "float32", "float16", "int8")
@@ -36,6 +40,7 @@ class TenantLimits(TypedDict, total=False):
     threshold: float | None
     ttl: float | None
     max_webhooks: int | None
+    attribute_quotas: dict[str, AttributeQuota] | None
 
 
 LIMITS = tuple(TenantLimits.__annotations__)
@@ -59,6 +64,8 @@ class Tenant:
         ttl: seconds after which its documents are forgotten, but for those that say when; None is
             never.
         max_webhooks: that it may have; None is what the installation allows.
+        attribute_quotas: what each session, each tag, or each value of a field of the metadata may
+            have, by `session`, `tag`, `metadata.…`; None is no limit.
         bytes_per_step: what a step's rows take, for `max_bytes`.
         geometry: whatever its creator wants to know of the model's shape.
         created, used: seconds since the epoch.
@@ -84,6 +91,7 @@ class Tenant:
     threshold: float | None = None
     ttl: float | None = None
     max_webhooks: int | None = None
+    attribute_quotas: dict[str, AttributeQuota] | None = field(default=None, hash=False)
     bytes_per_step: int = 0
     geometry: dict[str, Any] = field(default_factory=dict, hash=False)
     created: float = 0.0
@@ -195,6 +203,9 @@ def check_limits(limits: Mapping[str, Any]) -> None:
         if name not in LIMITS:
             raise InvalidInputError(f"{name} is none of {', '.join(LIMITS)}")
         if limit is None:
+            continue
+        if name == "attribute_quotas":
+            check_attribute_quotas(limit)
             continue
         if name == "threshold" and not 0 <= limit <= 1:
             raise InvalidInputError(f"{limit} is no threshold; use 0 … 1, or leave it out")

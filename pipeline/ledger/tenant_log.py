@@ -39,6 +39,7 @@ from mplus_ray.pipeline.ledger.documents.sources import sources_below, sources_o
 from mplus_ray.pipeline.ledger.filters.filter import Filter
 from mplus_ray.pipeline.ledger.filters.matching import steps_of
 from mplus_ray.pipeline.ledger.filters.times import read_order
+from mplus_ray.pipeline.ledger.filters.usage import Usage, read_usage
 from mplus_ray.pipeline.ledger.heads.renumbering import step_map
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshots
 from mplus_ray.pipeline.ledger.heads.tenant_heads import TenantHeads
@@ -103,6 +104,7 @@ class TenantLog:
         Raises:
             InvalidInputError: the key is impossible, or there are no spans.
             QuotaError: the tenant would have more documents or memory than it may.
+            AttributeQuotaError: so it is with its session, a tag or a field of its metadata.
         """
         (outcome,) = self.append_many([Entry(document, source, spans, key)])
         if isinstance(outcome, Exception):
@@ -131,10 +133,21 @@ class TenantLog:
             DocumentNotFoundError: the tenant has none of that id, or it is being forgotten.
             InvalidInputError: a value is impossible.
             QuotaError: there is no room for so much metadata.
+            AttributeQuotaError: its session, a tag or a field of its metadata is full.
         """
         self.forgets.expire()
         change_document(self.scope, key, changes)
         return self.document(key)
+
+    def usage(self, wanted: Filter | None = None) -> tuple[Usage, int]:
+        """What documents take up, and their tokens; without those that are being forgotten.
+
+        Args:
+            wanted: only those that it leaves.
+        """
+        self.forgets.expire()
+        with self.scope.reading() as connection:
+            return read_usage(connection, self.scope, wanted)
 
     def find_known(
         self, named: Sequence[tuple[str, ParsedDocument]]

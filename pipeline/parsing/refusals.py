@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 
-from mplus_ray.model.errors import DocumentError, QuotaError, RateLimitedError
+from mplus_ray.model.errors import AttributeQuotaError, DocumentError, QuotaError, RateLimitedError
 
 _ROWS = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet"])
 _LONGEST_SUFFIX = 12  # characters; more is part of a name
@@ -72,7 +72,7 @@ class Refusals:
 
     def note(self, kind: str, error: Exception) -> None:
         """One more, for the reason of its error."""
-        if isinstance(error, RateLimitedError | QuotaError):
+        if isinstance(error, RateLimitedError | QuotaError | AttributeQuotaError):
             self.add(kind, Refusal.LIMIT)
         else:
             self.add(kind, error.reason if isinstance(error, DocumentError) else Refusal.IDENTITY)

@@ -12,6 +12,21 @@ from pydantic import ConfigDict, Field
 from .base import Base, Part
 
 
+class AttributeQuota(Base):
+    """
+    What each session, each tag, or each value of a field may have; null is no limit.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+    )
+    max_documents: int | None = None
+    max_bytes: int | None = None
+    """
+    Of rows, and of metadata beyond a KiB a document.
+    """
+
+
 class Backlog(Base):
     """
     What waits over all tenants.
@@ -327,6 +342,23 @@ class MemoryMap(Base):
     gone: list[list[int]]
 
 
+class MemoryUsage(Base):
+    """
+    What documents take up, as quotas count it; without those that are being forgotten.
+    """
+
+    documents: int
+    steps: int
+    """
+    Of the log, memorized or not.
+    """
+    tokens: int
+    bytes: int
+    """
+    Of rows, and of metadata beyond a KiB a document.
+    """
+
+
 class Model(Base):
     """
     A model that answers here.
@@ -413,6 +445,10 @@ class Quotas(Base):
     cold_after: float | None
     """
     Seconds without use after which its rows may be dropped.
+    """
+    attribute_quotas: dict[str, AttributeQuota] | None
+    """
+    What each `session`, `tag` or value of `metadata.…` may have.
     """
 
 
@@ -755,6 +791,10 @@ class TenantSettings(Base):
     Seconds after which a document is forgotten that does not say when; of those that are handed in from now on.
     """
     max_webhooks: int | None = None
+    attribute_quotas: dict[str, AttributeQuota] | None = None
+    """
+    What each `session`, each `tag`, or each value of a field of the metadata (`metadata.project`) may have. Given, it takes the place of all that were there.
+    """
 
 
 class Tiers(Base):

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func
 
-from mplus_ray.model.errors import InvalidInputError, QuotaError
+from mplus_ray.model.errors import AttributeQuotaError, InvalidInputError, QuotaError
 from mplus_ray.pipeline.chunking.chunker import Span
 from mplus_ray.pipeline.ledger.documents.changes import write_description
 from mplus_ray.pipeline.ledger.documents.description import COLUMNS, Description
@@ -23,7 +23,7 @@ from mplus_ray.pipeline.ledger.documents.near_duplicates import (
     find_alike,
     remember_all,
 )
-from mplus_ray.pipeline.ledger.documents.quota import QuotaLeft
+from mplus_ray.pipeline.ledger.documents.quota import Claim, QuotaLeft
 from mplus_ray.pipeline.ledger.documents.versions import Version, versions_of
 from mplus_ray.pipeline.ledger.filters.index import rows_of
 from mplus_ray.pipeline.ledger.schema import attributes, chunks, documents
@@ -80,7 +80,7 @@ class Entry:
     key: str | None = None
 
 
-Outcome = Accepted | InvalidInputError | QuotaError
+Outcome = Accepted | InvalidInputError | QuotaError | AttributeQuotaError
 
 
 def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
@@ -99,9 +99,9 @@ def accept(scope: TenantScope, entries: Sequence[Entry]) -> list[Outcome]:
         # The usual case of a repeated ingest, without waiting for writers.
         return [d.known(current) if isinstance(d, _Draft) else d for d in drafts]
     with scope.writing() as connection:
-        group = _Group(
-            connection, scope, versions_of(connection, scope, {draft.name for draft in good}), alike
-        )
+        left = QuotaLeft.of(connection, scope, (draft.described for draft in good))
+        current = versions_of(connection, scope, {draft.name for draft in good})
+        group = _Group(connection, scope, current, alike, left)
         outcomes: list[Outcome] = []
         for draft in drafts:
             outcomes.append(group.add(draft) if isinstance(draft, _Draft) else draft)
@@ -147,6 +147,11 @@ class _Draft:
     def sketch(self) -> Sketch:
         return Sketch.of(self.entry.document.text)
 
+    @property
+    def described(self) -> Description:
+        """What is said of it."""
+        return Description(self.entry.document.metadata, self.entry.document.details)
+
     def found(self, current: Mapping[str, Version]) -> Accepted | None:
         """What the log has of the same content under its key, with nothing else to say of it."""
         at = current.get(self.name)
@@ -170,6 +175,7 @@ class _Group:
     Args:
         current: what the log has under their keys.
         alike: by the identity of a draft, what is known already to be like it.
+        left: of the tenant's quotas.
     """
 
     def __init__(
@@ -178,12 +184,13 @@ class _Group:
         scope: TenantScope,
         current: dict[str, Version],
         alike: Mapping[int, NearDuplicate | None],
+        left: QuotaLeft,
     ) -> None:
         self._connection = connection
         self._scope = scope
         self._current = current
         self._known = alike
-        self._left = QuotaLeft.of(connection, scope)
+        self._left = left
         self._step = next_step(connection, scope)
         self._used: float | None = None
         self._pending: list[PendingSketch] = []
@@ -202,9 +209,9 @@ class _Group:
         if old is not None and (reason := _is_older(old, draft)):
             return InvalidInputError(reason)
         try:
-            freed = (old.chunk_count, old.metadata_bytes) if old else None
-            self._left.take(len(spans), draft.metadata_bytes, freed)
-        except QuotaError as error:
+            claim = Claim(len(spans), draft.metadata_bytes, draft.described)
+            self._left.take(claim, old.claim if old else None)
+        except (QuotaError, AttributeQuotaError) as error:
             return error
         alike = self._alike(draft)
         replaced = self._replace(old)
@@ -233,8 +240,8 @@ class _Group:
         assert said is not None, "what has nothing new to say was found"
         try:
             size = check_metadata(said.shown)
-            self._left.take(old.chunk_count, size, (old.chunk_count, old.metadata_bytes))
-        except (InvalidInputError, QuotaError) as error:
+            self._left.take(Claim(old.chunk_count, size, said), old.claim)
+        except (InvalidInputError, QuotaError, AttributeQuotaError) as error:
             return error
         self._flush()  # it may be of this group
         write_description(self._connection, self._scope, old.id, said, size)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from mplus_ray.pipeline.ledger.documents.description import Description
 from mplus_ray.pipeline.ledger.documents.documents import unknown_document
-from mplus_ray.pipeline.ledger.documents.quota import QuotaLeft
+from mplus_ray.pipeline.ledger.documents.quota import Claim, QuotaLeft
 from mplus_ray.pipeline.ledger.documents.versions import versions_of
 from mplus_ray.pipeline.ledger.filters.index import reindex_document
 from mplus_ray.pipeline.ledger.schema import documents, heads
@@ -26,8 +26,8 @@ def change_document(scope: TenantScope, key: str, changes: Mapping[str, Any]) ->
         said = current.description.patched(changes)
         size = check_metadata(said.shown)
         check_details(said.details)
-        before = current.chunk_count, current.metadata_bytes
-        QuotaLeft.of(connection, scope).take(current.chunk_count, size, before)
+        claim = Claim(current.chunk_count, size, said)
+        QuotaLeft.of(connection, scope).take(claim, current.claim)
         write_description(connection, scope, current.id, said, size)
         scope.set(connection, used=scope.clock())
 

@@ -2,65 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func
+from sqlalchemy import Connection, Row
 
 from mplus_ray.model.errors import QuotaError
-from mplus_ray.pipeline.ledger.schema import documents
+from mplus_ray.pipeline.ledger.documents.description import Description
+from mplus_ray.pipeline.ledger.filters.attribute_quotas import AttributesLeft, Pair
+from mplus_ray.pipeline.ledger.filters.index import rows_of
+from mplus_ray.pipeline.ledger.filters.usage import Usage, read_usage
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
-FREE_METADATA = 1024  # bytes of a document's metadata that do not count: it is beside its rows
+
+@dataclass(frozen=True)
+class Claim:
+    """What a document takes up, and of whom.
+
+    Attributes:
+        steps: of it.
+        metadata_bytes: of its metadata, as JSON.
+        description: that says its session, tags and metadata.
+    """
+
+    steps: int
+    metadata_bytes: int
+    description: Description
+
+    @property
+    def usage(self) -> Usage:
+        """As it is counted."""
+        return Usage.of_one(self.steps, self.metadata_bytes)
 
 
 class QuotaLeft:
-    """What a tenant's quotas leave. Documents that are being forgotten do not count: they are on
-    their way out.
+    """What a tenant's quotas leave, and those of its sessions, tags and fields. Documents that are
+    being forgotten do not count: they are on their way out.
     """
 
-    def __init__(self, limits: Row[Any], count: int, steps: int, metadata: int) -> None:
+    def __init__(self, limits: Row[Any], used: Usage, attributes: AttributesLeft) -> None:
         self._limits = limits
-        self._count = count
-        self._steps = steps
-        self._metadata = metadata
+        self._used = used
+        self._attributes = attributes
 
     @classmethod
-    def of(cls, connection: Connection, scope: TenantScope) -> QuotaLeft:
-        """As of now, for a transaction that keeps other writers of the tenant away."""
+    def of(
+        cls, connection: Connection, scope: TenantScope, described: Iterable[Description] = ()
+    ) -> QuotaLeft:
+        """As of now, for a transaction that keeps other writers of the tenant away.
+
+        Args:
+            described: documents that are to come, so that what quotas of attributes need to know
+                of them is asked for together.
+        """
         limits = scope.lock(connection)
-        if limits.max_documents is None and limits.max_bytes is None:
-            return cls(limits, 0, 0, 0)
-        beyond = documents.c.metadata_bytes - FREE_METADATA
-        counted = documents.c.chunk_count, case((beyond > 0, beyond), else_=0)
-        sums = func.count(), *(func.coalesce(func.sum(column), 0) for column in counted)
-        query = scope.select(documents, *sums).where(documents.c.forget.is_(None))
-        count, steps, metadata = connection.execute(query).one()
-        return cls(limits, int(count), int(steps), int(metadata))
+        left = AttributesLeft(connection, scope, limits.attribute_quotas, limits.bytes_per_step)
+        used = Usage()
+        if limits.max_documents is not None or limits.max_bytes is not None:
+            used, _ = read_usage(connection, scope)
+        quota = cls(limits, used, left)
+        if left:
+            left.count({pair for one in described for pair in quota._pairs(one)})
+        return quota
 
     @property
     def ttl(self) -> float | None:
         """Seconds after which the tenant's documents are to be forgotten."""
         return None if self._limits.ttl is None else float(self._limits.ttl)
 
-    def take(self, steps: int, metadata: int, replaced: tuple[int, int] | None = None) -> None:
-        """Have a document of so many steps, and so many bytes of metadata, take up room.
+    def take(self, new: Claim, old: Claim | None = None) -> None:
+        """Have a document take up room.
 
         Args:
-            replaced: the same of the version whose place it takes, if it takes one's.
+            old: of the version whose place it takes, if it takes one's.
 
         Raises:
-            QuotaError: there is none for so many steps, or for another document; nothing
+            QuotaError: the tenant has none for so many steps, or for another document; nothing
                 was taken.
+            AttributeQuotaError: so it is with its session, a tag or a field of it.
         """
+        size, freed = new.usage, old.usage if old else Usage()
+        used = self._used + size - freed
+        self._check(used)
+        if self._attributes:
+            after = self._pairs(new.description)
+            before = self._pairs(old.description) if old else frozenset[Pair]()
+            self._attributes.check(after, before, size, freed)
+            self._attributes.take(after, before, size, freed)
+        self._used = used
+
+    def _check(self, used: Usage) -> None:
         limits = self._limits
-        count = self._count + (replaced is None)
-        old_steps, old_metadata = replaced or (0, 0)
-        metadata, old_metadata = (max(0, n - FREE_METADATA) for n in (metadata, old_metadata))
-        total = self._steps + steps - old_steps
-        described = self._metadata + metadata - old_metadata
-        nbytes = total * limits.bytes_per_step + described
+        nbytes = used.nbytes(limits.bytes_per_step)
         for limit, value, unit, option in (
-            (limits.max_documents, count, "documents", "--max-documents"),
+            (limits.max_documents, used.documents, "documents", "--max-documents"),
             (limits.max_bytes, nbytes, "bytes of memory and metadata", "--max-bytes"),
         ):
             if limit is not None and value > limit:
@@ -69,4 +105,7 @@ class QuotaLeft:
                     f"have {value}; forget others first, or raise the limit with "
                     f"`mplus tenants set {limits.name} {option} {value}`"
                 )
-        self._count, self._steps, self._metadata = count, total, described
+
+    def _pairs(self, description: Description) -> frozenset[Pair]:
+        rows = rows_of("", description.metadata, description.details)
+        return self._attributes.limited(rows)

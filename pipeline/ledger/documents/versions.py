@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from mplus_ray.pipeline.ledger.documents.description import COLUMNS, Description
+from mplus_ray.pipeline.ledger.documents.quota import Claim
 from mplus_ray.pipeline.ledger.schema import documents
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 
@@ -31,6 +32,11 @@ class Version:
     chunk_count: int
     metadata_bytes: int
     description: Description
+
+    @property
+    def claim(self) -> Claim:
+        """What it takes up."""
+        return Claim(self.chunk_count, self.metadata_bytes, self.description)
 
 
 def versions_of(

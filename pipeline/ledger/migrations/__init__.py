@@ -1,3 +1,3 @@
 """The ledger's tables from one version to the next, with Alembic."""
 
-HEAD = "0007"  # the version this program reads and writes
+HEAD = "0008"  # the version this program reads and writes

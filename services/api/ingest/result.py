@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mplus_ray.model.errors import MPlusError
+from mplus_ray.model.errors import AttributeQuotaError, MPlusError
 from mplus_ray.pipeline.ledger.tenant_log import Accepted
 from mplus_ray.pipeline.parsing.document_id import storable
 from mplus_ray.pipeline.parsing.refusals import Refusals
@@ -29,6 +29,8 @@ class IngestResult:
         failed: the first that were refused, with their reasons.
         refusals: all that was left out, parts of documents too, by kind and reason.
         read, refused: how many were looked at, and left out.
+        full: what the first met for which there was room, only not in its session, tag or field.
+        kept_out: how many met such.
         next_line: of a stream that ended early, the first line that was not looked at.
         error: what ended it early.
     """
@@ -43,6 +45,8 @@ class IngestResult:
     refusals: Refusals = field(default_factory=Refusals)
     read: int = 0
     refused: int = 0
+    full: AttributeQuotaError | None = None
+    kept_out: int = 0
     next_line: int | None = None
     error: MPlusError | None = None
 
@@ -72,6 +76,9 @@ class IngestResult:
         """Count what is left out, and keep its reason while there is room."""
         self.refused += 1
         self.refusals.note(kind, error)
+        if isinstance(error, AttributeQuotaError):
+            self.full = self.full or error
+            self.kept_out += 1
         if len(self.failed) < LISTED:
             self.failed.append(FailedSource(source=_shown(source), reason=_shown(str(error))))
 

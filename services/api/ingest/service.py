@@ -42,6 +42,7 @@ class IngestService:
         Raises:
             NothingTakenInError: every document failed.
             RateLimitedError, QuotaError: the first one was too many already.
+            AttributeQuotaError: so was every one, for its session, a tag or a field.
         """
         result = IngestResult()
         group: list[Arrived] = []
@@ -80,6 +81,8 @@ class IngestService:
             limited = isinstance(result.error, RateLimitedError | QuotaError)
             if result.error is not None and limited:
                 raise result.error
+            if result.full is not None and result.kept_out == result.refused:
+                raise result.full
             whole = result.error is None
             raise NothingTakenInError(result.failed, result.counted(), result.next_line, whole)
         return await asyncio.to_thread(report, log, result)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mplus_ray.model.errors import (
+    AttributeQuotaError,
     BusyError,
     CheckpointError,
     ConflictError,
@@ -87,6 +88,7 @@ STATUSES: dict[type[MPlusError], ProblemStatus] = {
     ConflictError: ProblemStatus(409),
     FingerprintMismatchError: ProblemStatus(409),
     QuotaError: ProblemStatus(413),
+    AttributeQuotaError: ProblemStatus(413),
     # What may be otherwise a little later.
     RetryLaterError: ProblemStatus(503, later=True),
     RateLimitedError: ProblemStatus(429, later=True),

@@ -15,6 +15,7 @@ from mplus_ray.model.memory.membership import Membership
 from mplus_ray.pipeline.archive.exporter import export_tenant
 from mplus_ray.pipeline.ledger.api_keys import TENANT_SCOPES, KeyScope
 from mplus_ray.pipeline.ledger.heads.snapshots import Snapshot as NamedStep
+from mplus_ray.pipeline.ledger.tenant import Tenant
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
 from mplus_ray.pipeline.maintenance import tenant_lifecycle
 from mplus_ray.pipeline.reports.memory_map import Memberships, draw_map, tiers
@@ -27,10 +28,13 @@ from mplus_ray.services.api.openapi import problems
 from mplus_ray.services.api.problems.errors import SnapshotNotFoundError
 from mplus_ray.services.api.routes.keys import to_key
 from mplus_ray.services.api.schemas.base import iso
+from mplus_ray.services.api.schemas.filters import FilterText, read_filter
+from mplus_ray.services.api.schemas.keys import AttributeQuota
 from mplus_ray.services.api.schemas.memory import (
     Fork,
     Memory,
     MemoryMap,
+    MemoryUsage,
     NewFork,
     NewSnapshot,
     Quotas,
@@ -80,6 +84,7 @@ def show_memory(request: Request, caller: CallerOf, deps: DepsOf) -> Memory:
             max_documents=tenant.max_documents,
             max_bytes=tenant.max_bytes,
             cold_after=tenant.cold_after,
+            attribute_quotas=_quotas(tenant),
         ),
         limits=TenantLimits(
             documents_per_minute=rates.documents,
@@ -113,6 +118,14 @@ def show_map(
         long_term=drawn.long_term,
         gone=drawn.gone,
     )
+
+
+@readers.get("/v1/memory/usage", responses=problems())
+def show_usage(log: TenantOf, chosen: FilterText = None) -> MemoryUsage:
+    """How much of the quotas a session, a tag, or any filter's documents take up."""
+    usage, tokens = log.usage(read_filter(chosen))
+    nbytes = usage.nbytes(log.tenant.bytes_per_step)
+    return MemoryUsage(documents=usage.documents, steps=usage.steps, tokens=tokens, bytes=nbytes)
 
 
 @readers.get("/v1/memory/snapshots", responses=problems())
@@ -220,3 +233,10 @@ def _tiers(membership: Membership) -> Tiers:
 
 def _snapshot(named: NamedStep) -> Snapshot:
     return Snapshot(name=named.name, step=named.step, created=iso(named.created))
+
+
+def _quotas(tenant: Tenant) -> dict[str, AttributeQuota] | None:
+    quotas = tenant.attribute_quotas
+    if quotas is None:
+        return None
+    return {name: AttributeQuota(**quota) for name, quota in quotas.items()}

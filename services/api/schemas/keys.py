@@ -62,6 +62,15 @@ class Keys(Response):
     keys: list[KeyInfo]
 
 
+class AttributeQuota(Request):
+    """What each session, each tag, or each value of a field may have; null is no limit."""
+
+    max_documents: Limit | None = None
+    max_bytes: Limit | None = Field(
+        None, description="Of rows, and of metadata beyond a KiB a document."
+    )
+
+
 class TenantSettings(Request):
     """What of a tenant can be changed at any time; null is no limit of its own."""
 
@@ -83,6 +92,13 @@ class TenantSettings(Request):
         "that are handed in from now on.",
     )
     max_webhooks: Limit | None = None
+    attribute_quotas: dict[str, AttributeQuota] | None = Field(
+        None,
+        max_length=10,
+        description="What each `session`, each `tag`, or each value of a field of the metadata "
+        "(`metadata.project`) may have. Given, it takes the place of all that were there.",
+        examples=[{"session": {"max_documents": 1000}, "tag": {"max_bytes": 100000000}}],
+    )
 
 
 class NewTenant(TenantSettings):

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from mplus_ray.services.api.schemas.base import Name, Request, Response, Time, example
-from mplus_ray.services.api.schemas.keys import KeyInfo
+from mplus_ray.services.api.schemas.keys import AttributeQuota, KeyInfo
 
 
 class Tiers(Response):
@@ -32,6 +32,9 @@ class Quotas(Response):
     max_bytes: int | None
     cold_after: float | None = Field(
         description="Seconds without use after which its rows may be dropped."
+    )
+    attribute_quotas: dict[str, AttributeQuota] | None = Field(
+        description="What each `session`, `tag` or value of `metadata.…` may have."
     )
 
 
@@ -67,7 +70,12 @@ class Memory(Response):
             "rows": {"pool": 4096, "long_term": 11264, "forgotten": 0},
             "bytes": {"pool": 1048576, "long_term": 2883584, "forgotten": 0},
             "stored_bytes": 3932160,
-            "quotas": {"max_documents": None, "max_bytes": None, "cold_after": None},
+            "quotas": {
+                "max_documents": None,
+                "max_bytes": None,
+                "cold_after": None,
+                "attribute_quotas": {"session": {"max_documents": 1000, "max_bytes": None}},
+            },
             "limits": {
                 "documents_per_minute": 6000,
                 "tokens_per_minute": 5000000,
@@ -97,6 +105,17 @@ class Memory(Response):
     limits: TenantLimits
     precision: str
     retention: str
+
+
+class MemoryUsage(Response):
+    """What documents take up, as quotas count it; without those that are being forgotten."""
+
+    model_config = example({"documents": 7, "steps": 120, "tokens": 30000, "bytes": 3932160})
+
+    documents: int
+    steps: int = Field(description="Of the log, memorized or not.")
+    tokens: int
+    bytes: int = Field(description="Of rows, and of metadata beyond a KiB a document.")
 
 
 class MemoryMap(Response):

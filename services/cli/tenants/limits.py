@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = "none is what the service allows by default."
 _THRESHOLD = "threshold"
+_ATTRIBUTE_QUOTAS = "attribute_quotas"
 _HELP = {
     "max_documents": ("N|none", "Documents it may have."),
     "max_bytes": ("N|none", "Bytes its rows may take."),
@@ -35,6 +37,11 @@ _HELP = {
         "on.",
     ),
     "max_webhooks": ("N|none", f"Webhooks it may have; {_DEFAULT}"),
+    _ATTRIBUTE_QUOTAS: (
+        "JSON|none",
+        "What each session, each tag, or each value of a field of the metadata may have: "
+        '\'{"session": {"max_documents": 100, "max_bytes": 50000000}, "metadata.project": …}\'.',
+    ),
 }
 
 
@@ -71,21 +78,29 @@ def _option(name: str) -> str:
 
 
 def _limits(texts: Mapping[str, str | None]) -> TenantLimits:
-    """The limits that were given, as numbers; None for those that are lifted."""
+    """The limits that were given, as values; None for those that are lifted."""
     from mplus_ray.pipeline.ledger.tenant import TenantLimits
 
     limits = TenantLimits()
     for name, text in texts.items():
         if text is not None:
-            limits[name] = _number(name, text)  # type: ignore[literal-required]
+            limits[name] = _value(name, text)  # type: ignore[literal-required]
     return limits
 
 
-def _number(name: str, text: str) -> float | int | None:
+def _value(name: str, text: str) -> Any:
     from mplus_ray.model.errors import InvalidInputError
 
     if text == "none":
         return None
+    if name == _ATTRIBUTE_QUOTAS:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(
+                f"{_option(name)} {text[:80]}: give an object as JSON, such as "
+                f'\'{{"session": {{"max_documents": 100}}}}\', or none ({error})'
+            ) from None
     if name == _THRESHOLD:
         try:
             return float(text)

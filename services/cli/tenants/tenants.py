@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from json import dumps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -128,7 +130,7 @@ def set_limits(
     write_json(json, {"tenant": name, **settings})
     for field in LIMITS:
         value = settings[field]
-        human(json).print(f"{field:<22}{'none' if value is None else f'{value:g}'}")
+        human(json).print(f"{field:<22}{_shown(value)}", markup=False)
 
 
 @app.command("delete")
@@ -155,6 +157,12 @@ def delete(
         delete_tenant(system.stores, name)
     write_json(json, {"tenant": name, "deleted": True})
     human(json).print(f"{name} is gone", markup=False)
+
+
+def _shown(value: float | Mapping[str, Any] | None) -> str:
+    if isinstance(value, Mapping):
+        return dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return "none" if value is None else f"{value:g}"
 
 
 def _settings(tenant: Tenant) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -15,6 +15,18 @@ Scope = Literal["query", "ingest", "admin"]
 _KEYS, _TENANTS = "/v1/keys", "/v1/tenants"
 
 
+class AttributeQuota(TypedDict, total=False):
+    """What each session, each tag or each value of a field may have; None is no limit.
+
+    Attributes:
+        max_documents: how many.
+        max_bytes: of rows, and of metadata beyond a KiB a document.
+    """
+
+    max_documents: int | None
+    max_bytes: int | None
+
+
 class Limits(TypedDict, total=False):
     """What of a tenant can be changed at any time; None is no limit of its own.
 
@@ -25,6 +37,8 @@ class Limits(TypedDict, total=False):
         threshold: of confidence, below which answers are withheld.
         ttl: seconds after which a document is forgotten that does not say when.
         max_webhooks: what it may have.
+        attribute_quotas: what each session, each tag or each value of a field may have, by
+            `session`, `tag`, `metadata.…`; in the place of all that were there.
     """
 
     max_documents: int | None
@@ -36,6 +50,7 @@ class Limits(TypedDict, total=False):
     threshold: float | None
     ttl: float | None
     max_webhooks: int | None
+    attribute_quotas: Mapping[str, AttributeQuota] | None
 
 
 class ForLife(Limits, total=False):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,9 +13,9 @@ import httpx
 
 from ..errors import UnreachableError, error_of
 from ..flow import Async, Flow, Sync, operation
-from ..models import Fork, Memory, MemoryMap, Snapshot, Snapshots
+from ..models import Fork, Memory, MemoryMap, MemoryUsage, Snapshot, Snapshots
 from ..requests import call, given, quoted, request
-from .core import Core
+from .core import Core, Filter, chosen
 
 _PATH = "/v1/memory"
 
@@ -37,6 +38,19 @@ class Memories(Core):
         """
         params = {"steps": steps}
         found = yield from call(self.patience, MemoryMap, "GET", f"{_PATH}/map", params=params)
+        return found
+
+    @operation
+    def memory_usage(self, filter: Filter | None = None) -> Flow[MemoryUsage]:  # noqa: A002 - as the service calls it
+        """How much of the quotas documents take up, without those that are being forgotten.
+
+        Args:
+            filter: only those that it leaves, such as a session's.
+        """
+        wanted = chosen(filter)
+        text = json.dumps(wanted, ensure_ascii=False) if wanted is not None else None
+        params, path = given(filter=text), f"{_PATH}/usage"
+        found = yield from call(self.patience, MemoryUsage, "GET", path, params=params)
         return found
 
     @operation

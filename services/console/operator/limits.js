@@ -13,8 +13,20 @@ const SETTINGS = [
   ["threshold", "Least confidence", "0 to 1; below it answers are withheld", { max: 1, step: "any" }],
   ["ttl", "Documents live for", "seconds, unless they say otherwise", { min: 1, step: "any" }],
   ["max_webhooks", "Webhooks", "at most", {}],
+  ["attribute_quotas", "Of each session or tag", 'as JSON, such as {"session": {"max_documents": 100}}', { type: "text", spellcheck: false }],
   ["cold_after", "Rows may go after", "seconds without use", { step: "any" }],
 ];
+
+/** A setting as its field has it. */
+function written(value) {
+  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value ?? "");
+}
+
+/** What a field says. Throws where it should be JSON and is none. */
+function read(input) {
+  if (input.value.trim() === "") return null;
+  return input.type === "number" ? input.valueAsNumber : JSON.parse(input.value);
+}
 
 export class Limits {
   #api;
@@ -42,12 +54,18 @@ export class Limits {
     this.#tenant = tenant;
     byId("limits-problem").replaceChildren();
     byId("limits-state").textContent = "";
-    for (const [name, input] of Object.entries(this.#inputs)) input.value = tenant.settings[name] ?? "";
+    for (const [name, input] of Object.entries(this.#inputs)) input.value = written(tenant.settings[name]);
   }
 
   async #save() {
-    const said = Object.entries(this.#inputs).map(([name, input]) => [name, input.value === "" ? null : input.valueAsNumber]);
-    const body = Object.fromEntries(said.filter(([name, value]) => value !== this.#tenant.settings[name]));
+    let said;
+    try {
+      said = Object.entries(this.#inputs).map(([name, input]) => [name, read(input)]);
+    } catch (error) {
+      byId("limits-state").textContent = `What each session or tag may have is no JSON: ${error.message}`;
+      return;
+    }
+    const body = Object.fromEntries(said.filter(([name, value]) => written(value) !== written(this.#tenant.settings[name])));
     if (!Object.keys(body).length) {
       byId("limits-state").textContent = "Nothing is different.";
       return;

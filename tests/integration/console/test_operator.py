@@ -69,6 +69,16 @@ class TestTenants:
         desk.click("#limits-form [type=submit]")
         desk.until(lambda: desk.text("#limits-state") == "Saved.", "lifted")
         assert site.world.world.ledger.tenant("carla").tenant.max_documents is None
+        desk.type("#limit-attribute_quotas", '{"session": {"max_docu')
+        desk.click("#limits-form [type=submit]")
+        assert "is no JSON" in desk.text("#limits-state")
+        desk.replace("#limit-attribute_quotas", '{"session": {"max_documents": 3}}')
+        desk.click("#limits-form [type=submit]")
+        desk.until(lambda: desk.text("#limits-state") == "Saved.", "quotas of sessions")
+        tenant = site.world.world.ledger.tenant("carla").tenant
+        assert tenant.attribute_quotas == {"session": {"max_documents": 3}}
+        desk.click("#limits-form [type=submit]")
+        assert desk.text("#limits-state") == "Nothing is different."
 
         desk.view("tenants")
         desk.one("#tenant-search")

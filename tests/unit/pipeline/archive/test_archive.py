@@ -52,7 +52,9 @@ def world(model: MPlus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 @pytest.fixture
 def anna(world: World) -> TenantLog:
-    log = world.grow("anna", DOCUMENTS, precision="int8", max_documents=9, threshold=0.25)
+    settings = {"precision": "int8", "max_documents": 9, "threshold": 0.25}
+    quotas = {"session": {"max_documents": 3, "max_bytes": None}}
+    log = world.grow("anna", DOCUMENTS, **settings, attribute_quotas=quotas)
     log.snapshots.take("early", 2)
     return log
 

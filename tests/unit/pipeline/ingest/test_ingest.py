@@ -17,9 +17,10 @@ from mplus_ray.model.errors import DocumentError, InvalidInputError, StorageErro
 from mplus_ray.model.memory.digest import digest
 from mplus_ray.model.object_store.object_store import ObjectStore
 from mplus_ray.pipeline.ingest.ingestor import DocumentChunker, IngestReport, take_in
+from mplus_ray.pipeline.ledger.filters.attribute_quotas import AttributeQuota
 from mplus_ray.pipeline.ledger.ledger import Ledger
 from mplus_ray.pipeline.ledger.tenant_log import TenantLog
-from mplus_ray.pipeline.parsing.document import ParsedDocument
+from mplus_ray.pipeline.parsing.document import Details, ParsedDocument
 from mplus_ray.pipeline.reading.read_plans import read_plan
 from mplus_ray.pipeline.sources import Idle, Incoming, Item, Until, find_files, open_sources
 from mplus_ray.pipeline.sources.source import Quiet
@@ -178,6 +179,24 @@ class TestIntake:
         intake = take_in(items, lambda: DocumentChunker(log, FakeTokenizer(8)), log=log)
         assert (intake.new, told, intake.failures) == (2, ["a", "b"], 0)
         assert intake.full is not None
+
+    def test_a_full_session_is_passed_over(self, ledger: Ledger) -> None:
+        quotas: dict[str, AttributeQuota] = {"session": {"max_documents": 1}}
+        log = ledger.create_tenant("anna", "weights", attribute_quotas=quotas)
+        told: list[str] = []
+
+        def coming(name: str, session: str) -> Incoming:
+            document = ParsedDocument(name, name, details=Details(session))
+            return Incoming(name, lambda: document, name, lambda: told.append(name))
+
+        items = [coming("a", "s"), coming("b", "s"), coming("c", "t")]
+        intake = take_in(items, lambda: DocumentChunker(log, FakeTokenizer(8)), log=log)
+        assert (intake.new, intake.failures, sorted(told)) == (2, 1, ["a", "b", "c"])
+        assert intake.full is None
+        assert "session 's'" in log.failures.list()[0].reason
+        log.forgets.request("a")
+        again = take_in([items[1]], lambda: DocumentChunker(log, FakeTokenizer(8)), log=log)
+        assert (again.new, log.failures.list()) == (1, [])
 
 
 def _no_document() -> ParsedDocument:

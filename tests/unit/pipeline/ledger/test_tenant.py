@@ -23,6 +23,7 @@ ALL: TenantLimits = {
     "threshold": 0.25,
     "ttl": 60.0,
     "max_webhooks": 2,
+    "attribute_quotas": {"session": {"max_documents": 3, "max_bytes": None}},
 }
 
 

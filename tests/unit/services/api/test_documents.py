@@ -307,6 +307,30 @@ def test_a_quota_ends_what_is_taken_in(api: ApiWorld) -> None:
     assert post(api, headers, {"text": "One more."}).status_code == 413
 
 
+def test_a_full_session_leaves_others_alone(api: ApiWorld) -> None:
+    headers = api.fresh(attribute_quotas={"session": {"max_documents": 1}})
+    named = [("a1", "anna"), ("a2", "anna"), ("b1", "bela")]
+    sent = [{"id": key, "text": f"Text {key}.", "session": session} for key, session in named]
+    taken = post(api, headers, {"documents": sent}).json()
+    assert [one["id"] for one in taken["documents"]] == ["a1", "b1"]
+    (failed,) = taken["failed"]
+    assert "session 'anna' may have 1 documents" in failed["reason"]
+    refused = post(api, headers, sent[1])
+    assert (refused.status_code, refused.json()["status"]) == (413, 413)
+    assert "session 'anna'" in refused.json()["detail"]
+    post(api, headers, {"id": "c", "text": "Of nobody."})
+    moved = api.client.patch("/v1/documents/c", json={"session": "anna"}, headers=headers)
+    assert moved.status_code == 413
+    url, wanted = "/v1/memory/usage", {"filter": json.dumps({"session": "anna"})}
+    used = api.client.get(url, params=wanted, headers=headers).json()
+    assert (used["documents"], used["steps"]) == (1, 1)
+    assert api.client.get(url, headers=headers).json()["documents"] == 3
+    assert api.client.get(url, params={"filter": "{"}, headers=headers).status_code == 422
+    api.client.delete("/v1/documents/a1", headers=headers)
+    assert api.client.get(url, params=wanted, headers=headers).json()["documents"] == 0
+    assert post(api, headers, sent[1]).status_code == 202
+
+
 def test_jobs_page_by_page(api: ApiWorld) -> None:
     headers = api.fresh()
     made = [post(api, headers, {"text": f"Number {n}."}).json()["job_id"] for n in range(3)]

@@ -212,6 +212,15 @@ class TestTenants:
         headers = bearer(key["secret"])
         api.memorize(headers, "The raven is black.")
         assert api.ask(headers, "Who?").status_code == 200
+        quotas = {"session": {"max_documents": 3, "max_bytes": None}}
+        changed = api.client.patch(url, json={"attribute_quotas": quotas}, headers=operator)
+        assert changed.json()["settings"]["attribute_quotas"] == quotas
+        for wrong in ({"user": {}}, {"session": {"max_documents": -1}}, {"tag": {"most": 1}}):
+            refused = api.client.patch(url, json={"attribute_quotas": wrong}, headers=operator)
+            assert refused.status_code == 422
+        assert (
+            api.client.get(url, headers=operator).json()["settings"] == changed.json()["settings"]
+        )
         changed = api.client.patch(url, json={"max_documents": None}, headers=operator).json()
         assert changed["settings"]["max_documents"] is None
         assert changed["settings"]["threshold"] == 0.5

@@ -245,6 +245,8 @@ def test_moments_of_a_memory(client: Client, tmp_path: Path) -> None:
     assert client.snapshots() == []
     assert client.memory().step == last
     assert client.memory_map().step == last
+    assert client.memory_usage().documents == len(list(client.documents()))
+    assert client.memory_usage({"session": "nobody"}).documents == 0
     made = client.fork("draft", step=first)
     with Client(str(client.http.base_url), made.secret) as draft:
         assert [each.id for each in draft.documents()] == ["maren"]
@@ -301,6 +303,7 @@ def test_what_an_operator_does(api: ApiWorld) -> None:
         with pytest.raises(ConflictError, match="already"):
             operator.create_tenant(name)
         assert operator.change_tenant(name, max_documents=None).settings.max_documents is None
+        operator.change_tenant(name, attribute_quotas={"session": {"max_documents": 1}})
         key = operator.create_tenant_key(name, ["query", "ingest"])
         with Client(api.url, key.secret) as anna:
             anna.memorize("Keeper waits.")

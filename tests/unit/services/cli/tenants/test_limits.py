@@ -11,7 +11,11 @@ from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.tenant import LIMITS
 from mplus_ray.services.cli.tenants.tenants import app
 
-ONE_OF_EACH = {name: "0.5" if name == "threshold" else "7" for name in LIMITS}
+ONE_OF_EACH = {
+    **dict.fromkeys(LIMITS, "7"),
+    "threshold": "0.5",
+    "attribute_quotas": '{"session":{"max_documents":3},"metadata.of":{"max_bytes":null}}',
+}
 
 
 def run(*arguments: str) -> str:
@@ -52,6 +56,7 @@ def test_they_are_set_when_a_tenant_is_made(tmp_path: Path) -> None:
     [
         *(("--max-bytes", text, "a whole number") for text in ("-1", "1.5", "many", "", 2**63)),
         ("--threshold", "high", "a number from 0 to 1"),
+        ("--attribute-quotas", "session=3", "an object as JSON"),
     ],
 )
 def test_what_is_no_limit_is_refused_by_its_option(
