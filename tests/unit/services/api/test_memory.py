@@ -215,7 +215,12 @@ class TestTenants:
         quotas = {"session": {"max_documents": 3, "max_bytes": None}}
         changed = api.client.patch(url, json={"attribute_quotas": quotas}, headers=operator)
         assert changed.json()["settings"]["attribute_quotas"] == quotas
-        for wrong in ({"user": {}}, {"session": {"max_documents": -1}}, {"tag": {"most": 1}}):
+        impossible: list[dict[str, Any]] = [
+            {"user": {}},
+            {"session": {"max_documents": -1}},
+            {"tag": {"most": 1}},
+        ]
+        for wrong in impossible:
             refused = api.client.patch(url, json={"attribute_quotas": wrong}, headers=operator)
             assert refused.status_code == 422
         assert (
