@@ -70,7 +70,7 @@ class Schema:
         return self.followed(part)[0]
 
     def followed(self, part: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The same, and the references that led there."""
+        """A part as `resolved` has it, and the references that led there."""
         seen, references = 0, list[str]()
         while isinstance(part, dict) and ("$ref" in part or _lone(part)):
             seen += 1
