@@ -175,6 +175,8 @@ class Form:
 
     def _variants(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
         parts = [part_of(self.schema, each, part.references) for each in part.variants]
+        if not parts:
+            return _Value(UNKNOWN)  # it can only be null
         scalars = [each.schema for each in parts if each.kind == "scalar"]
         if scalars:
             return (yield from self._scalar(part.schema, scalars, path, wording))

@@ -24,13 +24,13 @@ class Claim:
 
     Attributes:
         webhook: its id.
-        tenant: whose it is.
+        family: whose it is: a tenant's id, with which its forks are counted.
         token: of this claim.
         seconds: that it lasts from each attempt on.
     """
 
     webhook: str
-    tenant: str
+    family: str
     token: str
     seconds: float
 
@@ -92,8 +92,8 @@ class DeliveryQueue:
 
         Args:
             most: so many.
-            busy: how many each tenant has claimed here already.
-            most_of_one: that one tenant may have.
+            busy: how many each family has claimed here already.
+            most_of_one: that one tenant and its forks may have.
             seconds: after which they are others' if nobody holds them.
         """
         now = self._clock()
@@ -106,12 +106,13 @@ class DeliveryQueue:
             )
             .exists()
         )
-        full = [tenant for tenant, count in busy.items() if count >= most_of_one]
+        full = [family for family, count in busy.items() if count >= most_of_one]
         free = (webhooks.c.claimed_until <= now) & webhooks.c.enabled
+        family = func.coalesce(tenants.c.origin, tenants.c.id)
         query = (
-            select(webhooks.c.id, webhooks.c.tenant)
+            select(webhooks.c.id, family.label("family"))
             .join(tenants, tenants.c.id == webhooks.c.tenant)
-            .where(free, due, tenants.c.status == "active", webhooks.c.tenant.not_in(full))
+            .where(free, due, tenants.c.status == "active", family.not_in(full))
             .order_by(webhooks.c.claimed_until, webhooks.c.id)
             .limit(most)
         )
@@ -119,15 +120,15 @@ class DeliveryQueue:
             found = connection.execute(query).all()
         counts, claims = dict(busy), []
         for row in found:
-            if counts.get(row.tenant, 0) >= most_of_one:
+            if counts.get(row.family, 0) >= most_of_one:
                 continue
             token = uuid.uuid4().hex
             mine = update(webhooks).where(webhooks.c.id == row.id, free)
             with self._database.writing() as connection:
                 taken = connection.execute(mine.values(claim=token, claimed_until=now + seconds))
             if taken.rowcount:
-                counts[row.tenant] = counts.get(row.tenant, 0) + 1
-                claims.append(Claim(row.id, row.tenant, token, seconds))
+                counts[row.family] = counts.get(row.family, 0) + 1
+                claims.append(Claim(row.id, row.family, token, seconds))
         return claims
 
     def next(self, claim: Claim) -> DueDelivery | None:

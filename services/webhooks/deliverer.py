@@ -22,7 +22,7 @@ from mplus_ray.services.webhooks.hosts import WebhookHosts
 from mplus_ray.services.webhooks.sender import Sender
 
 _AT_ONCE = 128  # webhooks that are told something
-_OF_ONE_TENANT = 8  # likewise
+_OF_ONE_TENANT = 8  # likewise, its forks with it
 _IN_A_ROW = 20  # events, before other webhooks have their turn
 _PURGE_SECONDS = 600.0
 _LONGEST_REST = 60.0  # seconds that a receiver is left alone after a failure
@@ -97,7 +97,7 @@ class Deliverer:
             self._queue.claim, room, dict(self._busy), _OF_ONE_TENANT, seconds
         )
         for claim in claims:
-            self._busy[claim.tenant] += 1
+            self._busy[claim.family] += 1
             task = asyncio.create_task(self._tell(sender, claim))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -129,6 +129,6 @@ class Deliverer:
         except Exception as error:  # noqa: BLE001 - nobody waits for it; its claim runs out
             _log.error("a webhook could not be told", exc_info=error)
         finally:
-            self._busy[claim.tenant] -= 1
-            if not self._busy[claim.tenant]:
-                del self._busy[claim.tenant]
+            self._busy[claim.family] -= 1
+            if not self._busy[claim.family]:
+                del self._busy[claim.family]

@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpcore
 
 from mplus_ray.services.webhooks.hosts import RefusedAddressError, WebhookHosts
+
+_LOOKUPS = 64  # names that are looked up at once; nothing ends one that hangs
 
 
 class CheckedNetwork(httpcore.AsyncNetworkBackend):
@@ -22,6 +26,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, hosts: WebhookHosts) -> None:
         self._hosts = hosts
         self._network = httpcore.AnyIOBackend()
+        # Not the loop's own threads, on which the API waits for its ledger.
+        self._threads = ThreadPoolExecutor(_LOOKUPS, "webhook-lookup")
 
     async def connect_tcp(
         self,
@@ -40,7 +46,8 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+                found = await loop.run_in_executor(self._threads, look)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("its host's address was not found in time") from error
         except OSError as error:
@@ -54,6 +61,10 @@ class CheckedNetwork(httpcore.AsyncNetworkBackend):
             except httpcore.ConnectError as error:
                 failed = error
         raise failed or httpcore.ConnectError("its host has no address")
+
+    def close(self) -> None:
+        """Look up no more names."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def connect_unix_socket(self, *arguments: Any, **options: Any) -> Any:
         raise RefusedAddressError("events are not sent to sockets of this machine")

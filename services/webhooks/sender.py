@@ -38,11 +38,12 @@ class Sender:
         self._hosts = hosts
         self._clock = clock
         self._seconds = seconds
+        self._network = CheckedNetwork(hosts)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(),
             max_connections=connections,
             max_keepalive_connections=0,
-            network_backend=CheckedNetwork(hosts),
+            network_backend=self._network,
         )
 
     async def send(self, sent: DueDelivery) -> Attempt:
@@ -91,6 +92,7 @@ class Sender:
         trace: TracebackType | None,
     ) -> None:
         await self._pool.aclose()
+        self._network.close()
 
 
 def _host(url: httpcore.URL) -> bytes:

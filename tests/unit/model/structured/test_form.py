@@ -229,6 +229,13 @@ def test_what_holds_its_like_is_not_gone_into(definition: dict[str, Any]) -> Non
     assert len(asked) == 1
 
 
+def test_a_part_that_is_null_or_null() -> None:
+    nothing = {"type": "null"}
+    part = {"anyOf": [nothing, {"oneOf": [nothing]}, {"type": "string"}]}
+    found, _ = filled({"type": "object", "properties": {"a": part}}, {})
+    assert found.value == {"a": None}
+
+
 def test_a_part_may_be_anything() -> None:
     found, _ = filled({"type": "object", "properties": {"a": {"anyOf": [True]}}}, {})
     assert found.value == {}

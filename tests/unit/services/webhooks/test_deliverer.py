@@ -176,6 +176,20 @@ def test_a_dead_and_a_slow_receiver_hold_up_nobody_else(ledger: Ledger, log: Ten
         over.set()
 
 
+def test_a_tenant_and_its_forks_have_their_turn_together(ledger: Ledger, log: TenantLog) -> None:
+    forks = [ledger.fork_tenant(log, f"anna/{each}") for each in "ab"]
+    other = ledger.create_tenant("bruno", "f1")
+    for each in (log, *forks, other):
+        for _ in range(4):
+            hook, _ = each.webhooks.create("https://example.com/")
+            each.webhooks.test(hook.id)
+    claims = ledger.deliveries.claim(100, {}, 8, 60.0)
+    families = [claim.family for claim in claims]
+    assert families.count(log.tenant.id) == 8
+    assert families.count(other.tenant.id) == 4
+    assert ledger.deliveries.claim(100, {log.tenant.id: 8}, 8, 60.0) == []
+
+
 def test_an_address_inside_is_not_connected_to(ledger: Ledger, log: TenantLog) -> None:
     """However it came into the ledger: it is checked by whoever connects."""
     with receiving() as receiver, delivering(ledger, DeliverySettings(poll_seconds=0.02)):

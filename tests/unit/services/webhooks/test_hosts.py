@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -103,20 +105,45 @@ def test_a_name_is_checked_by_the_address_that_is_connected_to(
     """It was outside when somebody looked first, and is this machine now."""
     asked: list[Any] = []
 
-    async def resolve(host: str, port: int, **options: Any) -> list[Any]:
+    def resolve(host: str, port: int, **options: Any) -> list[Any]:
         asked.append(host)
         address = "93.184.215.14" if len(asked) == 1 else "127.0.0.1"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
     async def connect() -> None:
-        loop = asyncio.get_running_loop()
-        monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        await loop.getaddrinfo("rebinds.example", 443)
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        socket.getaddrinfo("rebinds.example", 443)
         await CheckedNetwork(WebhookHosts()).connect_tcp("rebinds.example", 443, 1.0)
 
     with pytest.raises(RefusedAddressError):
         asyncio.run(connect())
     assert asked == ["rebinds.example"] * 2
+
+
+def test_names_that_hang_hold_up_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def resolve(host: str, port: int, **options: Any) -> list[Any]:
+        over.wait(20)
+        return []
+
+    async def connect() -> None:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        network = CheckedNetwork(WebhookHosts())
+        hanging = [network.connect_tcp(f"{each}.example", 443, 5.0) for each in range(50)]
+        tasks = [asyncio.create_task(each) for each in hanging]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await asyncio.to_thread(time.monotonic)  # as routes wait for the ledger
+        assert time.monotonic() - began < 1.0
+        over.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        network.close()
+
+    try:
+        asyncio.run(connect())
+    finally:
+        over.set()
 
 
 @pytest.mark.parametrize("host", ["localhost", "0x7f000001", "2130706433", "127.1"])

@@ -257,7 +257,7 @@ class TestQueue:
         for each in (log, log, log, other):
             each.webhooks.test(hook(each).id)
         found = claims(ledger.deliveries, most_of_one=2)
-        assert sorted(one.tenant for one in found) == sorted(
+        assert sorted(one.family for one in found) == sorted(
             [log.tenant.id, log.tenant.id, other.tenant.id]
         )
         assert claims(ledger.deliveries, most_of_one=2, busy={log.tenant.id: 2}) == []
