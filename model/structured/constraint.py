@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from mplus_ray.model.errors import InvalidInputError
 
 # Models that may put any space between values put nothing else there (docs/LOG.md).
 _CLOSE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+# What would end a regex of a grammar, and pairs that do not, such as a backslash of its own.
+_DELICATE = re.compile(r"\\.|[/\n]", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,13 @@ class Constraint:
             refusal: what may be said instead.
         """
         if self.regex is not None:
-            plain = self.regex.replace("\\/", "/").replace("/", "\\/").replace("\n", "\\n")
-            value = f"/{plain}/"
+            value = f"/{_DELICATE.sub(_escaped, self.regex)}/"
         else:
             value = f"%json {self.schema}"
         instead = f" | {json.dumps(refusal, ensure_ascii=False)}" if refusal else ""
         return f'start: " "? value{instead}\nvalue: {value}\n'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    text = found.group()
+    return {"/": "\\/", "\n": "\\n", "\\\n": "\\n"}.get(text, text)

@@ -232,6 +232,7 @@ class Form:
         return _Value(UNKNOWN)
 
     def _json(self, part: Part, path: Path, wording: Wording) -> Filling[_Value]:
+        self.schema.compiled(part.schema)  # refused now, and not when half of it is read
         wanted = self.schema.with_definitions(part.schema)
         constraint = Constraint.to_schema(wanted)
         (answer,) = yield self._ask(path, wording.question(), constraint)

@@ -55,10 +55,18 @@ class Schema:
 
     def accepts_at(self, part: Mapping[str, Any], value: Any) -> bool:
         """Whether a value is of a part of this schema, which may refer to its definitions."""
-        own = json.dumps(part)
-        matcher = _compiled(json.dumps(self.with_definitions(part)) if '"$ref"' in own else own)
+        matcher = self.compiled(part)
         sent = list(json.dumps(value, ensure_ascii=False).encode())
         return matcher.try_consume_tokens(sent) == len(sent) and matcher.is_accepting()
+
+    def compiled(self, part: Mapping[str, Any]) -> LLMatcher:
+        """A part of this schema by itself.
+
+        Raises:
+            SchemaError: it refers to what is not among the definitions.
+        """
+        own = json.dumps(part)
+        return _compiled(json.dumps(self.with_definitions(part)) if '"$ref"' in own else own)
 
     def with_definitions(self, part: Mapping[str, Any]) -> dict[str, Any]:
         """A part as a schema of its own."""

@@ -143,9 +143,15 @@ def _named(choice: ToolChoice) -> tuple[str, list[str]]:
         return "required", [choice.function.name]
     if choice.type == "allowed_tools" and choice.allowed_tools is not None:
         allowed = choice.allowed_tools
-        names = [(tool.get("function") or tool).get("name", "") for tool in allowed.tools]
-        return allowed.mode, names
+        return allowed.mode, [_name_of(tool) for tool in allowed.tools]
     raise ParameterError("tool_choice.type", "may be function or allowed_tools, with what it names")
+
+
+def _name_of(tool: dict[str, Any]) -> str:
+    """In either protocol's way; "" where none is."""
+    function = tool.get("function")
+    name = (function if isinstance(function, dict) else tool).get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _not_called_yet(tools: Sequence[_Named], messages: Sequence[Message]) -> list[_Named]:

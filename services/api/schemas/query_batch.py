@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from mplus_ray.pipeline.parsing.document_id import storable
 from mplus_ray.services.api.schemas.base import Name, Request, Response, example
 from mplus_ray.services.api.schemas.problems import Problem
 from mplus_ray.services.api.schemas.query import Answer, Question
@@ -35,7 +36,7 @@ class InvalidQuestion:
     """An entry that is no question, which fails alone.
 
     Attributes:
-        id: as it was sent, if it was one.
+        id: as it was sent, if it was one, without what no response can hold.
         errors: what pydantic finds wrong, with places in the entry.
     """
 
@@ -48,7 +49,7 @@ def _or_invalid(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return validate(value)
     except ValidationError as error:
         named = value.get("id") if isinstance(value, dict) else None
-        shown = named[:_SHOWN_ID] if isinstance(named, str) else None
+        shown = storable(named[:_SHOWN_ID]) if isinstance(named, str) else None
         return InvalidQuestion(shown, tuple(error.errors()))
 
 

@@ -229,6 +229,13 @@ def test_what_holds_its_like_is_not_gone_into(definition: dict[str, Any]) -> Non
     assert len(asked) == 1
 
 
+def test_a_part_that_cannot_stand_alone_is_refused_at_once() -> None:
+    lists = {"type": "array", "items": {"type": "array", "items": {"$ref": "#/properties/x"}}}
+    schema = {"type": "object", "properties": {"x": {"type": "string"}, "c": lists}}
+    with pytest.raises(SchemaError, match="does not exist"):
+        Form(Schema(schema), MESSAGE)
+
+
 def test_a_part_that_is_null_or_null() -> None:
     nothing = {"type": "null"}
     part = {"anyOf": [nothing, {"oneOf": [nothing]}, {"type": "string"}]}

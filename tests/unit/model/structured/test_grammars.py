@@ -60,6 +60,7 @@ def said(mplus: MPlus, *samplings: Sampling) -> list[Generation]:
     [
         (Constraint(regex="(?i:red|green)"), r"(?i:red|green)"),
         (Constraint(regex=r"[0-9]{4}/[0-9]{2}"), r"[0-9]{4}/[0-9]{2}"),
+        (Constraint(regex=r"a\\/[bc]\/\\"), r"a\\/[bc]/\\"),
         (NUMBER, NUMBER.regex),
         (OBJECT, r'\{"a": -?[0-9]+, "b": "[xy]"\}'),
     ],

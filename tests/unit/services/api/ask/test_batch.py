@@ -112,6 +112,15 @@ def test_a_request_that_is_none_is_refused_whole(api: ApiWorld, questions: Any) 
     assert post(api, api.fresh("ingest"), question("Who?")).status_code == 403
 
 
+def test_an_id_that_no_response_can_hold_is_shown_otherwise(api: ApiWorld) -> None:
+    content = b'{"questions": [{"id": "\\ud800", "question": "Who?"}]}'
+    headers = {**api.fresh(), "content-type": "application/json"}
+    answer = api.client.post("/v1/query/batch", content=content, headers=headers)
+    assert answer.status_code == 200
+    (only,) = answer.json()["answers"]
+    assert (only["id"], only["status"]) == ("\ufffd", 422)
+
+
 def test_lines_come_as_they_are_ready(api: ApiWorld) -> None:
     headers = api.fresh()
     api.memorize(headers, RAVEN, id="raven")

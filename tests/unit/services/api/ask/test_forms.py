@@ -311,6 +311,16 @@ class TestTools:
             warned = said.model_extra["mplus"]["warnings"]
             assert bool(warned) is (choice == "auto")
 
+    @pytest.mark.parametrize("tool", [{"function": "note"}, {"function": {"name": ["note"]}}, {}])
+    def test_a_choice_that_names_nothing_is_refused(
+        self, api: ApiWorld, told: dict[str, str], tool: Any
+    ) -> None:
+        allowed = {"mode": "required", "tools": [tool]}
+        choice = {"type": "allowed_tools", "allowed_tools": allowed}
+        answer = sent(api, told, tools=[TOOL], tool_choice=choice)
+        assert answer.status_code == 422
+        assert answer.json()["error"]["param"] == "tool_choice"
+
     def test_a_tool_that_was_called_is_not_called_again_if_there_is_another(
         self, ai: OpenAI
     ) -> None:
