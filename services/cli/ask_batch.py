@@ -98,6 +98,7 @@ def reply_as_json(reply: Reply, citations: int | None = None) -> dict[str, Any]:
 def _read(file: Path) -> list[BatchQuestion]:
     from pydantic import ValidationError
 
+    from mplus_ray.services.api.problems.reasons import reason_of
     from mplus_ray.services.api.schemas.query_batch import BatchQuestion
 
     try:
@@ -116,7 +117,7 @@ def _read(file: Path) -> list[BatchQuestion]:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "it"
             raise InvalidInputError(
-                f"{file}, line {number}: {where}: {first['msg']}; a line is a JSON object with "
+                f"{file}, line {number}: {where}: {reason_of(first)}; a line is a JSON object with "
                 '"question" and what else `POST /v1/query` takes'
             ) from error
     if not found:

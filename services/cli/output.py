@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mplus_ray.pipeline.ledger.documents.documents import ChunkPassage
     from mplus_ray.services.settings import Settings
 
+_NO_TERMINAL = 100_000  # characters of a line in a pipe or a file
 _SHOWN_CHARACTERS = 240  # of a passage on a terminal
 
 
@@ -53,8 +55,14 @@ def write_json(target: str | None, result: dict[str, Any]) -> None:
 
 
 def human(target: str | None) -> Console:
-    """Where people read: standard output, unless a program reads there."""
-    return Console(stderr=target == "-", highlight=False, soft_wrap=True)
+    """Where people read: standard output, unless a program reads there.
+
+    Where there is no terminal, a table is as wide as it has to be: ids in it can be cut out whole.
+    """
+    console = Console(stderr=target == "-", highlight=False, soft_wrap=True)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _NO_TERMINAL
+    return console
 
 
 def show_passage(console: Console, number: int, passage: ChunkPassage, why: str) -> None:

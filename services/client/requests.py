@@ -66,7 +66,7 @@ def request(
             answer: httpx.Response = yield Send(method, path, options(), stream)
         except httpx.TransportError as error:
             if not left or not (again or isinstance(error, httpx.ConnectError)):
-                where = f"{method} {path}"
+                where = f"{method} {_address(error, path)}"
                 raise UnreachableError(f"the service does not answer {where}: {error!r}") from error
             reason = repr(error)
         else:
@@ -82,6 +82,14 @@ def request(
         yield Sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
     raise AssertionError("the last try ends it")
+
+
+def _address(error: httpx.TransportError, path: str) -> str:
+    """Where a request went, as far as the error knows it; without a password and a query."""
+    try:
+        return str(error.request.url.copy_with(userinfo=b"", query=None))
+    except RuntimeError:  # httpx's words for an error without a request
+        return path
 
 
 def call(

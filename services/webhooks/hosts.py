@@ -53,7 +53,10 @@ class WebhookHosts:
             )
         allowed = host in self.allowed
         if parsed.scheme != "https" and not (allowed and parsed.scheme == "http"):
-            raise InvalidInputError("the url has to begin with https://")
+            raise InvalidInputError(
+                "the url has to begin with https://; http is for hosts that the operator allows "
+                "(MPLUS_WEBHOOK_HOSTS)"
+            )
         if not host or "@" in parsed.netloc or parsed.fragment or port == 0:
             raise InvalidInputError(
                 "the url needs a host, and no user, password or fragment; what a receiver is to "

@@ -87,7 +87,8 @@ class ChunkPassage:
     @property
     def where(self) -> str:
         """As a person would name it."""
-        return f"{self.title}, {self.section}" if self.section else self.title
+        more = self.section and self.section != self.title
+        return f"{self.title}, {self.section}" if more else self.title
 
 
 def list_documents(

@@ -101,4 +101,4 @@ def check_name(name: str) -> None:
 
 
 def _unknown(name: str) -> InvalidInputError:
-    return InvalidInputError(f"there is no snapshot {name!r}; take one first, or list them")
+    return InvalidInputError(f"there is no snapshot {name!r}; list them, or take one first")

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 from mplus_ray.model.errors import MPlusError, RetryLaterError, UnauthorizedError
 from mplus_ray.services.api.problems.errors import NothingTakenInError, ParameterError
 from mplus_ray.services.api.problems.openai_paths import advice, speaks_openai
+from mplus_ray.services.api.problems.reasons import reason_of
 from mplus_ray.services.api.problems.statuses import UNEXPECTED, status_of
 from mplus_ray.services.api.schemas.problems import OpenAIError, OpenAIErrorBody, Problem, Reason
 
@@ -188,12 +189,9 @@ def _plain(field: str) -> str:
 
 
 def _reason(found: Mapping[str, Any]) -> Reason:
-    """Where and why; what was sent is left out, because it may be a secret."""
+    """Where and why."""
     where = ".".join(str(part)[:100] for part in found["loc"])
-    why = str(found["msg"]).removeprefix("Value error, ")
-    if found["type"] == "json_invalid":
-        why = f"it is not JSON: {found.get('ctx', {}).get('error', 'it cannot be read')}"
-    return Reason(field=where, reason=why)
+    return Reason(field=where, reason=reason_of(found))
 
 
 def _later(seconds: float) -> dict[str, str]:

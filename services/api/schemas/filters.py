@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, TypeAdapter, ValidationError, model_val
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.pipeline.ledger.filters.filter import Filter, conditions_of
 from mplus_ray.pipeline.parsing.details import parse_time
+from mplus_ray.services.api.problems.reasons import reason_of
 from mplus_ray.services.api.schemas.base import Request, Text, example
 
 Texts = Text | list[Text] | None
@@ -93,7 +94,7 @@ def read_filter(text: str | None) -> Filter | None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(["filter", *map(str, first["loc"])])
-        raise InvalidInputError(f"{place}: {first['msg']}") from None
+        raise InvalidInputError(f"{place}: {reason_of(first)}") from None
 
 
 def _texts(given: str | list[str] | None) -> tuple[str, ...]:

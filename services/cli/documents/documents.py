@@ -67,7 +67,10 @@ def list_documents(
         rows = [_as_json(document) for document in log.documents(limit, last, wanted)]
         failed = [_failure(f.source, f.reason) for f in log.failures.list()]
     write_json(json, {"tenant": tenant, "documents": rows, "failed": failed})
-    table = Table("id", "state", "steps", "tokens", box=None)
+    table = Table(box=None)
+    table.add_column("id", overflow="fold")  # for the next command, so it is never cut
+    for column in ("state", "steps", "tokens"):
+        table.add_column(column)
     for row in rows:
         steps = f"{row['first_step']}…{row['end_step']}"
         table.add_row(Text(printable(row["id"])), row["state"], steps, str(row["tokens"]))

@@ -92,7 +92,9 @@ def _client(url: str) -> Client:
 
     key = os.environ.get(_KEY)
     if not key:
-        raise InvalidInputError(f"put a key of the tenant into ${_KEY}; `mplus keys` makes one")
+        raise InvalidInputError(
+            f"put a key of the tenant into ${_KEY}; `mplus keys create` makes one"
+        )
     return Client(url, key)
 
 
@@ -119,7 +121,8 @@ def _summary(sent: Sent, seconds: float) -> str:
     known = f" ({sent.known} known already)" if sent.known else ""
     known += f", {sent.replaced} in an older one's place" if sent.replaced else ""
     failed = f", {sent.refused} failed" if sent.refused else ""
-    text = f"{sent.taken_in:,} documents{known}{failed} sent in {seconds:.1f} s"
+    documents = f"{sent.taken_in:,} document{'' if sent.taken_in == 1 else 's'}"
+    text = f"{documents}{known}{failed} sent in {seconds:.1f} s"
     if not sent.unanswered:
         return text
     return (

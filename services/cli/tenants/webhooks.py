@@ -37,6 +37,7 @@ EventOption = Annotated[
 UrlOption = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="Another one.", show_default=False)
 ]
+_ID = 32  # characters of an id
 _WEBHOOK = ("id", "url", "events", "enabled", "reason", "failing_since")
 _DELIVERY = ("id", "type", "state", "attempts", "next_attempt", "status", "error")
 
@@ -175,7 +176,9 @@ def _show_table(
     from mplus_ray.services.cli.output import human, write_json
 
     write_json(json, {name: rows})
-    table = Table(*columns, box=None)
+    table = Table(box=None)
+    for column in columns:  # an id is for the next command, so it is never cut
+        table.add_column(column, overflow="fold", min_width=_ID if column == "id" else None)
     for row in rows:
         shown = {key: " ".join(row[key]) if key == "events" else row[key] for key in columns}
         table.add_row(*(Text("" if cell is None else str(cell)) for cell in shown.values()))

@@ -97,7 +97,9 @@ export class Entry {
 
   #withheld(answer) {
     if (!answer.abstained) return [];
-    const why = "The model has an answer, and is less sure of it than this memory asks for.";
+    const why = answer.usage.memory_rows
+      ? "The model has an answer, and is less sure of it than this memory asks for."
+      : "Nothing was there to draw on: nothing is memorized yet, or no memorized document fits the options.";
     const show = element("button", { className: "anyway", type: "button", onclick: () => this.#anyway() }, "Show it anyway");
     return [element("p", { className: "withheld" }, element("span", { className: "quiet" }, why), show)];
   }

@@ -145,7 +145,7 @@ class TestLines:
         options: dict[str, Any] = {"patience": Patience(tries=2), "sleep": lambda seconds: None}
         with (
             Client("http://127.0.0.1:9", "mplus_no", **options) as client,
-            pytest.raises(UnreachableError, match="does not answer"),
+            pytest.raises(UnreachableError, match=r"POST http://127\.0\.0\.1:9/v1/documents:"),
         ):
             client.send_lines(io.BytesIO(lines(1)))
 

@@ -53,7 +53,7 @@ def test_files_and_lines_arrive_and_what_does_not_is_counted(api: ApiWorld, tmp_
     keys = [document.key for document in api.log(headers).documents()]
     assert set(keys) == {"north/a.txt", *(f"k{n}" for n in range(250))}
     again = CliRunner().invoke(app, ["send", str(folder / "north" / "a.txt")], env=environment)
-    assert "1 documents" in again.output  # by itself, its name is its id
+    assert "1 document sent" in again.output  # by itself, its name is its id
 
 
 def test_without_a_key_it_says_where_one_goes() -> None:
