@@ -40,6 +40,7 @@ UNKNOWN_WORDS = frozenset(
         "none",
     )
 )
+_SPACES = re.compile(r"\s{2,}")
 _APART = re.compile(r"\s*(?:[;\n]|,(?![0-9]{3}(?![0-9])))\s*(?:and\s+|or\s+)?|\s+and\s+|\s+&\s+")
 
 
@@ -120,5 +121,6 @@ def says_unknown(value: Any) -> bool:
 
 def parts(text: str) -> list[str]:
     """What a text lists, each once."""
+    text = _SPACES.sub(lambda run: "\n" if "\n" in run[0] else " ", text)  # long runs take time
     found = [part.strip(" .") for part in _APART.split(text)]
     return list(dict.fromkeys(part for part in found if part))

@@ -867,7 +867,7 @@ class WebhookInfo(Base):
     enabled: bool
     reason: str | None
     """
-    Why the service disabled it; null where it did not.
+    Why the service disabled it, or did not keep all its events; else null.
     """
     failing_since: str | None
     """

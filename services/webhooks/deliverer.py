@@ -24,6 +24,7 @@ from mplus_ray.services.webhooks.sender import Sender
 _AT_ONCE = 128  # webhooks that are told something
 _OF_ONE_TENANT = 8  # likewise, its forks with it
 _IN_A_ROW = 20  # events, before other webhooks have their turn
+_TURN_SECONDS = 30.0  # likewise, for a receiver that takes its time
 _PURGE_SECONDS = 600.0
 _LONGEST_REST = 60.0  # seconds that a receiver is left alone after a failure
 
@@ -105,9 +106,11 @@ class Deliverer:
     async def _tell(self, sender: Sender, claim: Claim) -> None:
         """Tell one webhook what is due, in order, and let it go; after a failure not at once, so
         that a receiver that is down is not asked for each event."""
-        rest = 0.0
+        rest, over = 0.0, asyncio.get_running_loop().time() + _TURN_SECONDS
         try:
             for _ in range(_IN_A_ROW):
+                if asyncio.get_running_loop().time() > over:
+                    break
                 due = await asyncio.to_thread(self._queue.next, claim)
                 if due is None:
                     break

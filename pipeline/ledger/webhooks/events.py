@@ -21,13 +21,27 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 IN_ONE = 100  # receipts of one event
+MOST_WAITING = 10_000  # events of a webhook; those after them are not kept
 
 
 def listening(connection: Connection, scope: TenantScope, kind: EventType) -> list[Row[Any]]:
     """The webhooks that are to be told of a kind of event; usually none, which is quickly known."""
     query = scope.select(webhooks, webhooks.c.id, webhooks.c.events).where(webhooks.c.enabled)
     found = connection.execute(query.order_by(webhooks.c.id))
-    return [row for row in found if not row.events or kind in row.events]
+    to = [row for row in found if not row.events or kind in row.events]
+    return [row for row in to if not _is_full(connection, scope, row.id)]
+
+
+def _is_full(connection: Connection, scope: TenantScope, webhook: str) -> bool:
+    """Whether as many events wait for a webhook as may; then it is told of no more."""
+    d = deliveries.c
+    waiting = scope.select_found(deliveries, (d.webhook == webhook) & (d.state == "waiting"), d.id)
+    if connection.execute(waiting.offset(MOST_WAITING - 1).limit(1)).first() is None:
+        return False
+    said = f"{MOST_WAITING:,} events wait for it, as many as may; some after them were not kept"
+    full = scope.update(webhooks).where(webhooks.c.id == webhook, webhooks.c.reason.is_(None))
+    connection.execute(full.values(reason=said))
+    return True
 
 
 def tell(

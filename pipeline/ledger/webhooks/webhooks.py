@@ -12,7 +12,12 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, func
 
-from mplus_ray.model.errors import InvalidInputError, QuotaError, WebhookNotFoundError
+from mplus_ray.model.errors import (
+    InvalidInputError,
+    QuotaError,
+    RateLimitedError,
+    WebhookNotFoundError,
+)
 from mplus_ray.pipeline.ledger.schema import deliveries, webhooks
 from mplus_ray.pipeline.ledger.tenant_scope import TenantScope
 from mplus_ray.pipeline.ledger.webhooks.events import EVENT_TYPES, tell
@@ -20,6 +25,7 @@ from mplus_ray.pipeline.ledger.webhooks.events import EVENT_TYPES, tell
 DeliveryState = Literal["waiting", "delivered", "failed"]
 
 MOST = 10  # webhooks of a tenant that says nothing else
+_TESTS = 60  # test events of a webhook in an hour
 _SECRET_BYTES = 32
 _OVERLAP = 24 * 3600.0  # seconds for which a secret that was rotated signs as well
 _MAX_DESCRIPTION = 200
@@ -35,7 +41,7 @@ class Webhook:
         events: kinds that it is told of; empty: all.
         description: for people.
         enabled: whether it is told.
-        reason: why the service disabled it; None where it did not.
+        reason: why the service disabled it, or did not keep all its events; None: neither.
         failing_since: when its first delivery failed since the last that did not, in seconds since
             the epoch; None: none did.
         created: seconds since the epoch.
@@ -199,11 +205,13 @@ class Webhooks:
         Raises:
             WebhookNotFoundError: there is none of that id.
             InvalidInputError: it is disabled.
+            RateLimitedError: it had as many in the last hour as it may.
         """
         with self._scope.writing() as connection:
             row = self._row(connection, webhook)
             if not row.enabled:
                 raise InvalidInputError("the webhook is disabled; enable it first")
+            self._check_tests(connection, webhook)
             (made,) = tell(connection, self._scope, "webhook.test", {"webhook_id": webhook}, [row])
             return self._delivery(connection, webhook, made)
 
@@ -261,6 +269,20 @@ class Webhooks:
             connection.execute(mine.values(**again, due=self._scope.clock()))
             self._wake(connection, webhook)
             return self._delivery(connection, webhook, delivery)
+
+    def _check_tests(self, connection: Connection, webhook: str) -> None:
+        d, now = deliveries.c, self._scope.clock()
+        query = self._scope.select(deliveries, d.created).where(
+            d.webhook == webhook, d.type == "webhook.test", d.created > now - 3600.0
+        )
+        oldest = query.order_by(d.created.desc()).offset(_TESTS - 1).limit(1)
+        created = connection.execute(oldest).scalar_one_or_none()
+        if created is not None:
+            raise RateLimitedError(
+                f"this webhook was sent {_TESTS} test events in the last hour, as many as it may; "
+                "try again later",
+                max(1.0, created + 3600.0 - now),
+            )
 
     def _set(self, connection: Connection, webhook: str, **values: Any) -> None:
         mine = self._scope.update(webhooks).where(webhooks.c.id == webhook)

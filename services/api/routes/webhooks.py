@@ -72,7 +72,7 @@ def rotate_webhook_secret(webhook_id: str, log: TenantOf) -> CreatedWebhook:
     return CreatedWebhook(webhook=to_info(made), secret=secret)
 
 
-@router.post("/v1/webhooks/{webhook_id}/test", status_code=202, responses=problems(404))
+@router.post("/v1/webhooks/{webhook_id}/test", status_code=202, responses=problems(404, 429))
 def test_webhook(webhook_id: str, log: TenantOf) -> DeliveryInfo:
     """Have an event `webhook.test` sent; its delivery is among the others."""
     return to_delivery(log.webhooks.test(_possible(webhook_id)))

@@ -62,7 +62,9 @@ class WebhookInfo(Response):
     events: list[str] = Field(description="Kinds that it is told of; empty: all.")
     description: str
     enabled: bool
-    reason: str | None = Field(description="Why the service disabled it; null where it did not.")
+    reason: str | None = Field(
+        description="Why the service disabled it, or did not keep all its events; else null."
+    )
     failing_since: Time | None = Field(
         description="Since when no delivery has succeeded; null: the last one did, or none failed."
     )

@@ -32,10 +32,13 @@ _GROUNDS = ("background-color", "background")
 Declarations = dict[str, str]
 
 
-@lru_cache(2048)
 def read_declarations(style: str) -> Declarations:
     """Values by property, both in small letters; of several of one property the one that counts."""
-    style = style[:_LONGEST]
+    return _read(style[:_LONGEST])
+
+
+@lru_cache(2048)
+def _read(style: str) -> Declarations:
     found: Declarations = {}
     important: set[str] = set()
     for name, value, is_important in _pairs(style):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from mplus_ray.model import MPlus
 from mplus_ray.model.errors import InvalidInputError
 from mplus_ray.model.generation.generate import Generation, advance
 from mplus_ray.model.generation.sampling import Sampling
-from mplus_ray.model.structured import grammars
+from mplus_ray.model.structured import grammars, values
 from mplus_ray.model.structured.constraint import Constraint
 from mplus_ray.model.structured.values import NUMBER
 from tests.checkpoints import write_checkpoint
@@ -150,3 +151,12 @@ def test_a_mask_is_one_answers_own(mplus: MPlus) -> None:
 def test_a_constraint_is_one_thing(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError, match="either"):
         Constraint(**fields)
+
+
+def test_long_runs_of_spaces_are_parted_at_once() -> None:
+    began = time.process_time()
+    assert values.parts("bread" + " " * 50_000 + "and" + " \t" * 20_000 + "salt") == [
+        "bread",
+        "salt",
+    ]
+    assert time.process_time() - began < 1

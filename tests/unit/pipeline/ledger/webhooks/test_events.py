@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from mplus_ray.model.errors import InvalidInputError, QuotaError, WebhookNotFoundError
+import mplus_ray.pipeline.ledger.webhooks.events
+from mplus_ray.model.errors import (
+    InvalidInputError,
+    QuotaError,
+    RateLimitedError,
+    WebhookNotFoundError,
+)
 from mplus_ray.pipeline.ledger.delivery_queue import KEPT_SECONDS, Attempt, Claim, DeliveryQueue
 from mplus_ray.pipeline.ledger.documents.jobs import RefusedDocument
 from mplus_ray.pipeline.ledger.filters.filter import Filter
@@ -124,6 +130,27 @@ class TestEvents:
         mine = hook(log)
         log.failures.add("x.pdf", "encrypted")
         assert told(log, mine) == [("document.failed", {"source": "x.pdf"})]
+
+    def test_events_do_not_pile_up(self, log: TenantLog, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mplus_ray.pipeline.ledger.webhooks.events, "MOST_WAITING", 3)
+        mine = hook(log)
+        for number in range(5):
+            log.failures.add(f"{number}.pdf", "encrypted")
+        assert len(told(log, mine)) == 3
+        found = log.webhooks.get(mine.id)
+        assert found.enabled
+        assert "3 events wait" in str(found.reason)
+        assert log.webhooks.update(mine.id, enabled=True).reason is None
+
+    def test_tests_are_counted(self, log: TenantLog, clock: Clock) -> None:
+        mine = hook(log)
+        for _ in range(60):
+            log.webhooks.test(mine.id)
+            clock.now += 1
+        with pytest.raises(RateLimitedError) as refused:
+            log.webhooks.test(mine.id)
+        clock.now += refused.value.retry_after
+        log.webhooks.test(mine.id)
 
     def test_what_is_rolled_back_is_not_told(self, log: TenantLog) -> None:
         def fail() -> None:
