@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from selenium.common.exceptions import StaleElementReferenceException
@@ -48,7 +48,14 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, css)
 
     def shown(self, css: str) -> list[WebElement]:
-        return [one for one in self.all(css) if one.is_displayed()]
+        """Those that are visible; what is drawn anew meanwhile is looked for again."""
+        while True:
+            with suppress(StaleElementReferenceException):
+                return [one for one in self.all(css) if one.is_displayed()]
+
+    def texts(self, css: str) -> list[str]:
+        """Of those that are visible, at one moment."""
+        return self.until(lambda: [[one.text for one in self.shown(css)]], f"texts of {css}")[0]
 
     def one(self, css: str) -> WebElement:
         """The first one that is visible, as soon as there is one."""

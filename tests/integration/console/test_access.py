@@ -101,7 +101,7 @@ def test_text_stays_text(visit: Visit, tmp_path: Path) -> None:
     for view in ("documents", "memory", "ask"):
         browser.view(view)
     browser.view("documents")
-    assert HOSTILE in [one.text for one in browser.shown("#documents .open")]
+    assert HOSTILE in browser.texts("#documents .open")
     browser.click("#documents tr:last-child .danger")
     browser.click("#confirm-yes")
     browser.until(lambda: len(browser.all(".receipt li.done")) == 4, "forgotten")

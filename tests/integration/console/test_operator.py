@@ -50,7 +50,7 @@ def row_of(browser: Browser, name: str) -> str:
 
 class TestTenants:
     def test_made_found_limited_and_deleted(self, desk: Browser, site: Site) -> None:
-        assert [one.text for one in desk.shown("nav a")] == ["Tenants", "Service"]
+        assert desk.texts("nav a") == ["Tenants", "Service"]
         assert not desk.shown("#band, #adding, #question")
         desk.click("#tenant-new")
         desk.type("#new-tenant-name", "a/b", Keys.ENTER)
@@ -83,7 +83,7 @@ class TestTenants:
         desk.view("tenants")
         desk.one("#tenant-search")
         desk.type("#tenant-search", "CARL")
-        desk.until(lambda: [one.text for one in desk.shown("#tenants a")] == ["carla"], "it alone")
+        desk.until(lambda: desk.texts("#tenants a") == ["carla"], "it alone")
         desk.click("#tenants a")
         desk.click("#tenant-delete")
         assert not desk.one("#confirm-yes").is_enabled()
@@ -174,16 +174,20 @@ class TestService:
     def test_what_goes_on(self, desk: Browser, site: Site) -> None:
         log, headers = site.world.tenant("working")
         desk.view("service")
-        facts = [one.text for one in desk.shown("#service-facts .fact h2")]
-        assert facts == ["Steps waiting", "Writers at work", "Readers", "Stored"]
+        assert desk.texts("#service-facts .fact h2") == [
+            "Steps waiting",
+            "Writers at work",
+            "Readers",
+            "Stored",
+        ]
         assert desk.shown("#writers-empty")
         with site.world.world.engine.lease(log):  # nobody memorizes it
             sent = {"text": "The owl is brown."}
             site.world.client.post("/v1/documents", json=sent, headers=headers)
             desk.until(lambda: desk.shown("#attention tr"), "what waits")
-            assert "working" in desk.one("#attention tr").text
-            assert "step" in desk.one("#attention tr").text
-            assert "working" in desk.one("#writers tr").text
+            assert "working" in desk.texts("#attention tr")[0]
+            assert "step" in desk.texts("#attention tr")[0]
+            assert "working" in desk.texts("#writers tr")[0]
             waiting = "#service-facts .fact:first-child .big"
             desk.until(lambda: int(desk.text(waiting)) > 0, "the sum")
         desk.until(lambda: desk.shown("#attention-empty"), "memorized")
@@ -224,7 +228,7 @@ class TestAdmin:
     def test_others_do_not(self, browser: Browser, site: Site) -> None:
         log, _ = site.world.tenant("reader only")
         browser.sign_in(site.url, site.key(log, "query", "ingest"))
-        assert [one.text for one in browser.shown("nav a")] == ["Ask", "Documents", "Memory"]
+        assert browser.texts("nav a") == ["Ask", "Documents", "Memory"]
         browser.view("memory")
         assert not browser.shown("#export-card")
         browser.open(f"{site.url}#keys")

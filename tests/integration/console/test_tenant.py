@@ -27,7 +27,7 @@ def test_a_wrong_key_is_refused_and_a_right_one_is_kept_in_the_tab_only(
     browser.replace("#key", key, Keys.ENTER)
     browser.one("#question")
     assert browser.text("#who") == "keys"
-    assert [one.text for one in browser.shown("#scopes li")] == ["may ask"]
+    assert browser.texts("#scopes li") == ["may ask"]
     assert not browser.one("#choose").is_enabled()  # it may not add
     assert browser.run("return Object.values(sessionStorage)") == [key]
     assert browser.run("return localStorage.length + document.cookie.length") == 0
@@ -90,9 +90,7 @@ def test_an_answer_streams_and_its_citations_open_the_passage(visit: Visit) -> N
     cited = browser.all(".entry:first-child .source .text")
     numbers = [str(number + 1) for number in range(len(cited))]
     assert numbers
-    browser.until(
-        lambda: [one.text for one in browser.shown("#marks .mark-step")] == numbers, "the marks"
-    )
+    browser.until(lambda: browser.texts("#marks .mark-step") == numbers, "the marks")
     text = browser.run("return arguments[0].textContent", cited[0])
     cited[0].click()
     browser.one("#reader mark")
@@ -124,9 +122,7 @@ def test_a_search_shows_what_an_answer_would_draw_on(visit: Visit) -> None:
     assert "layers" in meta
     assert "ms" in meta
     numbers = [str(number + 1) for number in range(len(found))]
-    browser.until(
-        lambda: [one.text for one in browser.shown("#marks .mark-step")] == numbers, "the marks"
-    )
+    browser.until(lambda: browser.texts("#marks .mark-step") == numbers, "the marks")
     text = browser.run("return arguments[0].textContent", found[0])
     browser.press("1")  # as passages of an answer
     browser.one("#reader mark")
