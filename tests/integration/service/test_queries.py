@@ -235,6 +235,15 @@ def test_a_batch_whose_reader_dies_has_an_outcome_for_each_question(
     client.close()
 
 
+def test_no_question_of_a_batch_is_lost(tenant: httpx.Client) -> None:
+    """Serve files calls under the id of their HTTP request, and those of a batch share one."""
+    memorize(tenant, "The raven is black.")
+    questions = [{"question": f"Which colour is number {n}?", "max_tokens": 4} for n in range(6)]
+    for _ in range(4):
+        told = tenant.post("/v1/query/batch", json={"questions": questions}, timeout=25).json()
+        assert told["answered"] == len(questions), told
+
+
 def test_load_brings_another_reader(server: Server, operator: httpx.Client) -> None:
     clients = [new_tenant(server, operator, f"load-{n}") for n in range(4)]
     for client in clients:
