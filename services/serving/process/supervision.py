@@ -23,6 +23,7 @@ from mplus_ray.model.errors import StorageError
 
 HEALTH_SECONDS = 60.0  # without an answer, after which nothing will bring it back
 _LOOK_SECONDS = 0.5
+_PROCESS_SECONDS = 0.02  # Ray ends a program soon after its raylet, without a word
 _ANSWER_SECONDS = 5.0
 # Of Ray's own processes, those without which it does not work. The raylet ends when one of its
 # agents does.
@@ -64,12 +65,23 @@ class Supervisor:
         Raises:
             ServiceLostError: what ended, or that the service does not answer.
         """
+        self.check_processes()
+        self._check_answers()
+
+    def check_processes(self) -> None:
+        """Look at the processes alone, which takes no time.
+
+        Raises:
+            ServiceLostError: what ended.
+        """
         for name, process in self.processes.items():
             if (code := process.poll()) is not None:
                 raise ServiceLostError(
                     f"Ray lost {name} ({_ending(code)}), so this has ended; everything that "
                     "was accepted is in the ledger: start it again"
                 )
+
+    def _check_answers(self) -> None:
         if self.healthy is None:
             return
         if self.healthy():
@@ -135,24 +147,28 @@ def supervised(supervisor: Supervisor, lost: Callable[[ServiceLostError], None])
     Args:
         lost: is called in the thread that looks, once.
     """
-    done = threading.Event()
+    done, told = threading.Event(), threading.Lock()
 
-    def run() -> None:
-        while not done.wait(_LOOK_SECONDS):
+    def run(look: Callable[[], None], seconds: float) -> None:
+        while not done.wait(seconds):
             try:
-                supervisor.check()
+                look()
             except ServiceLostError as error:
-                if not done.is_set():
+                if not done.is_set() and told.acquire(blocking=False):
                     lost(error)
                 return
 
-    thread = threading.Thread(target=run, daemon=True, name="supervisor")
-    thread.start()
+    # Apart, because an answer may take seconds, and Ray ends this process soon after its raylet.
+    looks = (supervisor.check_processes, _PROCESS_SECONDS), (supervisor.check, _LOOK_SECONDS)
+    threads = [threading.Thread(target=run, args=look, daemon=True) for look in looks]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         done.set()
-        thread.join(_ANSWER_SECONDS + 1)
+        for thread in threads:
+            thread.join(_ANSWER_SECONDS + 1)
 
 
 def abandon(error: ServiceLostError) -> None:
